@@ -1,0 +1,56 @@
+# The door: `make demo` and `make test` need nothing but Python 3.11+ (with venv) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := model controller health replication fencing dns app configs tests
+
+.PHONY: demo test check lab bench format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a failover on embedded parts: no root, no Docker, under a minute"
+	@echo "make test    every test, real Postfix, Dovecot and BIND included"
+	@echo "make check   the fast inner loop: format, lint, types, layers, unit, short simulation"
+	@echo "make lab     start a real cluster in containers and leave it running"
+	@echo "make bench   measure; writes build/bench.json (ONLY=name runs one)"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "mailward needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=/path/to/python3."; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing mailward and its tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/mailward demo
+
+check: $(STAMP)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy -p mailward
+	$(BIN)/mypy tests
+	$(BIN)/lint-imports --no-cache
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q tests/unit tests/contract tests/simulation
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q tests/unit/core tests/simulation
+
+test: check
+	tests/lab/setup
+	$(BIN)/python -m pytest tests/lab
+
+lab: $(STAMP)
+	tests/lab/setup
+	$(BIN)/python -m tests.lab.playground
+
+bench: $(STAMP)
+	tests/lab/setup
+	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) --out build/bench.json
+
+format: $(STAMP)
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+clean:
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info src/*.egg-info
