@@ -1,0 +1,37 @@
+"""Errors that people may meet. Expected failures are values; these are the others.
+
+MailwardError
+├── ConfigError         the configuration cannot be used as it is
+├── StoreError          the coordination store cannot be used
+│   ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
+│   └── StoreBusy       ... another controller holds it
+└── RequestError        a request that cannot be understood
+"""
+
+
+class MailwardError(Exception):
+    """Base of all; its text is a sentence for the administrator."""
+
+
+class ConfigError(MailwardError):
+    """The configuration cannot be used; `problems` lists every mistake, each with its path."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(MailwardError):
+    """The coordination store cannot be read or written."""
+
+
+class ForeignStore(StoreError):
+    """A store-id that is not ours: acting would be acting for another cluster."""
+
+
+class StoreBusy(StoreError):
+    """Another controller holds the store's lock."""
+
+
+class RequestError(MailwardError):
+    """A request names something that does not exist or asks for what cannot be done."""

@@ -1,0 +1,115 @@
+"""Client ports, what a fence achieved, and what only the node knows about itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mailward.model.token import Token
+
+
+class PortKind(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    DETOURED = "detoured"
+
+
+@dataclass(frozen=True, slots=True)
+class PortState:
+    """The state of one service's client port; `to` is an address, for DETOURED only."""
+
+    kind: PortKind
+    to: str | None = None
+
+    def __str__(self) -> str:
+        return f"detoured to {self.to}" if self.kind is PortKind.DETOURED else self.kind.value
+
+
+OPEN = PortState(PortKind.OPEN)
+CLOSED = PortState(PortKind.CLOSED)
+
+PortMap = Mapping[str, PortState]
+"""Service name to state: always of every configured service, never a part."""
+
+
+class FenceOutcome(StrEnum):
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Scope(StrEnum):
+    """How much of a node a fence stops."""
+
+    NONE = "none"
+    USERS = "users"  # the client ports
+    WRITES = "writes"  # also LMTP, queue and anything that writes a shared or one-way store
+    POWER = "power"
+
+
+@dataclass(frozen=True, slots=True)
+class FenceResult:
+    """What ordering a port map achieved. CONFIRMED only by acknowledgement of this token and by
+    the refusal seen from outside; an order that only opens is CONFIRMED by acknowledgement."""
+
+    outcome: FenceOutcome
+    rung: str
+    scope: Scope = Scope.NONE
+    detail: str = ""
+
+
+class HelperReply(StrEnum):
+    OBEYED = "obeyed"
+    STALE = "stale"  # it has obeyed this token or a higher one
+    FOREIGN = "foreign"  # it belongs to another store
+    REFUSED = "refused"  # bad request, late, not persisted, firewall
+    UNKNOWN = "unknown"  # no answer, or one that cannot be trusted
+
+
+@dataclass(frozen=True, slots=True)
+class HelperAnswer:
+    """The helper's answer to an order or a claim. `token` is the highest it now knows."""
+
+    reply: HelperReply
+    token: Token | None = None
+    ports: PortMap = field(default_factory=dict)
+    persisted: bool = True
+    detail: str = ""
+
+
+class UnitState(StrEnum):
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    RESTARTING = "restarting"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Free room of a path that holds mail or queue; None where it could not be read."""
+
+    free_bytes: int | None
+    total_bytes: int | None
+    free_inodes: int | None
+    total_inodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """The helper's `status`: what only the node knows.
+
+    `applied` says whether the firewall really shows the recorded map (None: cannot tell);
+    `forced` that root opened the ports by hand.
+    """
+
+    hostname: str
+    boot_id: str
+    token: Token | None
+    ports: PortMap
+    applied: bool | None
+    units: Mapping[str, UnitState]
+    package_manager: bool
+    paths: Mapping[str, Space]
+    forced: bool = False

@@ -1,0 +1,100 @@
+"""Actions, orders and outcomes: what is to be done outside, and what came of it.
+
+An action is one thing to do; an order is an action stamped with its token, recorded before it is
+sent. Every action is the whole of what should be (all RRsets, the whole port map), so that doing it
+twice is doing it once. The type says which port carries it out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from mailward.model.clock import Moment
+from mailward.model.dns import RRset
+from mailward.model.fencing import FenceOutcome, PortState, Scope
+from mailward.model.token import Token
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTarget:
+    """Write our token to a DNS target and change nothing else."""
+
+    target: str
+    kind: Literal["claim-target"] = "claim-target"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimHelper:
+    """Write our token to a node's helper and change nothing else."""
+
+    node: str
+    kind: Literal["claim-helper"] = "claim-helper"
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Make the listed RRsets exactly so on one DNS target."""
+
+    target: str
+    rrsets: tuple[RRset, ...]
+    kind: Literal["publish"] = "publish"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask every authoritative server of a target whether it answers the listed RRsets."""
+
+    target: str
+    rrsets: tuple[RRset, ...]
+    kind: Literal["verify"] = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPorts:
+    """Order a node's whole port map; what it closes is then seen from outside."""
+
+    node: str
+    ports: Mapping[str, PortState]
+    kind: Literal["order-ports"] = "order-ports"
+
+
+@dataclass(frozen=True, slots=True)
+class KickReplication:
+    """Ask one node to replicate its waiting users now."""
+
+    node: str
+    kind: Literal["kick-replication"] = "kick-replication"
+
+
+Action = ClaimTarget | ClaimHelper | Publish | Verify | OrderPorts | KickReplication
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An action with its token. After `expires_s` from `issued` its outcome counts as UNKNOWN."""
+
+    token: Token
+    action: Action
+    issued: Moment
+    expires_s: float
+
+
+class Result(StrEnum):
+    DONE = "DONE"
+    STALE = "STALE"  # a higher token is there: somebody else leads
+    FOREIGN = "FOREIGN"  # the target belongs to another store
+    FAILED = "FAILED"  # refused, and nothing was changed
+    UNKNOWN = "UNKNOWN"  # it may or may not have happened
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the order `token`. `fence` and `scope` are set by OrderPorts only."""
+
+    token: Token
+    result: Result
+    at: Moment
+    detail: str = ""
+    fence: FenceOutcome | None = None
+    scope: Scope = Scope.NONE

@@ -1,0 +1,117 @@
+"""The cluster as configured, and the rules the core follows: what `decide` needs and no more.
+
+How to connect, log in or sign is not here: drivers get that from the configuration directly.
+Durations are seconds; defaults and their reasons stand with the configuration's schema.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+
+class Deployment(StrEnum):
+    STANDARD = "standard"
+    CLUSTER = "cluster"
+    HYBRID = "hybrid"
+
+
+class Automation(StrEnum):
+    OBSERVE = "observe"
+    ACT = "act"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A client-facing service: name, TCP port, and the protocol a probe speaks."""
+
+    name: str
+    port: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A mail server. `addresses` are what clients are given, IPv4 and IPv6; `fenced` says that a
+    helper answers for its client ports; `replicates` that lag to and from it is measured."""
+
+    name: str
+    site: str
+    addresses: tuple[str, ...]
+    fenced: bool = True
+    replicates: bool = True
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A DNS name clients use: which services it promises, which nodes may stand behind it."""
+
+    name: str
+    services: tuple[str, ...]
+    nodes: tuple[str, ...]
+    ttl_s: int
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Observer:
+    name: str
+    site: str
+    votes: int = 1
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers of the policy."""
+
+    restart_grace_s: float = 1.0
+    known_restart_grace_s: float = 15.0
+    max_lag_s: float = 300.0
+    caught_up_lag_s: float = 5.0
+    catch_up_wait_s: float = 300.0
+    stable_s: float = 10.0
+    hold_down_s: float = 30.0
+    hold_down_max_s: float = 3600.0
+    flap_memory_s: float = 21600.0
+    failovers_per_hour: int = 6
+    report_fresh_s: float = 10.0
+    facts_fresh_s: float = 10.0
+    lag_fresh_s: float = 60.0
+    order_timeout_s: float = 8.0
+    step_patience_s: float = 60.0
+    retry_s: float = 1.0
+    retry_max_s: float = 30.0
+    min_free_bytes: int = 64 * 1024 * 1024
+    min_free_inodes: int = 1000
+    last_resort: bool = True
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Everything the core knows of the cluster as configured. `digest` names the configuration."""
+
+    cluster: str
+    deployment: Deployment
+    automation: Automation
+    services: tuple[Service, ...]
+    nodes: tuple[Node, ...]
+    endpoints: tuple[Endpoint, ...]
+    observers: tuple[Observer, ...]
+    targets: tuple[str, ...]
+    rules: Rules
+    digest: str
+
+    @cached_property
+    def node_by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def endpoint_by_name(self) -> dict[str, Endpoint]:
+        return {endpoint.name: endpoint for endpoint in self.endpoints}
+
+    def endpoints_of(self, node: str) -> tuple[Endpoint, ...]:
+        return tuple(endpoint for endpoint in self.endpoints if node in endpoint.nodes)
+
+    @property
+    def votes_needed(self) -> int:
+        """A majority of the configured votes (I6)."""
+        return sum(observer.votes for observer in self.observers) // 2 + 1

@@ -1,0 +1,134 @@
+"""The ports: what the loop and the executor need of the outside, as Protocols.
+
+Each has one contract suite (`tests/contract`) that every implementation passes. Implementations do
+not raise for expected failures: these are values. No library's exception crosses a port.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from mailward.model.clock import Moment
+from mailward.model.dns import Applied, Change, RRset, ServerCheck, Unread, ZoneView
+from mailward.model.fencing import FenceResult, HelperAnswer, NodeFacts, PortMap
+from mailward.model.orders import Result
+from mailward.model.replication import Lag
+from mailward.model.snapshot import Standing, Versions
+from mailward.model.state import Pause, Request, State
+from mailward.model.token import Token
+
+
+class Clock(Protocol):
+    def now(self) -> Moment: ...
+
+
+class Commit(StrEnum):
+    """A record's answer. UNKNOWN is re-read, never guessed."""
+
+    COMMITTED = "COMMITTED"
+    LOST = "LOST"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the store holds: state with its versions, pause, and the requests not yet answered."""
+
+    state: State
+    versions: Versions
+    pause: Pause | None
+    requests: tuple[Request, ...]
+
+
+class Coordination(Protocol):
+    """The store the daemons agree in. Errors that end the daemon are `StoreError`s."""
+
+    async def lead(self) -> Standing:
+        """Take up leadership if it is to be had; raises the epoch. Idempotent while leading."""
+        ...
+
+    async def read(self) -> Recorded:
+        """Read everything anew."""
+        ...
+
+    async def record(self, state: State, seen: Versions) -> Commit:
+        """Write `state` only if epoch, state and pause still have the versions `seen`."""
+        ...
+
+    def may_act_until_s(self) -> float:
+        """Boot time until which an action may start; infinite for `local`, -inf when not leading."""
+        ...
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        """Leave a request, set the pause, or lift it (None). Works while the leader hangs."""
+        ...
+
+
+class DnsTarget(Protocol):
+    """One primary of a zone, or a provider. `refuses_stale`: the server itself refuses an update
+    whose `expected` token is no longer there."""
+
+    name: str
+    refuses_stale: bool
+
+    async def read(self, keys: Sequence[tuple[str, str]]) -> ZoneView | Unread:
+        """The token, and the RRsets of these (name, type) keys which exist."""
+        ...
+
+    async def claim(self, expected: Token | None, new: Token) -> Applied:
+        """Replace the token; change nothing else."""
+        ...
+
+    async def apply(self, expected: Token | None, new: Token, changes: Sequence[Change]) -> Applied:
+        """All changes and the token, in one message, or nothing. `expected` not below `new` or of
+        another store is STALE before anything is sent."""
+        ...
+
+
+class Helper(Protocol):
+    """A node's `mailward-node`, over SSH or beside us."""
+
+    async def order(self, token: Token, ports: PortMap) -> HelperAnswer: ...
+
+    async def claim(self, token: Token) -> HelperAnswer: ...
+
+    async def status(self) -> NodeFacts | str:
+        """The node's facts, or why they cannot be had."""
+        ...
+
+
+class Fence(Protocol):
+    """Everything that can stop one node from serving: its ladder of rungs and their verification."""
+
+    async def order(self, token: Token, ports: PortMap) -> FenceResult: ...
+
+    async def claim(self, token: Token) -> HelperAnswer: ...
+
+
+class LagSource(Protocol):
+    """Measures one node's replication; `kick` asks it to replicate waiting users now."""
+
+    async def measure(self) -> Sequence[Lag]: ...
+
+    async def kick(self) -> str:
+        """'' when asked, else why it could not be."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing to one target achieved."""
+
+    result: Result
+    detail: str = ""
+
+
+class Publisher(Protocol):
+    """One DNS target with its pipeline: read, diff, guard, apply, read again; and verification."""
+
+    async def claim(self, token: Token) -> Published: ...
+
+    async def publish(self, token: Token, rrsets: Sequence[RRset]) -> Published: ...
+
+    async def verify(self, rrsets: Sequence[RRset]) -> tuple[ServerCheck, ...]: ...

@@ -1,0 +1,32 @@
+"""What one observer saw: written on change and as a heartbeat."""
+
+from dataclasses import dataclass
+
+from mailward.model.fencing import NodeFacts
+from mailward.model.health import ServiceReport
+from mailward.model.replication import Lag
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One node as one observer sees it. `facts` is the last status the helper gave, None if it
+    never answered; `helper_error` says why the newest attempt failed, '' if it did not."""
+
+    node: str
+    services: tuple[ServiceReport, ...]
+    facts: NodeFacts | None = None
+    facts_age_s: float = 0.0
+    helper_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All an observer has to say. `seq` rises with every report: readers judge freshness by when
+    it last moved, on their own clock. `tilted` says that the observer does not trust itself now."""
+
+    observer: str
+    seq: int
+    config_digest: str
+    nodes: tuple[NodeReport, ...]
+    lags: tuple[Lag, ...] = ()
+    tilted: bool = False

@@ -1,0 +1,237 @@
+"""The recorded state: one document, written by one compare-and-set, before anything is acted on.
+
+It says what was decided (phases, the running operation and its step, the orders sent), never what
+was seen. `schema` is the document's shape; `min_writer` the oldest schema that may write it: an older
+daemon must not lead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mailward.model.clock import Moment
+from mailward.model.dns import RRset
+from mailward.model.fencing import FenceOutcome, PortState, Scope
+from mailward.model.orders import Order
+from mailward.model.token import Token
+
+SCHEMA = 1
+MIN_WRITER = 1
+
+
+class Phase(StrEnum):
+    """A decision about a (node, endpoint). What each does is `controller.core.phases.EFFECTS`."""
+
+    IN_SERVICE = "in-service"
+    STANDBY = "standby"
+    DRAINING = "draining"
+    DEMOTING = "demoting"
+    OUT = "out"
+    REJOINING = "rejoining"
+    PROMOTING = "promoting"
+
+
+class Cause(StrEnum):
+    """Why a (node, endpoint) left service. An operator's word is undone only by an operator's."""
+
+    NONE = "none"
+    SERVICE = "service-failed"
+    UNREACHABLE = "unreachable"
+    DISK = "disk-full"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRecord:
+    node: str
+    endpoint: str
+    phase: Phase
+    since: Moment
+    cause: Cause = Cause.NONE
+    detail: str = ""
+
+
+class Kind(StrEnum):
+    """Operations. RECONCILE repeats effects that could not be confirmed when they were due."""
+
+    FAILOVER = "failover"
+    DRAIN = "drain"
+    READMIT = "readmit"
+    RECONCILE = "reconcile"
+
+
+class Step(StrEnum):
+    """Steps of operations; each operation's order of steps is `controller.core.operations.STEPS`."""
+
+    PUBLISH = "publish"
+    FENCE = "fence"
+    VERIFY = "verify"
+    WAIT_TTL = "wait-ttl"
+    CATCH_UP = "catch-up"
+    OPEN = "open"
+    CHECK = "check"
+
+
+class Ending(StrEnum):
+    DONE = "done"
+    ROLLED_BACK = "rolled-back"
+    HANDED_OVER = "handed-over"  # to a human, with the reason and the command
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The one running operation (I10)."""
+
+    id: str
+    kind: Kind
+    node: str
+    endpoints: tuple[str, ...]
+    step: Step
+    started: Moment
+    step_since: Moment
+    cause: Cause
+    reason: str
+    row: int
+    request: str | None = None
+    attempts: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An operation that is over."""
+
+    operation: Operation
+    ending: Ending
+    at: Moment
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PortsRecord:
+    """The port map last ordered on a node and what is known of it."""
+
+    node: str
+    token: Token
+    ports: Mapping[str, PortState]
+    fence: FenceOutcome
+    scope: Scope
+    at: Moment
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """What a DNS target last took from us, and under which token it was claimed."""
+
+    target: str
+    claimed: Token | None = None
+    published: tuple[RRset, ...] | None = None
+    token: Token | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperClaim:
+    node: str
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Flap:
+    """How often a node left service lately for one cause, counted at an operation's completion."""
+
+    node: str
+    cause: Cause
+    count: int
+    last: Moment
+
+
+class RequestKind(StrEnum):
+    FAILOVER = "failover"
+    DRAIN = "drain"
+    READMIT = "readmit"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an administrator asked for. Requests wait in the store until they are answered."""
+
+    id: str
+    kind: RequestKind
+    node: str
+    by: str
+    reason: str
+    at: Moment
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request: taken up as `operation`, or refused with the reason."""
+
+    request: str
+    accepted: bool
+    detail: str
+    at: Moment
+    operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new operation until `until_wall_s` (seconds since the Unix epoch)."""
+
+    owner: str
+    reason: str
+    since: Moment
+    until_wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A failure as automation saw it while only observing, or rode out within the grace.
+
+    `ended` says what it turned out to be: '' while it lasts, 'restart', 'upgrade' or 'outage'."""
+
+    node: str
+    endpoint: str
+    began: Moment
+    would: str
+    row: int
+    ended: str = ""
+    lasted_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The document. Tuples are bounded: `controller.core.bounds` says how long each may grow."""
+
+    store_id: str
+    epoch: int
+    seq: int = 0
+    schema: int = SCHEMA
+    min_writer: int = MIN_WRITER
+    phases: tuple[PhaseRecord, ...] = ()
+    operation: Operation | None = None
+    orders: tuple[Order, ...] = ()
+    targets: tuple[TargetRecord, ...] = ()
+    helpers: tuple[HelperClaim, ...] = ()
+    ports: tuple[PortsRecord, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    flaps: tuple[Flap, ...] = ()
+    fenced_at: tuple[Moment, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    episodes: tuple[Episode, ...] = ()
+    tallies: Mapping[str, int] = field(default_factory=dict)
+
+    def phase_of(self, node: str, endpoint: str) -> PhaseRecord | None:
+        for record in self.phases:
+            if record.node == node and record.endpoint == endpoint:
+                return record
+        return None
+
+    def ports_of(self, node: str) -> PortsRecord | None:
+        return next((record for record in self.ports if record.node == node), None)
+
+    def target(self, name: str) -> TargetRecord:
+        return next((record for record in self.targets if record.target == name), TargetRecord(name))

@@ -1,0 +1,37 @@
+"""Tokens: `store-id.epoch.seq`, carried by every outside write (I1).
+
+A receiver persists the highest it has obeyed and obeys only a strictly higher one of the same store.
+The text form has one case and no leading zeros, because name servers differ in how they compare TXT.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+
+_PATTERN = re.compile(r"([0-9a-f]{8,32})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})")
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One place in the order of all writes of one store."""
+
+    store_id: str
+    epoch: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.store_id}.{self.epoch}.{self.seq}"
+
+    def __lt__(self, other: "Token") -> bool:
+        if self.store_id != other.store_id:
+            raise ValueError(f"tokens of different stores have no order: {self} and {other}")
+        return (self.epoch, self.seq) < (other.epoch, other.seq)
+
+    @classmethod
+    def parse(cls, text: str) -> "Token":
+        """Read the text form; ValueError names what was found instead."""
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not a token (store-id.epoch.seq): {text[:80]!r}")
+        return cls(match[1], int(match[2]), int(match[3]))
