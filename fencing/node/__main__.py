@@ -1,0 +1,5 @@
+import sys
+
+from mailward.fencing.node.cli import main
+
+sys.exit(main())

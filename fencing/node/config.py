@@ -1,0 +1,163 @@
+"""`node.json`: which ports are the clients', and what `status` looks at.
+
+Every mistake is listed at once, with the path of its key and what would be right. Observers are not
+configured: a closed port refuses them like everybody else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Any, NamedTuple
+
+from mailward.fencing.node import strictjson
+from mailward.fencing.node.refusal import CONFIG, Refused
+
+DEFAULT_PATH = "/etc/mailward/node.json"
+DEFAULT_STATE_DIR = "/var/lib/mailward-node"
+DEFAULT_RUN_DIR = "/run/mailward-node"
+SSH_PORT = 22
+
+_KEYS = ("services", "replication_ports", "peers", "units", "paths", "state_dir", "run_dir")
+_UNIT_COMMANDS = ("status", "start", "stop")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_SIZE_LIMIT = 256 * 1024
+
+
+class Unit(NamedTuple):
+    """How to learn a unit's state: from systemd, or by a command (see `units`)."""
+
+    name: str
+    systemd: str | None
+    status: tuple[str, ...]
+
+
+class NodeConfig(NamedTuple):
+    services: dict[str, int]
+    replication_ports: tuple[int, ...]
+    peers: tuple[str, ...]
+    units: tuple[Unit, ...]
+    paths: dict[str, str]
+    state_dir: str
+    run_dir: str
+
+
+def load_config(path: str) -> NodeConfig:
+    """Read and check the file; `Refused` lists every mistake in it."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_SIZE_LIMIT + 1)
+        if len(raw) > _SIZE_LIMIT:
+            raise ValueError(f"larger than {_SIZE_LIMIT} bytes")
+        document = strictjson.loads(raw.decode())
+    except OSError as error:
+        raise Refused(CONFIG, f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Refused(CONFIG, f"{path}: not JSON: {error}") from error
+    check = _Check()
+    config = check.config(document)
+    if check.problems:
+        raise Refused(CONFIG, "\n".join(f"{path}: {problem}" for problem in check.problems))
+    return config
+
+
+class _Check:
+    """Reads the document and gathers its mistakes."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def wrong(self, where: str, found: object, right: str) -> None:
+        self.problems.append(f"{where}: {json.dumps(found)[:80]} is not {right}")
+
+    def config(self, document: object) -> NodeConfig:
+        top = self.table("the file", document)
+        for key in sorted(set(top) - set(_KEYS)):
+            self.problems.append(f"{key}: unknown key; known are {', '.join(_KEYS)}")
+        services = self.services(top.get("services"))
+        replication = self.each("replication_ports", top.get("replication_ports", []), self.port)
+        for name, port in services.items():
+            if port in replication:
+                self.problems.append(f"services.{name}: {port} is also in replication_ports, never closed")
+        units = self.table("units", top.get("units", {}))
+        paths = self.table("paths", top.get("paths", {}))
+        return NodeConfig(
+            services=services,
+            replication_ports=tuple(replication),
+            peers=tuple(self.each("peers", top.get("peers", []), self.address)),
+            units=tuple(self.unit(f"units.{name}", name, unit) for name, unit in units.items()),
+            paths={name: self.path(f"paths.{name}", path) for name, path in paths.items()},
+            state_dir=self.path("state_dir", top.get("state_dir", DEFAULT_STATE_DIR)),
+            run_dir=self.path("run_dir", top.get("run_dir", DEFAULT_RUN_DIR)),
+        )
+
+    def services(self, found: object) -> dict[str, int]:
+        ports: dict[str, int] = {}
+        if not isinstance(found, dict) or not found:
+            self.wrong(
+                "services", found, 'a table of client services and ports, as {"smtp": 25, "imaps": 993}'
+            )
+            return ports
+        for name, port in found.items():
+            where = f"services.{name}"
+            if not _NAME.fullmatch(name):
+                self.wrong(where, name, "a service name (lower-case letters, digits, hyphens)")
+            number = self.port(where, port)
+            if number == SSH_PORT:
+                self.wrong(where, port, "a client port: closing it would shut out the controller's SSH")
+            elif number and number in ports.values():
+                self.wrong(where, port, "a port of its own: another service has it")
+            ports[name] = number
+        return ports
+
+    def unit(self, where: str, name: str, found: object) -> Unit:
+        table = self.table(where, found)
+        systemd = table.get("systemd")
+        for key in sorted(set(table) - {"systemd", *_UNIT_COMMANDS}):
+            self.problems.append(
+                f"{where}.{key}: unknown key; known are systemd, {', '.join(_UNIT_COMMANDS)}"
+            )
+        commands = {key: self.command(f"{where}.{key}", table.get(key, [])) for key in _UNIT_COMMANDS}
+        if systemd is not None and (not isinstance(systemd, str) or not systemd or systemd.startswith("-")):
+            self.wrong(f"{where}.systemd", systemd, 'a unit name, as "dovecot.service"')
+        elif (systemd is None) == (not commands["status"]):
+            self.wrong(where, found, 'either {"systemd": "NAME.service"} or {"status": ["command", ...]}')
+        return Unit(name, systemd if isinstance(systemd, str) else None, commands["status"])
+
+    def command(self, where: str, found: object) -> tuple[str, ...]:
+        if isinstance(found, list) and all(isinstance(word, str) and word for word in found):
+            return tuple(found)
+        self.wrong(where, found, 'a command as a list of words, as ["/usr/bin/doveadm", "status"]')
+        return ()
+
+    def table(self, where: str, found: object) -> dict[str, Any]:
+        if isinstance(found, dict):
+            return found
+        self.wrong(where, found, "a table ({...})")
+        return {}
+
+    def each(self, where: str, found: object, read: Any) -> list[Any]:
+        if isinstance(found, list):
+            return [read(f"{where}[{index}]", item) for index, item in enumerate(found)]
+        self.wrong(where, found, "a list ([...])")
+        return []
+
+    def port(self, where: str, found: object) -> int:
+        if isinstance(found, int) and not isinstance(found, bool) and 0 < found < 65536:
+            return found
+        self.wrong(where, found, "a port number from 1 to 65535")
+        return 0
+
+    def address(self, where: str, found: object) -> str:
+        try:
+            return str(ipaddress.ip_network(found if isinstance(found, str) else "", strict=False))
+        except ValueError:
+            self.wrong(where, found, "an IP address or network; names are not looked up here")
+            return ""
+
+    def path(self, where: str, found: object) -> str:
+        if isinstance(found, str) and found.startswith("/") and "\0" not in found:
+            return found
+        self.wrong(where, found, "an absolute path")
+        return "/"

@@ -1,0 +1,28 @@
+"""The one error of the helper: something was asked and is not done.
+
+The code is for programs and stands on the wire, the message is a sentence for people.
+"""
+
+from __future__ import annotations
+
+STALE = "stale"  # this token or a higher one has been obeyed
+FOREIGN = "foreign"  # the token is of another store
+LATE = "late"  # the request took longer than the window
+BAD_REQUEST = "bad-request"
+UNKNOWN_SERVICE = "unknown-service"
+NOT_PERSISTED = "not-persisted"  # it would open something and cannot be remembered
+DAMAGED = "damaged"  # it would open something and what was remembered cannot be read
+FIREWALL = "firewall"  # the kernel does not show what was ordered
+BUSY = "busy"  # another order is being carried out
+CONFIG = "config"  # node.json cannot be used
+SERVICE_REFUSED = "service-refused"  # connect: nothing listens on loopback
+SERVICE_TIMEOUT = "service-timeout"  # connect: no answer on loopback
+
+
+class Refused(Exception):
+    """Nothing was done, or with `FIREWALL` not all of it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
