@@ -1,0 +1,233 @@
+"""One mail node: commands in it, and every fault the lab can do to it, each with its heal.
+
+A fault returns the moment it happened, in `time.time()` seconds: units by the clock of the signal inside
+the container (the same kernel), whole-node faults just before the engine is asked, so latencies are never
+flattered.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tarfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import docker.errors
+from docker.models.containers import Container
+from tests.lab.harness.layout import CLIENT_PORTS, DOMAIN, DOVEADM_HTTP, DSYNC, IMAPS, SSH, UNITS
+from tests.lab.harness.waiting import wait_until
+
+STORE, QUEUE = "/srv/mail", "/var/spool/postfix"
+FILLER = f"{STORE}/.filler"
+LOG_FILES = ("dovecot.log", "postfix.log", "sshd.log")
+SPEAKS_FIRST = (*CLIENT_PORTS[:-1], SSH)
+
+Direction = Literal["both", "in", "out"]
+
+
+class CommandError(AssertionError):
+    """A command in a node failed."""
+
+
+class MailNode:
+    """A running mail node."""
+
+    def __init__(self, name: str, address: str, container: Container) -> None:
+        self.name = name
+        self.address = address
+        self.container = container
+
+    @property
+    def hostname(self) -> str:
+        """What its greeting and banner say."""
+        return f"{self.name}.{DOMAIN}"
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command as root in the node; returns stdout and stderr together."""
+        code, output = self.container.exec_run(list(command))
+        assert isinstance(output, bytes)
+        text = output.decode(errors="replace")
+        if check and code != 0:
+            raise CommandError(f"{self.name}: {' '.join(command)!r} ended with {code}: {text.strip()}")
+        return text
+
+    def shell(self, script: str, check: bool = True) -> str:
+        return self.run("sh", "-c", script, check=check)
+
+    # Units
+
+    def kill_unit(self, unit: str) -> float:
+        """kill -9 of every process of `dovecot` or `postfix`."""
+        return float(self.run("svc", "kill", unit))
+
+    def freeze_unit(self, unit: str) -> float:
+        """SIGSTOP: it accepts connections and never speaks."""
+        return float(self.run("svc", "freeze", unit))
+
+    def thaw_unit(self, unit: str) -> None:
+        self.run("svc", "thaw", unit)
+
+    def stop_unit(self, unit: str) -> None:
+        self.run("svc", "stop", unit)
+
+    def start_unit(self, unit: str) -> None:
+        self.run("svc", "start", unit)
+
+    def restart_unit(self, unit: str, between_s: float = 0) -> None:
+        """Stop and start, announced as a restart meanwhile; returns when it serves again."""
+        self.run("svc", "restart", unit, f"{between_s:g}")
+
+    def unit_status(self, unit: str) -> str:
+        """running, stopped, restarting or frozen"""
+        return self.run("svc", "status", unit).strip()
+
+    # The whole node
+
+    def kill(self) -> float:
+        """docker kill: the address vanishes, store and queue stay."""
+        at = time.time()
+        self.container.kill()
+        return at
+
+    def boot(self) -> None:
+        self.container.start()
+
+    def pause(self) -> float:
+        """docker pause: the kernel answers connects, nothing else moves."""
+        at = time.time()
+        self.container.pause()
+        return at
+
+    def unpause(self) -> None:
+        self.container.unpause()
+
+    # The network
+
+    def cut(self, direction: Direction = "both", peers: Sequence[str] = ()) -> float:
+        """Drop packets in the node's own netns: all of them, or those from and to `peers` (addresses)."""
+        rules = ["table inet lab_cut {"]
+        for chain, hook, side in (("incoming", "input", "saddr"), ("outgoing", "output", "daddr")):
+            if direction not in ("both", hook.removesuffix("put")):
+                continue
+            match = f"ip {side} {{ {', '.join(peers)} }} " if peers else ""
+            rules += [
+                f"chain {chain} {{",
+                f"type filter hook {hook} priority -300; policy accept;",
+                'iifname "lo" accept' if hook == "input" else 'oifname "lo" accept',
+                f"{match}drop",
+                "}",
+            ]
+        self.mend()
+        at = time.time()
+        self.run("nft", "\n".join([*rules, "}", ""]))
+        return at
+
+    def mend(self) -> None:
+        self.shell("nft delete table inet lab_cut 2>/dev/null", check=False)
+
+    # The disk
+
+    def fill_disk(self) -> float:
+        """Fill the mail store to its last block; the queue is another file system and keeps its room."""
+        fill = f"dd if=/dev/zero bs=1M >{FILLER}; dd if=/dev/zero bs=4k >>{FILLER}"
+        self.shell(f"{{ {fill}; }} 2>/dev/null", check=False)
+        return time.time()
+
+    def free_disk(self) -> None:
+        self.run("rm", "-f", FILLER)
+
+    def free_bytes(self, path: str = STORE) -> int:
+        return int(self.run("stat", "-f", "-c", "%a", path)) * int(self.run("stat", "-f", "-c", "%S", path))
+
+    # Back to health
+
+    def heal(self) -> None:
+        """Undo every fault above, whichever there are; returns when the node serves."""
+        self.container.reload()
+        if self.container.status == "paused":
+            self.unpause()
+        elif self.container.status != "running":
+            self.boot()
+        self.wait_ready()
+
+    def wait_ready(self, deadline_s: float = 30) -> None:
+        """Until every service speaks, after making units and network whole."""
+        wait_until(self._entry_done, f"{self.name} has started its units", deadline_s)
+        self.shell(
+            f"nft delete table inet lab_cut 2>/dev/null; rm -f {FILLER}; "
+            + "; ".join(f"svc thaw {unit}; svc start {unit}" for unit in UNITS)
+        )
+        for port in SPEAKS_FIRST:
+            wait_until(partial(self.speaks, port), f"{self.name} speaks on port {port}", deadline_s)
+        for port in (IMAPS, DSYNC, DOVEADM_HTTP):
+            wait_until(partial(self.accepts, port), f"{self.name} accepts on port {port}", deadline_s)
+
+    def _entry_done(self) -> bool:
+        try:
+            code, _ = self.container.exec_run(["test", "-e", "/run/lab/started"])
+        except docker.errors.APIError:
+            return False
+        return bool(code == 0)
+
+    def accepts(self, port: int, timeout_s: float = 1) -> bool:
+        try:
+            socket.create_connection((self.address, port), timeout_s).close()
+        except OSError:
+            return False
+        return True
+
+    def speaks(self, port: int, timeout_s: float = 1) -> bool:
+        """Whether it sends something by itself: a banner, a greeting."""
+        try:
+            with socket.create_connection((self.address, port), timeout_s) as connection:
+                connection.settimeout(timeout_s)
+                return connection.recv(1) != b""
+        except OSError:
+            return False
+
+    # Queue and replication
+
+    def flush_queue(self) -> None:
+        self.run("postqueue", "-f", check=False)
+
+    def queued(self) -> int:
+        """Messages in the Postfix queue, whatever their state."""
+        return len(self.run("postqueue", "-j", check=False).splitlines())
+
+    def replicate_all(self) -> None:
+        """Queue every user for a full sync, those waiting after a failure included."""
+        self.run("doveadm", "replicator", "replicate", "-f", "*", check=False)
+
+    def replication_backlog(self) -> int | None:
+        """Users queued or waiting after a failure; None while Dovecot does not answer."""
+        return _backlog(self.run("doveadm", "-f", "json", "replicator", "status", check=False))
+
+    def logs(self) -> dict[str, str]:
+        """Every log of the node by name, the container's own output as `entry.log`."""
+        found = {"entry.log": self.container.logs().decode(errors="replace")}
+        for name in LOG_FILES:
+            try:
+                stream, _ = self.container.get_archive(f"/var/log/{name}")
+            except docker.errors.APIError:
+                continue
+            found[name] = _untar(b"".join(stream))
+        return found
+
+
+def _backlog(status: str) -> int | None:
+    try:
+        rows = json.loads(status)
+        values = {row["field"]: int(row["value"]) for row in rows}
+    except (ValueError, KeyError, TypeError):
+        return None
+    return sum(value for field, value in values.items() if field.startswith(("Queued", "Waiting")))
+
+
+def _untar(archive: bytes) -> str:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        file = tar.extractfile(tar.getmembers()[0])
+        return file.read().decode(errors="replace") if file else ""
