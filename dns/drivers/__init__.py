@@ -1,0 +1,1 @@
+"""DNS targets: each driver implements `model.ports.DnsTarget` for one kind of name server."""

@@ -1,0 +1,1 @@
+"""The name server inside the daemon: authoritative for one small delegated zone."""
