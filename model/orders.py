@@ -70,14 +70,24 @@ class KickReplication:
 Action = ClaimTarget | ClaimHelper | Publish | Verify | OrderPorts | KickReplication
 
 
+def key_of(action: Action) -> str:
+    """What the action acts on: two actions of one key replace each other."""
+    if isinstance(action, ClaimTarget | Publish | Verify):
+        return f"{action.kind}:{action.target}"
+    return f"{action.kind}:{action.node}"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An action with its token. After `expires_s` from `issued` its outcome counts as UNKNOWN."""
+    """An action with its token, and the operation and step it serves (None: a claim). After
+    `expires_s` from `issued` its outcome counts as UNKNOWN."""
 
     token: Token
     action: Action
     issued: Moment
     expires_s: float
+    operation: str | None = None
+    step: str | None = None
 
 
 class Result(StrEnum):

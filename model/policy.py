@@ -32,13 +32,15 @@ class Service:
 @dataclass(frozen=True)
 class Node:
     """A mail server. `addresses` are what clients are given, IPv4 and IPv6; `fenced` says that a
-    helper answers for its client ports; `replicates` that lag to and from it is measured."""
+    helper answers for its client ports; `replicates` that lag to and from it is measured;
+    `hostname` is the name it gives itself in banners."""
 
     name: str
     site: str
     addresses: tuple[str, ...]
     fenced: bool = True
     replicates: bool = True
+    hostname: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortState, Scope
-from mailward.model.orders import Order
+from mailward.model.orders import Order, Result
 from mailward.model.token import Token
 
 SCHEMA = 1
@@ -79,8 +79,20 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One action of the current step: how often it was ordered, when last, and what came of it
+    (None while the order is out). `key` is `model.orders.key_of` the action."""
+
+    key: str
+    tries: int
+    last: Moment
+    result: Result | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """The one running operation (I10)."""
+    """The one running operation (I10). `row` is the diagnosis row that wanted it."""
 
     id: str
     kind: Kind
@@ -93,8 +105,12 @@ class Operation:
     reason: str
     row: int
     request: str | None = None
-    attempts: int = 0
+    force: bool = False
+    attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def attempt(self, key: str) -> Attempt | None:
+        return next((attempt for attempt in self.attempts if attempt.key == key), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +138,24 @@ class PortsRecord:
 
 @dataclass(frozen=True, slots=True)
 class TargetRecord:
-    """What a DNS target last took from us, and under which token it was claimed."""
+    """What a DNS target last took from us and when, and under which token it was claimed."""
 
     target: str
+    claim: Attempt | None = None
     claimed: Token | None = None
     published: tuple[RRset, ...] | None = None
     token: Token | None = None
     detail: str = ""
+    at: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class HelperClaim:
+class HelperRecord:
+    """A node's helper: under which token it was claimed, and how trying went."""
+
     node: str
-    token: Token
+    claim: Attempt | None = None
+    claimed: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +212,15 @@ class Pause:
 class Episode:
     """A failure as automation saw it while only observing, or rode out within the grace.
 
-    `ended` says what it turned out to be: '' while it lasts, 'restart', 'upgrade' or 'outage'."""
+    `would` is what acting would have done ('' while its gates held); `seen` is 'restart' or 'upgrade'
+    once the node said so; `ended` is what it was: '' while it lasts, 'restart', 'upgrade', 'blip',
+    'outage' or 'withdrawn'."""
 
     node: str
     endpoint: str
     began: Moment
-    would: str
-    row: int
+    would: str = ""
+    seen: str = ""
     ended: str = ""
     lasted_s: float = 0.0
 
@@ -215,7 +238,7 @@ class State:
     operation: Operation | None = None
     orders: tuple[Order, ...] = ()
     targets: tuple[TargetRecord, ...] = ()
-    helpers: tuple[HelperClaim, ...] = ()
+    helpers: tuple[HelperRecord, ...] = ()
     ports: tuple[PortsRecord, ...] = ()
     ended: tuple[Ended, ...] = ()
     flaps: tuple[Flap, ...] = ()
@@ -232,6 +255,9 @@ class State:
 
     def ports_of(self, node: str) -> PortsRecord | None:
         return next((record for record in self.ports if record.node == node), None)
+
+    def helper(self, node: str) -> HelperRecord:
+        return next((record for record in self.helpers if record.node == node), HelperRecord(node))
 
     def target(self, name: str) -> TargetRecord:
         return next((record for record in self.targets if record.target == name), TargetRecord(name))

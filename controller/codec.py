@@ -1,0 +1,58 @@
+"""Model values to and from JSON, strictly: a wrong type or a missing field names its place."""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mailward.model.errors import StoreError
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import MIN_WRITER, SCHEMA, Pause, Request, State
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """One model type's JSON form."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._name = kind.__name__
+
+    def dump(self, value: T) -> bytes:
+        return self._adapter.dump_json(value)
+
+    def plain(self, value: T) -> Any:
+        return self._adapter.dump_python(value, mode="json")
+
+    def load(self, raw: bytes, where: str) -> T:
+        """Read JSON from `where`; StoreError says what is wrong at which place in it."""
+        try:
+            return self._adapter.validate_json(raw)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise StoreError(f"{where} holds no valid {self._name}: {place}: {first['msg']}") from error
+
+
+class StateCodec(Codec[State]):
+    """The state document: one that needs a newer writer is refused before it is understood."""
+
+    def __init__(self) -> None:
+        super().__init__(State)
+
+    def load(self, raw: bytes, where: str) -> State:
+        state = super().load(raw, where)
+        if state.min_writer > SCHEMA:
+            raise StoreError(
+                f"{where} was written by a newer mailward (it needs schema {state.min_writer}, this one "
+                f"writes {SCHEMA}): upgrade this daemon"
+            )
+        if state.schema < MIN_WRITER:
+            raise StoreError(f"{where} has schema {state.schema}, older than any this version can read")
+        return state
+
+
+STATE = StateCodec()
+PAUSE: Codec[Pause] = Codec(Pause)
+REQUEST: Codec[Request] = Codec(Request)
+SNAPSHOT: Codec[Snapshot] = Codec(Snapshot)

@@ -1,0 +1,10 @@
+"""How long each list of the recorded state may grow: the store has a limit, and so has a reader."""
+
+ENDED = 20
+ANSWERS = 50
+EPISODES = 40
+FENCED_AT = 50
+FLAPS = 64
+NOTES = 8
+DETAIL = 300
+"""Characters of any text that came from outside."""

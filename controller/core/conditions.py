@@ -1,0 +1,89 @@
+"""Conditions: the evidence about a (node, endpoint), whatever its phase."""
+
+from dataclasses import dataclass
+
+from mailward.controller.core.sight import NodeView, Sight
+from mailward.model.decision import Condition
+from mailward.model.fencing import NodeFacts, UnitState
+from mailward.model.health import Verdict
+from mailward.model.policy import Endpoint, Rules
+from mailward.model.state import Cause
+
+CERT_WARNING_DAYS = 7.0
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A condition with its evidence. `symptom_age_s` is how long the trouble has lasted."""
+
+    condition: Condition
+    evidence: str
+    cause: Cause = Cause.NONE
+    symptom_age_s: float = 0.0
+    stable_s: float = 0.0
+    recovering: bool = False
+
+
+def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> Judgement:
+    """Judge one (node, endpoint). DOWN outweighs UNKNOWN, UNKNOWN outweighs UP."""
+    view = sight.nodes[node]
+    services = [view.services[name] for name in endpoint.services]
+    down = [s for s in services if s.verdict is Verdict.DOWN]
+    if down:
+        evidence = "; ".join(f"{s.service} DOWN: {s.evidence}" for s in down)
+        lost = cut_off(view)
+        return Judgement(
+            Condition.UNREACHABLE if lost else Condition.FAILED,
+            evidence,
+            Cause.UNREACHABLE if lost else Cause.SERVICE,
+            symptom_age_s=max(s.symptom_age_s for s in down),
+            recovering=all(s.recovering for s in down),
+        )
+    full = full_paths(view.facts, rules) if view.facts else ()
+    if full:
+        return Judgement(Condition.FAILED, "; ".join(full), Cause.DISK, symptom_age_s=float("inf"))
+    unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
+    if unknown:
+        return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))
+    stable = min((s.verdict_age_s for s in services), default=0.0)
+    expiring = [
+        f"{s.service}: certificate has {s.cert_days_left:.0f} days left"
+        for s in services
+        if s.cert_days_left is not None and s.cert_days_left < CERT_WARNING_DAYS
+    ]
+    if expiring:
+        return Judgement(Condition.DEGRADED, "; ".join(expiring), stable_s=stable)
+    return Judgement(Condition.HEALTHY, "every service answers", stable_s=stable)
+
+
+def cut_off(view: NodeView) -> bool:
+    """Nothing of the node answers: no service, no helper. It may be dead, or only out of reach."""
+    return view.facts is None and all(s.verdict is Verdict.DOWN and s.cut_off for s in view.services.values())
+
+
+def full_paths(facts: NodeFacts, rules: Rules) -> tuple[str, ...]:
+    """Paths of mail or queue without room. Logins, SELECT and RCPT succeed on a full disk, so only
+    the node itself can tell."""
+    found = []
+    for path, space in sorted(facts.paths.items()):
+        if space.free_bytes is not None and space.free_bytes < rules.min_free_bytes:
+            free, least = space.free_bytes / _MIB, rules.min_free_bytes / _MIB
+            found.append(f"{path} has {free:.0f} MiB free, less than {least:.0f}")
+        elif (
+            space.total_inodes
+            and space.free_inodes is not None
+            and space.free_inodes < min(rules.min_free_inodes, space.total_inodes // 20)
+        ):
+            found.append(f"{path} has {space.free_inodes} inodes free")
+    return tuple(found)
+
+
+def restart_seen(facts: NodeFacts | None) -> str:
+    """'upgrade' or 'restart' when the node says its services are being worked on, else ''."""
+    if facts is None:
+        return ""
+    if facts.package_manager:
+        return "upgrade"
+    busy = (UnitState.RESTARTING, UnitState.STARTING, UnitState.STOPPING)
+    return "restart" if any(state in busy for state in facts.units.values()) else ""

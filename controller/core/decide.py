@@ -1,0 +1,221 @@
+"""`decide(Snapshot) -> Decision`: one pure step of the controller.
+
+The order of a step: fold outcomes in, admit what is new in the configuration, judge, claim, go on with
+the running operation, start another if the gates allow, order what the step needs, explain. If what
+comes out breaks an invariant, nothing is recorded or sent and the notice says which.
+"""
+
+from dataclasses import replace
+
+from mailward.controller.core import episodes, invariants, operations, outcomes
+from mailward.controller.core.conditions import condition_of
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.explain import explain
+from mailward.controller.core.gates import Case, Judgements
+from mailward.controller.core.operations import Turn
+from mailward.controller.core.planning import plan, reconcile, roll_back
+from mailward.controller.core.requests import take_up
+from mailward.controller.core.sight import Sight, see
+from mailward.model.decision import Condition, Decision
+from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, key_of
+from mailward.model.policy import Automation
+from mailward.model.snapshot import Snapshot, Standing
+from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, Step
+
+_TROUBLE_S, _BUSY_S, _QUIET_S = 0.1, 0.25, 1.0
+
+
+def decide(snapshot: Snapshot) -> Decision:
+    """What to record and send now, and why."""
+    draft = Draft(snapshot)
+    sight = see(snapshot)
+    judgements = {
+        (node.name, endpoint.name): condition_of(node.name, endpoint, sight, snapshot.policy.rules)
+        for node in snapshot.policy.nodes
+        for endpoint in snapshot.policy.endpoints_of(node.name)
+    }
+    if may_act(snapshot):
+        _act(draft, sight, judgements)
+    explanations = explain(draft, sight, judgements)
+    if may_act(snapshot) and not draft.fatal:
+        episodes.note_what_would_have_been_done(draft, explanations)
+    broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
+    if broken:
+        return Decision(snapshot.state, (), explanations, notices=broken)
+    return Decision(
+        state=draft.state,
+        send=tuple(draft.send) if not draft.fatal else (),
+        explanations=explanations,
+        notices=tuple(draft.notices),
+        check_again_s=_check_again_s(draft, judgements),
+        fatal=draft.fatal,
+    )
+
+
+def may_act(snapshot: Snapshot) -> bool:
+    """Leading, and with time left for the longest action."""
+    latest = snapshot.may_act_until_s - snapshot.policy.rules.order_timeout_s
+    return snapshot.standing is Standing.LEADING and snapshot.now.boot_s < latest
+
+
+def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    outcomes.take_up_epoch(draft)
+    outcomes.fold(draft)
+    if draft.fatal:
+        return
+    _admit_new(draft)
+    episodes.keep(draft, sight, judgements)
+    _claim(draft)
+    _advance(draft, sight, judgements)
+    take_up(draft, sight, judgements)
+    plan(draft, sight, judgements)
+    reconcile(draft, sight, judgements)
+    _order_what_the_step_needs(draft)
+
+
+def _admit_new(draft: Draft) -> None:
+    """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
+    What is no longer configured is forgotten, unless an operation is at it."""
+    policy, state = draft.policy, draft.state
+    for node in policy.nodes:
+        for endpoint in policy.endpoints_of(node.name):
+            if state.phase_of(node.name, endpoint.name) is None:
+                draft.set_phase(node.name, endpoint.name, Phase.IN_SERVICE)
+    if state.operation is None:
+        kept = tuple(
+            r
+            for r in draft.state.phases
+            if r.endpoint in policy.endpoint_by_name and r.node in policy.endpoint_by_name[r.endpoint].nodes
+        )
+        draft.state = replace(draft.state, phases=kept)
+
+
+def _claim(draft: Draft) -> None:
+    """Before anything else, our token goes to every target and helper: from then on what an earlier
+    controller left in the network is void there. Helpers that do not answer hold nobody up."""
+    policy, state = draft.policy, draft.state
+    busy = state.operation is not None or bool(draft.snapshot.requests)
+    if policy.automation is not Automation.ACT and not busy:
+        return
+    due: list[tuple[Action, Attempt | None]] = []
+    for target in policy.targets:
+        record = state.target(target)
+        if record.claimed is None or record.claimed.epoch != state.epoch:
+            due.append((ClaimTarget(target), record.claim))
+    for node in policy.nodes:
+        helper = state.helper(node.name)
+        if any(isinstance(o.action, OrderPorts) and o.action.node == node.name for o in state.orders):
+            continue  # the order carries a token of its own; a claim could overtake and void it
+        if node.fenced and (helper.claimed is None or helper.claimed.epoch != state.epoch):
+            due.append((ClaimHelper(node.name), helper.claim))
+    for action, attempt in due:
+        if operations.may_retry(attempt, attempt.last.age_s(draft.now) if attempt else 0.0, policy):
+            draft.order(action)
+
+
+def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """Take the running operation as far as its evidence goes; bounded by its number of steps."""
+    for _ in range(8):
+        operation = draft.state.operation
+        if operation is None:
+            return
+        cases = _cases(draft, sight, judgements)
+        if not cases:
+            draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
+            return
+        if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
+            lost = _successor_lost(cases)
+            if lost:
+                roll_back(draft, lost)
+                return
+        actions = operations.wanted(draft.policy, draft.state, operation)
+        progress = operations.progress(operation, cases, actions)
+        if progress.turn is Turn.WAIT:
+            return
+        if progress.turn is Turn.GIVE_UP:
+            _give_up(draft, progress.reason)
+            return
+        if progress.reason:
+            draft.note(progress.reason)
+        _next(draft)
+
+
+def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
+    operation = draft.running()
+    policy = draft.policy
+    pairs = [(operation.node, name) for name in operation.endpoints]
+    if operation.kind is Kind.RECONCILE:
+        pairs = [(e.nodes[0], e.name) for e in policy.endpoints]
+    return tuple(
+        Case(draft.snapshot, draft.state, sight, judgements, node, policy.endpoint_by_name[name],
+             force=operation.force)
+        for node, name in pairs
+        if (node, name) in judgements
+    )  # fmt: skip
+
+
+def _successor_lost(cases: tuple[Case, ...]) -> str:
+    """A drain has no place to drain to when every other node of an endpoint has failed."""
+    gone = (Condition.FAILED, Condition.UNREACHABLE)
+    for case in cases:
+        others = [name for name in case.others() if case.serving(name)]
+        if all(case.judgements[name, case.endpoint.name].condition in gone for name in others):
+            return f"nobody is left to serve {case.endpoint.name}"
+    return ""
+
+
+def _next(draft: Draft) -> None:
+    """The step is done: record what the next one means, or that the operation is over."""
+    operation = draft.running()
+    step = operations.next_step(operation)
+    if step is None:
+        draft.end(Ending.DONE, "; ".join(draft.running().notes))
+        return
+    if operation.kind is Kind.READMIT and step is Step.OPEN:
+        for name in operation.endpoints:
+            draft.set_phase(operation.node, name, Phase.IN_SERVICE)
+    if operation.kind is Kind.DRAIN and step is Step.FENCE:
+        for name in operation.endpoints:
+            draft.set_phase(operation.node, name, Phase.OUT, Cause.OPERATOR, operation.reason)
+    draft.enter(step)
+
+
+def _give_up(draft: Draft, reason: str) -> None:
+    """Every operation ends (I10): rolled back where that is safe, else handed to a human."""
+    operation = draft.running()
+    opened = operation.kind is Kind.READMIT and operation.step in (Step.PUBLISH, Step.VERIFY)
+    if operation.kind in (Kind.READMIT, Kind.DRAIN) and not opened:
+        roll_back(draft, reason)
+        return
+    command = "check the DNS target, then: mailward explain"
+    draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'} handed over: {reason}; {command}")
+    draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
+
+
+def _order_what_the_step_needs(draft: Draft) -> None:
+    operation = draft.state.operation
+    if operation is None:
+        return
+    for action in operations.wanted(draft.policy, draft.state, operation):
+        target = getattr(action, "target", None)
+        if target is not None and not _claimed(draft, target):
+            continue
+        attempt = draft.running().attempt(key_of(action))
+        age = attempt.last.age_s(draft.now) if attempt else 0.0
+        retried = operations.may_retry(attempt, age, draft.policy)
+        if retried and not (operation.step is Step.FENCE and attempt and attempt.result):
+            draft.order(action)
+
+
+def _claimed(draft: Draft, target: str) -> bool:
+    claimed = draft.state.target(target).claimed
+    return claimed is not None and claimed.epoch == draft.state.epoch
+
+
+def _check_again_s(draft: Draft, judgements: Judgements) -> float:
+    failing = (Condition.FAILED, Condition.UNREACHABLE)
+    for record in draft.state.phases:
+        judgement = judgements.get((record.node, record.endpoint))
+        if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in failing:
+            return _TROUBLE_S
+    return _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S

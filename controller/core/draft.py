@@ -1,0 +1,213 @@
+"""The draft of a decision: the next state in the making, and the orders that go with it.
+
+Local to one call of `decide`, which stays a function. Every order takes the next seq of the epoch, and
+what it is about to change is marked as not known until its outcome is folded in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mailward.controller.core import bounds
+from mailward.controller.core.phases import may_follow
+from mailward.model.fencing import FenceOutcome, Scope
+from mailward.model.orders import (
+    Action,
+    ClaimHelper,
+    ClaimTarget,
+    Order,
+    OrderPorts,
+    Publish,
+    Result,
+    key_of,
+)
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import (
+    Answer,
+    Attempt,
+    Cause,
+    Ended,
+    Ending,
+    Flap,
+    HelperRecord,
+    Kind,
+    Operation,
+    Phase,
+    PhaseRecord,
+    PortsRecord,
+    Request,
+    State,
+    Step,
+    TargetRecord,
+)
+from mailward.model.token import Token
+
+
+class Draft:
+    """`state` is the state so far; `send` the orders so far, in the order they were decided."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.policy = snapshot.policy
+        self.now = snapshot.now
+        self.state: State = snapshot.state
+        self.send: list[Order] = []
+        self.notices: list[str] = []
+        self.fatal = ""
+
+    # phases
+
+    def set_phase(
+        self, node: str, endpoint: str, phase: Phase, cause: Cause = Cause.NONE, detail: str = ""
+    ) -> None:
+        before = self.state.phase_of(node, endpoint)
+        if not may_follow(before.phase if before else None, phase):
+            raise AssertionError(f"{node} {endpoint}: {before and before.phase} to {phase} is no transition")
+        since = before.since if before and before.phase is phase else self.now
+        record = PhaseRecord(node, endpoint, phase, since, cause, detail[: bounds.DETAIL])
+        others = [r for r in self.state.phases if (r.node, r.endpoint) != (node, endpoint)]
+        ordered = sorted([*others, record], key=lambda r: (r.node, r.endpoint))
+        self.state = replace(self.state, phases=tuple(ordered))
+
+    # orders
+
+    def next_token(self) -> Token:
+        self.state = replace(self.state, seq=self.state.seq + 1)
+        return Token(self.state.store_id, self.state.epoch, self.state.seq)
+
+    def order(self, action: Action) -> None:
+        """Record an order and queue it; it replaces one of the same key still out."""
+        token = self.next_token()
+        operation = self.state.operation
+        claim = isinstance(action, ClaimTarget | ClaimHelper)
+        order = Order(
+            token=token,
+            action=action,
+            issued=self.now,
+            expires_s=self.policy.rules.order_timeout_s,
+            operation=operation.id if operation and not claim else None,
+            step=operation.step if operation and not claim else None,
+        )
+        out = tuple(o for o in self.state.orders if key_of(o.action) != key_of(action))
+        self.state = replace(self.state, orders=(*out, order))
+        self._attempted(action, token)
+        self.send.append(order)
+
+    def _attempted(self, action: Action, token: Token) -> None:
+        key = key_of(action)
+        if isinstance(action, ClaimTarget):
+            record = self.state.target(action.target)
+            self.put_target(replace(record, claim=self._again(record.claim, key)))
+            return
+        if isinstance(action, ClaimHelper):
+            helper = self.state.helper(action.node)
+            self.put_helper(replace(helper, claim=self._again(helper.claim, key)))
+            return
+        if isinstance(action, Publish):
+            record = self.state.target(action.target)
+            self.put_target(replace(record, published=None, token=token))
+        if isinstance(action, OrderPorts):
+            unknown = FenceOutcome.UNKNOWN
+            self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
+        operation = self.state.operation
+        if operation is not None:
+            self.put_attempt(operation, self._again(operation.attempt(key), key))
+
+    def _again(self, before: Attempt | None, key: str) -> Attempt:
+        return Attempt(key, (before.tries if before else 0) + 1, self.now)
+
+    def put_attempt(self, operation: Operation, attempt: Attempt) -> None:
+        others = tuple(a for a in operation.attempts if a.key != attempt.key)
+        self.state = replace(self.state, operation=replace(operation, attempts=(*others, attempt)))
+
+    def put_target(self, record: TargetRecord) -> None:
+        others = tuple(t for t in self.state.targets if t.target != record.target)
+        self.state = replace(self.state, targets=tuple(sorted((*others, record), key=lambda t: t.target)))
+
+    def put_helper(self, record: HelperRecord) -> None:
+        others = tuple(h for h in self.state.helpers if h.node != record.node)
+        self.state = replace(self.state, helpers=tuple(sorted((*others, record), key=lambda h: h.node)))
+
+    def put_ports(self, record: PortsRecord) -> None:
+        others = tuple(p for p in self.state.ports if p.node != record.node)
+        self.state = replace(self.state, ports=tuple(sorted((*others, record), key=lambda p: p.node)))
+
+    # operations
+
+    def start(self, operation: Operation) -> None:
+        """Begin an operation; the caller has seen to it that none runs (I10)."""
+        if self.state.operation is not None:
+            raise AssertionError("an operation is already running")
+        self.state = replace(self.state, operation=operation)
+        if operation.kind is Kind.FAILOVER:
+            fenced = (*self.state.fenced_at, self.now)[-bounds.FENCED_AT :]
+            self.state = replace(self.state, fenced_at=fenced)
+
+    def operation_id(self) -> str:
+        """Unique within the store: an operation is named after the token that follows it."""
+        return f"{self.state.epoch}-{self.state.seq + 1}"
+
+    def enter(self, step: Step) -> None:
+        """Go to a step of the running operation; what the step before had out is forgotten."""
+        operation = self.running()
+        self._forget_orders(operation.id)
+        self.state = replace(
+            self.state, operation=replace(operation, step=step, step_since=self.now, attempts=())
+        )
+
+    def note(self, text: str) -> None:
+        operation = self.running()
+        notes = (*operation.notes, text[: bounds.DETAIL])[-bounds.NOTES :]
+        self.state = replace(self.state, operation=replace(operation, notes=notes))
+
+    def end(self, ending: Ending, detail: str = "") -> None:
+        """The running operation is over."""
+        operation = self.running()
+        self._forget_orders(operation.id)
+        entry = Ended(operation, ending, self.now, detail[: bounds.DETAIL])
+        before = self.state.ended
+        if before and _same_again(before[-1], entry):
+            before = before[:-1]
+        self.state = replace(self.state, operation=None, ended=(*before, entry)[-bounds.ENDED :])
+        if operation.kind is Kind.FAILOVER and operation.cause is not Cause.OPERATOR:
+            self._count_flap(operation)
+
+    def running(self) -> Operation:
+        if self.state.operation is None:
+            raise AssertionError("no operation is running")
+        return self.state.operation
+
+    def _forget_orders(self, operation: str) -> None:
+        left = tuple(o for o in self.state.orders if o.operation != operation)
+        self.state = replace(self.state, orders=left)
+
+    def _count_flap(self, operation: Operation) -> None:
+        """I13: counted when the operation is complete; old ones are forgotten."""
+        memory = self.policy.rules.flap_memory_s
+        kept = [f for f in self.state.flaps if f.last.age_s(self.now) <= memory]
+        mine = [f for f in kept if (f.node, f.cause) == (operation.node, operation.cause)]
+        flap = Flap(operation.node, operation.cause, 1 + sum(f.count for f in mine), self.now)
+        flaps = (*[f for f in kept if f not in mine], flap)[-bounds.FLAPS :]
+        self.state = replace(self.state, flaps=flaps)
+
+    # people
+
+    def answer(self, request: Request, accepted: bool, detail: str, operation: str | None = None) -> None:
+        answer = Answer(request.id, accepted, detail[: bounds.DETAIL * 2], self.now, operation)
+        self.state = replace(self.state, answers=(*self.state.answers, answer)[-bounds.ANSWERS :])
+
+    def tally(self, name: str) -> None:
+        tallies: Mapping[str, int] = {**self.state.tallies, name: self.state.tallies.get(name, 0) + 1}
+        self.state = replace(self.state, tallies=dict(sorted(tallies.items())))
+
+
+def _same_again(before: Ended, now: Ended) -> bool:
+    """A reconcile that ends as the last one did replaces it, so that it cannot push out the rest."""
+    return now.operation.kind is Kind.RECONCILE and (
+        before.operation.kind,
+        before.operation.node,
+        before.ending,
+    ) == (now.operation.kind, now.operation.node, now.ending)
+
+
+def settled(attempt: Attempt | None) -> bool:
+    return attempt is not None and attempt.result is Result.DONE

@@ -1,0 +1,75 @@
+"""Episodes: failures of nodes in service, and what they turned out to be.
+
+They answer "what would you have done?" while automation only observes, and "how often was it only a
+restart?" always. An episode also remembers that the node reported a restart, so that the longer grace
+lasts until the service is back.
+"""
+
+from dataclasses import replace
+
+from mailward.controller.core import bounds
+from mailward.controller.core.conditions import restart_seen
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.gates import Judgements
+from mailward.controller.core.sight import Sight
+from mailward.model.decision import Answered, Condition, Explanation, Goal
+from mailward.model.state import Episode, Phase
+
+_FAILING = (Condition.FAILED, Condition.UNREACHABLE)
+_OBSERVE_ONLY = ("automation", "claimed")
+
+
+def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """Open, colour and close episodes."""
+    for record in draft.state.phases:
+        judgement = judgements.get((record.node, record.endpoint))
+        if judgement is None:
+            continue
+        running = _running(draft, record.node, record.endpoint)
+        failing = judgement.condition in _FAILING and record.phase is Phase.IN_SERVICE
+        if failing and running is None:
+            running = Episode(record.node, record.endpoint, draft.now)
+            _put(draft, running)
+        if running is None:
+            continue
+        seen = restart_seen(sight.nodes[record.node].facts)
+        if failing and seen and seen != running.seen and running.seen != "upgrade":
+            running = replace(running, seen=seen)
+            _put(draft, running)
+        if record.phase is not Phase.IN_SERVICE:
+            _close(draft, running, "withdrawn")
+        elif judgement.condition not in (*_FAILING, Condition.UNKNOWN):
+            _close(draft, running, running.seen or ("outage" if running.would else "blip"))
+
+
+def note_what_would_have_been_done(draft: Draft, explanations: tuple[Explanation, ...]) -> None:
+    """Once an episode: every gate but acting itself said yes."""
+    for explanation in explanations:
+        if explanation.goal is not Goal.WITHDRAW:
+            continue
+        held_by = [f.gate for f in explanation.findings if f.answer is not Answered.YES]
+        if "automation" not in held_by or any(gate not in _OBSERVE_ONLY for gate in held_by):
+            continue
+        running = _running(draft, explanation.node, explanation.endpoint)
+        if running is not None and not running.would:
+            would = f"failover of {explanation.node} for {explanation.endpoint} (row {explanation.row})"
+            _put(draft, replace(running, would=would))
+            draft.tally("would-have-failed-over")
+            draft.notices.append(f"observing only; would have started a {would}: {explanation.evidence}")
+
+
+def _running(draft: Draft, node: str, endpoint: str) -> Episode | None:
+    return next(
+        (e for e in draft.state.episodes if (e.node, e.endpoint, e.ended) == (node, endpoint, "")), None
+    )
+
+
+def _put(draft: Draft, episode: Episode) -> None:
+    key = (episode.node, episode.endpoint, "")
+    others = [e for e in draft.state.episodes if (e.node, e.endpoint, e.ended) != key]
+    draft.state = replace(draft.state, episodes=tuple([*others, episode][-bounds.EPISODES :]))
+
+
+def _close(draft: Draft, episode: Episode, ended: str) -> None:
+    _put(draft, replace(episode, ended=ended, lasted_s=episode.began.age_s(draft.now)))
+    draft.tally(f"ended-as-{ended}")

@@ -1,0 +1,337 @@
+"""Gates: checked before deciding. Each answers with a reason; anything but YES holds.
+
+A gate looks at a `Case`: one (node, endpoint) and what is wanted of it, by automation or by hand. The
+lists at the end say which gates guard which goal; a person's word skips those that only make
+automation careful, never those that protect mail users.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from mailward.controller.core.conditions import Judgement, cut_off, restart_seen
+from mailward.controller.core.phases import EFFECTS, desired_rrsets
+from mailward.controller.core.sight import Sight
+from mailward.model.decision import Answered, Condition, Finding
+from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.health import Verdict
+from mailward.model.policy import Automation, Deployment, Endpoint
+from mailward.model.replication import Confidence, Lag
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import Phase, PhaseRecord, State
+
+_WELL = (Condition.HEALTHY, Condition.DEGRADED)
+
+Judgements = Mapping[tuple[str, str], Judgement]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a gate may look at. `state` is the state decided so far, newer than the snapshot's."""
+
+    snapshot: Snapshot
+    state: State
+    sight: Sight
+    judgements: Judgements
+    node: str
+    endpoint: Endpoint
+    force: bool = False
+
+    @property
+    def judgement(self) -> Judgement:
+        return self.judgements[self.node, self.endpoint.name]
+
+    @property
+    def record(self) -> PhaseRecord | None:
+        return self.state.phase_of(self.node, self.endpoint.name)
+
+    def others(self) -> tuple[str, ...]:
+        return tuple(name for name in self.endpoint.nodes if name != self.node)
+
+    def serving(self, node: str) -> bool:
+        record = self.state.phase_of(node, self.endpoint.name)
+        return record is not None and EFFECTS[record.phase].published
+
+
+Gate = Callable[[Case], Finding]
+
+
+def _yes(gate: str, reason: str) -> Finding:
+    return Finding(gate, Answered.YES, reason)
+
+
+def _no(gate: str, reason: str, command: str = "") -> Finding:
+    return Finding(gate, Answered.NO, reason, command)
+
+
+def _unknown(gate: str, reason: str, command: str = "") -> Finding:
+    return Finding(gate, Answered.UNKNOWN, reason, command)
+
+
+def acting(case: Case) -> Finding:
+    if case.snapshot.policy.automation is Automation.ACT:
+        return _yes("automation", "acting")
+    return _no("automation", "only observing (automation: observe)", f"mailward failover {case.node}")
+
+
+def not_paused(case: Case) -> Finding:
+    pause = case.snapshot.pause
+    if pause is None or case.snapshot.now.wall_s >= pause.until_wall_s:
+        return _yes("pause", "not paused")
+    left = pause.until_wall_s - case.snapshot.now.wall_s
+    return _no("pause", f"paused by {pause.owner} for {left:.0f} s more: {pause.reason}", "mailward resume")
+
+
+def votes(case: Case) -> Finding:
+    """I6: enough fresh votes of configured observers."""
+    sight = case.sight
+    if sight.votes >= sight.needed:
+        return _yes("votes", f"{sight.votes} fresh of {sight.needed} needed")
+    why = "; ".join(sight.blind)
+    return _unknown("votes", f"{sight.votes} fresh of {sight.needed} needed ({why})")
+
+
+def self_trust(case: Case) -> Finding:
+    """I7: when nothing at all answers anywhere, it is more likely us."""
+    views = case.sight.nodes
+    if len(views) > 1 and all(cut_off(view) for view in views.values()):
+        return _no("self", "no node answers anything: the observers may be the ones cut off")
+    return _yes("self", "something answers")
+
+
+def grace(case: Case) -> Finding:
+    """A restart is not a crash."""
+    rules, judgement = case.snapshot.policy.rules, case.judgement
+    if judgement.condition not in (Condition.FAILED, Condition.UNREACHABLE):
+        return _no("grace", f"nothing has failed: {judgement.evidence}")
+    if judgement.recovering:
+        return _no("grace", "it answers again; waiting for the verdict to turn")
+    seen = restart_seen(case.sight.nodes[case.node].facts) or next(
+        (e.seen for e in case.state.episodes if _running(e.node, e.endpoint, e.ended, case)), ""
+    )
+    allowed = max(rules.known_restart_grace_s, rules.restart_grace_s) if seen else rules.restart_grace_s
+    if judgement.symptom_age_s >= allowed:
+        return _yes("grace", f"failing for {_for(judgement.symptom_age_s)}, grace is {allowed:g} s")
+    what = f"the node reports a {seen}: " if seen else ""
+    return _no("grace", f"{what}failing for {_for(judgement.symptom_age_s)}, grace is {allowed:g} s")
+
+
+def _running(node: str, endpoint: str, ended: str, case: Case) -> bool:
+    return not ended and node == case.node and endpoint == case.endpoint.name
+
+
+def _for(seconds: float) -> str:
+    return "long" if seconds == float("inf") else f"{seconds:.1f} s"
+
+
+def successor(case: Case) -> Finding:
+    """I8: somebody who serves, is well, and is not behind."""
+    held = []
+    for name in case.others():
+        problem, known = _unfit(case, name)
+        if not problem:
+            return _yes("successor", f"{name} serves {case.endpoint.name} and is well")
+        held.append((f"{name} {problem}", known))
+    if not held:
+        return _no("successor", "no other node is configured for this endpoint")
+    reason = "; ".join(text for text, _ in held)
+    other = case.others()[0]
+    command = f"mailward explain {other}"
+    return (_no if all(known for _, known in held) else _unknown)("successor", reason, command)
+
+
+def _unfit(case: Case, name: str) -> tuple[str, bool]:
+    """Why `name` cannot take over ('' if it can), and whether that is knowledge or ignorance."""
+    record = case.state.phase_of(name, case.endpoint.name)
+    judgement = case.judgements[name, case.endpoint.name]
+    if record is None or record.phase is not Phase.IN_SERVICE:
+        return f"is {record.phase if record else 'not in service'}", True
+    operation = case.state.operation
+    if operation and operation.node == name and case.endpoint.name in operation.endpoints:
+        return f"is in the middle of a {operation.kind}", True
+    if judgement.condition is Condition.UNKNOWN:
+        return f"is unknown ({judgement.evidence})", False
+    if judgement.condition not in _WELL:
+        return f"is {judgement.condition} ({judgement.evidence})", True
+    lag = case.sight.lags.get((case.node, name))
+    if lag and lag.seconds is not None and not case.force and lag.seconds > _max_lag(case):
+        return (
+            f"is behind by {lag.seconds:.0f} s ({lag.mailboxes} mailboxes), more than {_max_lag(case):.0f} s",
+            True,
+        )
+    return "", True
+
+
+def _max_lag(case: Case) -> float:
+    return case.snapshot.policy.rules.max_lag_s
+
+
+def last_address(case: Case) -> Finding:
+    """I2: an endpoint never loses its last serving address, on no target."""
+    without = tuple(
+        replace(r, phase=Phase.OUT) if (r.node, r.endpoint) == (case.node, case.endpoint.name) else r
+        for r in case.state.phases
+    )
+    state = replace(case.state, phases=without)
+    for target in case.endpoint.targets:
+        left = [
+            value
+            for rrset in desired_rrsets(case.snapshot.policy, state, target)
+            if rrset.name == f"{case.endpoint.name}."
+            for value in rrset.values
+        ]
+        if not left:
+            return _no("last-address", f"{case.endpoint.name} would have no address left on {target}")
+    return _yes("last-address", f"{case.endpoint.name} keeps an address")
+
+
+def rate(case: Case) -> Finding:
+    """I8: at most N failovers an hour."""
+    limit = case.snapshot.policy.rules.failovers_per_hour
+    recent = sum(1 for at in case.state.fenced_at if at.age_s(case.snapshot.now) < 3600)
+    if recent < limit:
+        return _yes("rate", f"{recent} failovers in the last hour, at most {limit}")
+    return _no(
+        "rate", f"{recent} failovers in the last hour, at most {limit}", f"mailward failover {case.node}"
+    )
+
+
+def deployment(case: Case) -> Finding:
+    if case.snapshot.policy.deployment is Deployment.HYBRID:
+        return _yes("deployment", "hybrid")
+    return _no("deployment", f"{case.snapshot.policy.deployment}: nothing to fail over to")
+
+
+def claimed(case: Case) -> Finding:
+    """I1: every DNS target knows our epoch before we change anything."""
+    epoch = case.state.epoch
+    missing = []
+    for target in case.endpoint.targets:
+        record = case.state.target(target)
+        if record.claimed is None or record.claimed.epoch != epoch:
+            why = record.claim.detail if record.claim and record.claim.detail else "not yet tried"
+            missing.append(f"{target} ({why})")
+    if missing:
+        return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing))
+    return _yes("claimed", f"every DNS target knows epoch {epoch}")
+
+
+def one_operation(case: Case) -> Finding:
+    """I10."""
+    operation = case.state.operation
+    if operation is None:
+        return _yes("one-operation", "nothing else runs")
+    return _no("one-operation", f"{operation.kind} of {operation.node} is at step {operation.step}")
+
+
+def helper_answers(case: Case) -> Finding:
+    node = case.snapshot.policy.node_by_name[case.node]
+    if not node.fenced:
+        return _yes("helper", "no helper is configured; client ports are not ours to close")
+    view = case.sight.nodes[case.node]
+    if view.facts is None:
+        return _unknown("helper", f"mailward-node does not answer: {view.helper_error}")
+    return _yes("helper", "mailward-node answers")
+
+
+def behind_closed_ports(case: Case) -> Finding:
+    """A node is tried behind closed ports before clients may have it."""
+    if not case.snapshot.policy.node_by_name[case.node].fenced:
+        return _yes("fence", "no helper is configured")
+    ports = case.state.ports_of(case.node)
+    if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
+        detail = f": {ports.detail}" if ports and ports.detail else ""
+        return _unknown("fence", f"its client ports are not known to be closed{detail}")
+    if any(ports.ports[s].kind is PortKind.OPEN for s in case.endpoint.services if s in ports.ports):
+        return _unknown("fence", "its client ports were last ordered open")
+    return _yes("fence", "its client ports are closed, seen from outside")
+
+
+def well(case: Case) -> Finding:
+    judgement = case.judgement
+    if judgement.condition in _WELL:
+        return _yes("well", judgement.evidence)
+    answer = _unknown if judgement.condition is Condition.UNKNOWN else _no
+    return answer("well", f"{judgement.condition}: {judgement.evidence}")
+
+
+def stable(case: Case) -> Finding:
+    needed = case.snapshot.policy.rules.stable_s
+    if case.judgement.condition not in _WELL:
+        return _no("stable", "not well")
+    if case.judgement.stable_s >= needed:
+        return _yes("stable", f"well for {case.judgement.stable_s:.0f} s, {needed:g} s needed")
+    return _no("stable", f"well for {case.judgement.stable_s:.0f} s, {needed:g} s needed")
+
+
+def hold_down(case: Case) -> Finding:
+    """I13: grows with each flap of the same cause, from an operation's completion."""
+    rules, record = case.snapshot.policy.rules, case.record
+    flap = next(
+        (f for f in case.state.flaps if record and f.node == case.node and f.cause is record.cause), None
+    )
+    if flap is None or flap.count < 2:
+        return _yes("hold-down", "first time for this cause")
+    wait = min(rules.hold_down_s * 2 ** (flap.count - 2), rules.hold_down_max_s)
+    age = flap.last.age_s(case.snapshot.now)
+    reason = f"out {flap.count} times for {flap.cause}; {age:.0f} s since, {wait:.0f} s needed"
+    return (_yes if age >= wait else _no)("hold-down", reason)
+
+
+def caught_up(case: Case) -> Finding:
+    """I12: what was missed has arrived, both ways, with every node in service.
+
+    If nobody else serves, `last_resort` lets a healthy node in without it, with an alert.
+    """
+    policy = case.snapshot.policy
+    if case.force:
+        return _yes("caught-up", "forced by hand")
+    if not policy.node_by_name[case.node].replicates:
+        return _yes("caught-up", "no replication is configured")
+    alive = [name for name in case.others() if case.serving(name) and _serves(case, name)]
+    if not alive:
+        if policy.rules.last_resort:
+            return _yes("caught-up", "LAST RESORT: nobody else serves; mail not yet replicated may show late")
+        return _no("caught-up", "nobody else serves, and last_resort is off", _force(case))
+    for name in alive:
+        if not policy.node_by_name[name].replicates:
+            continue
+        for source, target in ((name, case.node), (case.node, name)):
+            problem = _behind(case.sight.lags.get((source, target)), policy.rules.caught_up_lag_s)
+            if problem:
+                answer = _no if problem.startswith("behind") else _unknown
+                return answer("caught-up", f"{source} to {target} {problem}", _force(case))
+    return _yes("caught-up", "mail has arrived both ways")
+
+
+def _serves(case: Case, name: str) -> bool:
+    """Whether `name` may still be serving: only a settled DOWN of everything says no."""
+    services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
+    return any(service.verdict is not Verdict.DOWN for service in services)
+
+
+def _force(case: Case) -> str:
+    return f"mailward readmit {case.node} --force"
+
+
+def _behind(lag: Lag | None, limit_s: float) -> str:
+    if lag is None or lag.confidence is not Confidence.KNOWN or lag.seconds is None:
+        return f"is unknown{f' ({lag.detail})' if lag and lag.detail else ''}"
+    if lag.seconds > limit_s or (lag.failed_mailboxes or 0) > 0:
+        return f"behind by {lag.seconds:.0f} s, {lag.mailboxes} mailboxes wait"
+    return ""
+
+
+WITHDRAW: tuple[Gate, ...] = (
+    acting, deployment, not_paused, votes, self_trust, grace, successor, last_address, rate, claimed,
+    one_operation,
+)  # fmt: skip
+WITHDRAW_BY_HAND: tuple[Gate, ...] = (
+    deployment, not_paused, votes, successor, last_address, claimed, one_operation,
+)  # fmt: skip
+READMIT: tuple[Gate, ...] = (
+    acting, not_paused, votes, helper_answers, behind_closed_ports, well, stable, hold_down, claimed,
+    one_operation,
+)  # fmt: skip
+READMIT_BY_HAND: tuple[Gate, ...] = (
+    not_paused, votes, helper_answers, behind_closed_ports, well, claimed, one_operation,
+)  # fmt: skip

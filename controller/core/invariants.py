@@ -1,0 +1,88 @@
+"""The rules that never bend, as predicates over what is about to be recorded and sent.
+
+Checked by the core on every decision, by the executor on every order, and by the simulator on the true
+state of the world. Each returns sentences; none means the rule holds. I4 and I5 concern promotions and
+arrive with them; I11, I13, I14 and I15 are properties of behaviour and stand in gates and tests.
+"""
+
+from collections.abc import Sequence
+
+from mailward.controller.core.phases import EFFECTS, may_follow
+from mailward.model.fencing import PortKind
+from mailward.model.orders import Order, Publish, Verify
+from mailward.model.policy import Policy
+from mailward.model.state import State
+
+
+def violations(policy: Policy, before: State, after: State, send: Sequence[Order]) -> tuple[str, ...]:
+    """Everything wrong with going from `before` to `after` and sending `send`."""
+    return (
+        *tokens_rise(before, after, send),
+        *no_endpoint_empty(policy, send),
+        *only_listed_names(policy, send),
+        *somebody_stays_open(policy, after),
+        *transitions_are_legal(before, after),
+    )
+
+
+def tokens_rise(before: State, after: State, send: Sequence[Order]) -> tuple[str, ...]:
+    """I1: every order has a token of our store and epoch, higher than any before it."""
+    found = []
+    last = before.seq if before.epoch == after.epoch else 0
+    for order in send:
+        token = order.token
+        if (token.store_id, token.epoch) != (after.store_id, after.epoch) or token.seq <= last:
+            found.append(f"I1: {token} does not rise above {after.store_id}.{after.epoch}.{last}")
+        last = token.seq
+    if after.seq < last:
+        found.append(f"I1: recorded seq {after.seq} is below the last one sent, {last}")
+    return tuple(found)
+
+
+def no_endpoint_empty(policy: Policy, send: Sequence[Order]) -> tuple[str, ...]:
+    """I2: nothing published leaves an endpoint without any address; one family may be empty."""
+    found = []
+    for order in send:
+        if not isinstance(order.action, Publish):
+            continue
+        for endpoint in policy.endpoints:
+            mine = [r for r in order.action.rrsets if r.name == f"{endpoint.name}."]
+            if mine and not any(r.values for r in mine):
+                found.append(f"I2: {endpoint.name} would have no address on {order.action.target}")
+    return tuple(found)
+
+
+def only_listed_names(policy: Policy, send: Sequence[Order]) -> tuple[str, ...]:
+    """I3."""
+    listed = {f"{endpoint.name}." for endpoint in policy.endpoints}
+    return tuple(
+        f"I3: {rrset.name} {rrset.type} is not listed"
+        for order in send
+        if isinstance(order.action, Publish | Verify)
+        for rrset in order.action.rrsets
+        if rrset.name not in listed or rrset.type not in ("A", "AAAA")
+    )
+
+
+def somebody_stays_open(policy: Policy, after: State) -> tuple[str, ...]:
+    """I8: of the nodes behind an endpoint, at least one keeps its client ports open."""
+    found = []
+    for endpoint in policy.endpoints:
+        phases = [after.phase_of(node, endpoint.name) for node in endpoint.nodes]
+        known = [record for record in phases if record is not None]
+        if len(known) == len(phases) and all(
+            EFFECTS[record.phase].ports is PortKind.CLOSED for record in known
+        ):
+            found.append(f"I8: every node of {endpoint.name} would be closed")
+    return tuple(found)
+
+
+def transitions_are_legal(before: State, after: State) -> tuple[str, ...]:
+    """I12 and the phase table: nobody goes from `out` to `in-service` but through `rejoining`."""
+    found = []
+    for record in after.phases:
+        old = before.phase_of(record.node, record.endpoint)
+        if not may_follow(old.phase if old else None, record.phase):
+            start = old.phase if old else "nothing"
+            found.append(f"I12: {record.node} {record.endpoint} from {start} to {record.phase}")
+    return tuple(found)

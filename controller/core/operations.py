@@ -1,0 +1,212 @@
+"""Operations: their steps, what each step orders, and when it is over.
+
+An operation records the phases it decides and then makes the world agree with them, step by step;
+every step's orders are derived anew from the phases, so a controller that takes over simply goes on.
+Going out, DNS is first and the client ports follow; coming in, the ports are first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mailward.controller.core import gates
+from mailward.controller.core.gates import Case
+from mailward.controller.core.phases import desired_rrsets, port_map
+from mailward.model.decision import Answered, Condition
+from mailward.model.health import Vantage, Verdict
+from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, Verify, key_of
+from mailward.model.policy import Policy
+from mailward.model.state import Attempt, Kind, Operation, State, Step
+
+STEPS: Mapping[Kind, tuple[Step, ...]] = {
+    Kind.FAILOVER: (Step.PUBLISH, Step.FENCE, Step.VERIFY),
+    Kind.DRAIN: (Step.PUBLISH, Step.VERIFY, Step.WAIT_TTL, Step.FENCE),
+    Kind.READMIT: (Step.CATCH_UP, Step.OPEN, Step.CHECK, Step.PUBLISH, Step.VERIFY),
+    Kind.RECONCILE: (Step.PUBLISH, Step.FENCE, Step.VERIFY),
+}
+
+CHECK_PATIENCE_S = 5.0
+"""How long a service just opened may be DOWN from outside before the readmission is rolled back."""
+
+
+def next_step(operation: Operation) -> Step | None:
+    steps = STEPS[operation.kind]
+    at = steps.index(operation.step)
+    return steps[at + 1] if at + 1 < len(steps) else None
+
+
+class Turn(Enum):
+    """How a step stands."""
+
+    DONE = auto()
+    WAIT = auto()
+    GIVE_UP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    turn: Turn
+    reason: str = ""
+
+
+def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, ...]:
+    """The actions the operation's step consists of, from the recorded phases alone."""
+    step = operation.step
+    if step is Step.PUBLISH:
+        return tuple(Publish(t, desired_rrsets(policy, state, t)) for t in targets_of(policy, operation))
+    if step is Step.VERIFY:
+        return tuple(Verify(t, desired_rrsets(policy, state, t)) for t in targets_of(policy, operation))
+    if step in (Step.FENCE, Step.OPEN):
+        node = policy.node_by_name.get(operation.node)
+        if node is None or not node.fenced:
+            return ()
+        return (OrderPorts(node.name, port_map(policy, state, node.name)),)
+    if step is Step.CATCH_UP:
+        return tuple(KickReplication(node.name) for node in policy.nodes if node.replicates)
+    return ()
+
+
+def targets_of(policy: Policy, operation: Operation) -> tuple[str, ...]:
+    """The DNS targets an operation's endpoints are on; all of them when it names none."""
+    names = operation.endpoints or tuple(policy.endpoint_by_name)
+    touched = [t for name in names if name in policy.endpoint_by_name
+               for t in policy.endpoint_by_name[name].targets]  # fmt: skip
+    return tuple(target for target in policy.targets if target in touched)
+
+
+def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
+    """Whether an action, last ordered `age_s` ago, may be ordered now: never while out or done."""
+    if attempt is None:
+        return True
+    if attempt.result is None or attempt.result is Result.DONE:
+        return False
+    wait: float = min(policy.rules.retry_s * 2.0 ** (attempt.tries - 1), policy.rules.retry_max_s)
+    return age_s >= wait
+
+
+def progress(operation: Operation, cases: tuple[Case, ...], actions: tuple[Action, ...]) -> Progress:
+    """How the running step stands. `cases`: one for each of the operation's endpoints."""
+    return _PROGRESS[operation.step](_At(operation, cases, actions))
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    operation: Operation
+    cases: tuple[Case, ...]
+    actions: tuple[Action, ...]
+
+    @property
+    def policy(self) -> Policy:
+        return self.cases[0].snapshot.policy
+
+    @property
+    def age_s(self) -> float:
+        return self.operation.step_since.age_s(self.cases[0].snapshot.now)
+
+    @property
+    def impatient(self) -> bool:
+        return self.age_s >= self.policy.rules.step_patience_s
+
+    def attempts(self) -> tuple[tuple[str, Attempt | None], ...]:
+        keys = [key_of(action) for action in self.actions]
+        return tuple((key, self.operation.attempt(key)) for key in keys)
+
+    def undone(self) -> str:
+        """What is not done yet and why, '' when all is."""
+        return "; ".join(
+            f"{key}: {attempt.detail or (attempt.result or 'under way') if attempt else 'not yet sent'}"
+            for key, attempt in self.attempts()
+            if attempt is None or attempt.result is not Result.DONE
+        )
+
+
+def _publish(at: _At) -> Progress:
+    undone = at.undone()
+    if not undone:
+        return Progress(Turn.DONE)
+    return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
+
+
+def _verify(at: _At) -> Progress:
+    """A server that lags is named, and does not keep the operation open for ever."""
+    undone = at.undone()
+    if not undone:
+        return Progress(Turn.DONE)
+    if at.impatient:
+        return Progress(Turn.DONE, f"not verified everywhere: {undone}")
+    return Progress(Turn.WAIT, undone)
+
+
+def _fence(at: _At) -> Progress:
+    """In a hybrid nothing waits for the fence: one answer, whatever it is, ends the step."""
+    for _, attempt in at.attempts():
+        if attempt is None or attempt.result is None:
+            return Progress(Turn.WAIT, "waiting for the fence")
+        if attempt.result is not Result.DONE:
+            return Progress(Turn.DONE, f"fence not confirmed: {attempt.detail}")
+    return Progress(Turn.DONE)
+
+
+def _open(at: _At) -> Progress:
+    undone = at.undone()
+    if not undone:
+        return Progress(Turn.DONE)
+    return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
+
+
+def _wait_ttl(at: _At) -> Progress:
+    ttl = max(case.endpoint.ttl_s for case in at.cases)
+    if at.age_s >= ttl:
+        return Progress(Turn.DONE)
+    failed = (Condition.FAILED, Condition.UNREACHABLE)
+    if all(case.judgement.condition in failed for case in at.cases):
+        return Progress(Turn.DONE, "failed while draining")
+    return Progress(Turn.WAIT, f"clients may hold the old answer for {ttl - at.age_s:.0f} s more")
+
+
+def _catch_up(at: _At) -> Progress:
+    for case in at.cases:
+        finding = gates.well(case)
+        if finding.answer is Answered.NO:
+            return Progress(Turn.GIVE_UP, finding.reason)
+        if finding.answer is Answered.UNKNOWN:
+            return _patiently(at, finding.reason)
+    if any(attempt is None or attempt.result is None for _, attempt in at.attempts()):
+        return Progress(Turn.WAIT, "asking both sides to replicate what waits")
+    for case in at.cases:
+        for gate in (gates.helper_answers, gates.behind_closed_ports, gates.caught_up):
+            finding = gate(case)
+            if finding.answer is not Answered.YES:
+                return _patiently(at, finding.reason)
+    return Progress(Turn.DONE)
+
+
+def _patiently(at: _At, reason: str) -> Progress:
+    patience = at.policy.rules.catch_up_wait_s
+    if at.age_s >= patience:
+        return Progress(Turn.GIVE_UP, f"not caught up in {patience:.0f} s: {reason}")
+    return Progress(Turn.WAIT, reason)
+
+
+def _check(at: _At) -> Progress:
+    """Every service answers from outside, through its open port, before clients are sent there."""
+    for case in at.cases:
+        for service in case.endpoint.services:
+            view = case.sight.nodes[case.node].services[service]
+            if view.verdict is Verdict.UP and view.vantage is Vantage.DIRECT:
+                continue
+            reason = f"{service} has not yet answered from outside: {view.evidence}"
+            refused = view.verdict is Verdict.DOWN and at.age_s >= CHECK_PATIENCE_S
+            return Progress(Turn.GIVE_UP if at.impatient or refused else Turn.WAIT, reason)
+    return Progress(Turn.DONE)
+
+
+_PROGRESS = {
+    Step.PUBLISH: _publish,
+    Step.VERIFY: _verify,
+    Step.FENCE: _fence,
+    Step.OPEN: _open,
+    Step.WAIT_TTL: _wait_ttl,
+    Step.CATCH_UP: _catch_up,
+    Step.CHECK: _check,
+}

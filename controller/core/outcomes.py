@@ -1,0 +1,140 @@
+"""Outcomes folded into the state: what came of the orders that were out.
+
+An outcome without its order (answered late, or of a step that is over) informs nobody and changes
+nothing. An order without an outcome is UNKNOWN after its expiry, or at once under a new epoch.
+"""
+
+from dataclasses import replace
+
+from mailward.controller.core import bounds
+from mailward.controller.core.draft import Draft
+from mailward.model.fencing import FenceOutcome
+from mailward.model.orders import (
+    ClaimHelper,
+    ClaimTarget,
+    Order,
+    OrderPorts,
+    Outcome,
+    Publish,
+    Result,
+    key_of,
+)
+from mailward.model.state import Attempt, HelperRecord, TargetRecord
+
+EXPIRY_MARGIN_S = 2.0
+STALE_CLAIMS_BELIEVED = 3
+"""A claim may lose against a late order of our own; three in a row are somebody else."""
+
+
+def take_up_epoch(draft: Draft) -> None:
+    """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown,
+    and void once our claims arrive."""
+    epoch = draft.snapshot.versions.epoch
+    if draft.state.epoch == epoch:
+        return
+    operation = draft.state.operation
+    if operation is not None:
+        attempts = tuple(a for a in operation.attempts if a.result is not None)
+        operation = replace(operation, attempts=attempts)
+    draft.state = replace(
+        draft.state,
+        epoch=epoch,
+        seq=0,
+        orders=(),
+        operation=operation,
+        targets=tuple(replace(target, claim=None) for target in draft.state.targets),
+        helpers=tuple(replace(helper, claim=None) for helper in draft.state.helpers),
+    )
+
+
+def fold(draft: Draft) -> None:
+    """Apply the snapshot's outcomes and expire what never got one."""
+    by_token = {order.token: order for order in draft.state.orders}
+    for outcome in draft.snapshot.outcomes:
+        order = by_token.pop(outcome.token, None)
+        if order is not None:
+            _apply(draft, order, outcome)
+    for order in by_token.values():
+        if order.issued.age_s(draft.now) > order.expires_s + EXPIRY_MARGIN_S:
+            _apply(draft, order, Outcome(order.token, Result.UNKNOWN, draft.now, "no answer in time"))
+
+
+def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
+    draft.state = replace(draft.state, orders=tuple(o for o in draft.state.orders if o.token != order.token))
+    action = order.action
+    if isinstance(action, ClaimTarget):
+        _claimed_target(draft, draft.state.target(action.target), outcome)
+    elif isinstance(action, ClaimHelper):
+        _claimed_helper(draft, draft.state.helper(action.node), outcome)
+    else:
+        _attempt_result(draft, order, outcome)
+    if isinstance(action, Publish):
+        record = draft.state.target(action.target)
+        done = outcome.result is Result.DONE
+        draft.put_target(
+            replace(
+                record,
+                published=action.rrsets if done else record.published,
+                detail="" if done else outcome.detail[: bounds.DETAIL],
+            )
+        )
+        _watch_for_foreign(draft, action.target, outcome)
+    elif isinstance(action, OrderPorts):
+        if outcome.result is Result.DONE:
+            draft.put_helper(replace(draft.state.helper(action.node), claimed=order.token))
+        ports = draft.state.ports_of(action.node)
+        if ports is not None and ports.token == order.token:
+            draft.put_ports(
+                replace(
+                    ports,
+                    fence=outcome.fence or FenceOutcome.UNKNOWN,
+                    scope=outcome.scope,
+                    at=outcome.at,
+                    detail=outcome.detail[: bounds.DETAIL],
+                )
+            )
+
+
+def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
+    operation = draft.state.operation
+    if operation is None or (operation.id, operation.step) != (order.operation, order.step):
+        return
+    attempt = operation.attempt(key_of(order.action))
+    if attempt is not None:
+        draft.put_attempt(
+            operation, replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL])
+        )
+
+
+def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> None:
+    claimed = outcome.token if outcome.result is Result.DONE else record.claimed
+    draft.put_target(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
+    _watch_for_foreign(draft, record.target, outcome)
+    tries = record.claim.tries if record.claim else 0
+    if outcome.result is Result.STALE and tries >= STALE_CLAIMS_BELIEVED:
+        draft.fatal = (
+            f"DNS target {record.target} obeys a higher token than ours ({outcome.detail}): another "
+            "controller leads this cluster, or this store was restored from a backup. Nothing is done. "
+            "If no other controller runs: mailward state init --above-targets"
+        )
+
+
+def _claimed_helper(draft: Draft, record: HelperRecord, outcome: Outcome) -> None:
+    claimed = outcome.token if outcome.result is Result.DONE else record.claimed
+    draft.put_helper(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
+
+
+def _result(attempt: Attempt | None, outcome: Outcome) -> Attempt | None:
+    if attempt is None:
+        return None
+    return replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL])
+
+
+def _watch_for_foreign(draft: Draft, target: str, outcome: Outcome) -> None:
+    """I14: a foreign store-id means no action, and a human."""
+    if outcome.result is Result.FOREIGN:
+        draft.fatal = (
+            f"DNS target {target} belongs to another store ({outcome.detail}); ours is "
+            f"{draft.state.store_id}. Nothing is done. Two controllers on one zone need two cluster names; "
+            "if the other is gone for good: mailward state init --adopt STORE-ID"
+        )

@@ -1,0 +1,91 @@
+"""Phases: one table of what each does, one of which may follow which.
+
+Effects are derived from phases and nothing else: the desired RRsets and every node's port map.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailward.model.dns import RRset
+from mailward.model.fencing import CLOSED, OPEN, PortKind, PortState
+from mailward.model.policy import Policy
+from mailward.model.state import Phase, State
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a phase means for clients: in the endpoint's RRsets or not, and its client ports."""
+
+    published: bool
+    ports: PortKind
+
+
+EFFECTS: Mapping[Phase, Effects] = {
+    Phase.IN_SERVICE: Effects(published=True, ports=PortKind.OPEN),
+    Phase.DRAINING: Effects(published=False, ports=PortKind.OPEN),
+    Phase.DEMOTING: Effects(published=False, ports=PortKind.CLOSED),
+    Phase.OUT: Effects(published=False, ports=PortKind.CLOSED),
+    Phase.REJOINING: Effects(published=False, ports=PortKind.CLOSED),
+    Phase.STANDBY: Effects(published=False, ports=PortKind.CLOSED),
+    Phase.PROMOTING: Effects(published=False, ports=PortKind.OPEN),
+}
+
+TRANSITIONS: Mapping[Phase, tuple[Phase, ...]] = {
+    Phase.IN_SERVICE: (Phase.DRAINING, Phase.DEMOTING, Phase.OUT),
+    Phase.DRAINING: (Phase.OUT, Phase.IN_SERVICE, Phase.STANDBY),
+    Phase.DEMOTING: (Phase.STANDBY, Phase.OUT),
+    Phase.OUT: (Phase.REJOINING,),
+    Phase.REJOINING: (Phase.IN_SERVICE, Phase.STANDBY, Phase.OUT),
+    Phase.STANDBY: (Phase.PROMOTING, Phase.OUT),
+    Phase.PROMOTING: (Phase.IN_SERVICE, Phase.DEMOTING, Phase.OUT),
+}
+
+
+def may_follow(before: Phase | None, after: Phase) -> bool:
+    """Whether the table allows it. A (node, endpoint) new to the record starts in service."""
+    if before is None:
+        return after is Phase.IN_SERVICE
+    return before is after or after in TRANSITIONS[before]
+
+
+def desired_rrsets(policy: Policy, state: State, target: str) -> tuple[RRset, ...]:
+    """Every address RRset this target should hold, empty ones included (they are to be deleted)."""
+    wanted = []
+    for endpoint in policy.endpoints:
+        if target not in endpoint.targets:
+            continue
+        published = [
+            address
+            for node in endpoint.nodes
+            if _effects(state, node, endpoint.name).published
+            for address in policy.node_by_name[node].addresses
+        ]
+        for kind in ("A", "AAAA"):
+            values = tuple(sorted(a for a in published if (":" in a) is (kind == "AAAA")))
+            wanted.append(RRset(f"{endpoint.name}.", kind, endpoint.ttl_s, values))
+    return tuple(sorted(wanted))
+
+
+def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
+    """The whole client port map of a node. A service is closed when every endpoint that needs it is
+    closed here; one that no endpoint needs (25 behind an MX) when all of the node's endpoints are."""
+    endpoints = policy.endpoints_of(node)
+    result = {}
+    for service in policy.services:
+        users = [e for e in endpoints if service.name in e.services] or list(endpoints)
+        closed = bool(users) and all(_effects(state, node, e.name).ports is PortKind.CLOSED for e in users)
+        result[service.name] = CLOSED if closed else OPEN
+    return result
+
+
+def _effects(state: State, node: str, endpoint: str) -> Effects:
+    record = state.phase_of(node, endpoint)
+    return EFFECTS[record.phase if record else Phase.IN_SERVICE]
+
+
+def diagram() -> str:
+    """The transition table as a Mermaid state diagram, for the documentation."""
+    lines = ["stateDiagram-v2"]
+    for before, follow in TRANSITIONS.items():
+        lines += [f"    {before.value} --> {after.value}" for after in follow]
+    return "\n".join(lines)

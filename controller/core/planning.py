@@ -1,0 +1,225 @@
+"""Planning: which operation to start, what it pre-empts, and how one is rolled back.
+
+Automation's wishes come from the diagnosis table and start only when every gate says yes. A failover
+pre-empts planned work, which rolls back first; it also takes in further endpoints of its own node.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mailward.controller.core import gates
+from mailward.controller.core.diagnosis import diagnose
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.gates import Case, Gate, Judgements
+from mailward.controller.core.operations import STEPS
+from mailward.controller.core.phases import desired_rrsets, port_map
+from mailward.controller.core.sight import Sight
+from mailward.model.decision import Answered, Condition, Finding, Goal
+from mailward.model.fencing import FenceOutcome
+from mailward.model.policy import Automation, Node
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
+
+
+def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
+    """The findings that hold a case, none when it may go on."""
+    return tuple(f for f in (gate(case) for gate in checks) if f.answer is not Answered.YES)
+
+
+def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """Start at most one automatic operation: withdrawals first, readmissions after."""
+    for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
+        for node in draft.policy.nodes:
+            cases = _wanting(draft, sight, judgements, node, goal)
+            ready = [case for case in cases if _free(draft, case, goal, held_by(case, checks))]
+            if not ready:
+                continue
+            if goal is Goal.WITHDRAW:
+                _make_way(draft, node.name)
+                withdraw(draft, ready)
+            else:
+                readmit(draft, ready)
+            return
+
+
+def _wanting(draft: Draft, sight: Sight, judgements: Judgements, node: Node, goal: Goal) -> list[Case]:
+    cases = []
+    for endpoint in draft.policy.endpoints_of(node.name):
+        record = draft.state.phase_of(node.name, endpoint.name)
+        condition = judgements[node.name, endpoint.name].condition
+        if diagnose(record, condition).goal is goal:
+            cases.append(Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint))
+    return cases
+
+
+def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
+    """Ready when nothing holds it, or only an operation which a withdrawal may pre-empt or join."""
+    if not held:
+        return True
+    operation = draft.state.operation
+    if operation is None or goal is not Goal.WITHDRAW or [f.gate for f in held] != ["one-operation"]:
+        return False
+    return preemptible(operation) or (operation.kind is Kind.FAILOVER and operation.node == case.node)
+
+
+def preemptible(operation: Operation) -> bool:
+    """Planned work gives way. A readmission past catch-up does not: it ends within seconds, and the
+    node it lets in may be the successor."""
+    if operation.kind is Kind.READMIT:
+        return operation.step is Step.CATCH_UP
+    if operation.kind is Kind.DRAIN:
+        return operation.step is not Step.FENCE
+    return operation.kind is Kind.RECONCILE
+
+
+def _make_way(draft: Draft, node: str) -> None:
+    operation = draft.state.operation
+    if operation is None or (operation.kind is Kind.FAILOVER and operation.node == node):
+        return
+    roll_back(draft, f"{node} failed")
+
+
+def withdraw(
+    draft: Draft, cases: list[Case], by_hand: Cause | None = None, request: str | None = None,
+    reason: str = "",
+) -> None:  # fmt: skip
+    """Start a failover of these endpoints of one node, or let the running one take them in.
+
+    After `roll_back` a readmission may be running in its place; then this waits for its end."""
+    node = cases[0].node
+    running = draft.state.operation
+    if running is not None and not (running.kind is Kind.FAILOVER and running.node == node):
+        return
+    judgement = cases[0].judgement
+    cause = by_hand or judgement.cause
+    why = reason or judgement.evidence
+    names = [case.endpoint.name for case in cases]
+    row = diagnose(cases[0].record, judgement.condition).id
+    if running is not None:
+        draft.note(f"took in {', '.join(names)}: {why}")
+        merged = tuple(sorted({*running.endpoints, *names}))
+        draft.state = replace(draft.state, operation=replace(draft.running(), endpoints=merged))
+        _set_out(draft, cases, cause, why)
+        draft.enter(Step.PUBLISH)
+        return
+    draft.start(_operation(draft, Kind.FAILOVER, node, names, cause, why, row, request))
+    _set_out(draft, cases, cause, why)
+
+
+def _set_out(draft: Draft, cases: list[Case], cause: Cause, why: str) -> None:
+    for case in cases:
+        draft.set_phase(case.node, case.endpoint.name, Phase.OUT, cause, why)
+
+
+def drain(draft: Draft, cases: list[Case], request: str, reason: str) -> None:
+    names = [case.endpoint.name for case in cases]
+    node = cases[0].node
+    draft.start(_operation(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request))
+    for name in names:
+        draft.set_phase(node, name, Phase.DRAINING, Cause.OPERATOR, reason)
+
+
+def readmit(
+    draft: Draft, cases: list[Case], request: str | None = None, reason: str = "", force: bool = False
+) -> None:
+    names = [case.endpoint.name for case in cases]
+    node, record = cases[0].node, cases[0].record
+    cause = record.cause if record else Cause.NONE
+    row = diagnose(record, cases[0].judgement.condition).id
+    why = reason or cases[0].judgement.evidence
+    operation = _operation(draft, Kind.READMIT, node, names, cause, why, row, request)
+    draft.start(replace(operation, force=force))
+    for case in cases:
+        before = case.record
+        draft.set_phase(
+            node, case.endpoint.name, Phase.REJOINING,
+            before.cause if before else Cause.NONE, before.detail if before else "",
+        )  # fmt: skip
+
+
+def _operation(
+    draft: Draft, kind: Kind, node: str, names: list[str], cause: Cause, reason: str, row: int,
+    request: str | None,
+) -> Operation:  # fmt: skip
+    return Operation(
+        id=draft.operation_id(), kind=kind, node=node, endpoints=tuple(sorted(names)),
+        step=STEPS[kind][0], started=draft.now, step_since=draft.now, cause=cause, reason=reason,
+        row=row, request=request,
+    )  # fmt: skip
+
+
+def roll_back(draft: Draft, why: str) -> None:
+    """Undo planned work: a readmission goes back to `out`, a drain back into service."""
+    operation = draft.running()
+    draft.end(Ending.ROLLED_BACK, why)
+    if operation.kind is Kind.READMIT:
+        for name in operation.endpoints:
+            record = draft.state.phase_of(operation.node, name)
+            cause = operation.cause if operation.cause is not Cause.NONE else Cause.SERVICE
+            if record is not None and record.phase in (Phase.REJOINING, Phase.IN_SERVICE):
+                draft.set_phase(operation.node, name, Phase.OUT, cause, why)
+    if operation.kind is Kind.DRAIN:
+        for name in operation.endpoints:
+            record = draft.state.phase_of(operation.node, name)
+            if record is not None and record.phase is Phase.DRAINING:
+                draft.set_phase(operation.node, name, Phase.IN_SERVICE)
+        back = _operation(draft, Kind.READMIT, operation.node, list(operation.endpoints),
+                          Cause.OPERATOR, f"drain rolled back: {why}", operation.row, None)  # fmt: skip
+        draft.start(replace(back, step=Step.PUBLISH))
+
+
+def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """Repeat effects that could not be confirmed when they were due, one node at a time."""
+    if draft.state.operation is not None or not _may_reconcile(draft):
+        return
+    node = next((n.name for n in draft.policy.nodes if _ports_unsettled(draft, sight, n)), "")
+    targets = _targets_unsettled(draft, judgements)
+    if not node and not targets:
+        return
+    names = [e.name for e in draft.policy.endpoints]
+    why = "; ".join(
+        [*([f"client ports of {node} are not as recorded"] if node else []),
+         *(f"{target} is not known to hold what is recorded" for target in targets)]
+    )  # fmt: skip
+    draft.start(_operation(draft, Kind.RECONCILE, node, names, Cause.NONE, why, 0, None))
+
+
+def _may_reconcile(draft: Draft) -> bool:
+    pause = draft.snapshot.pause
+    if pause is not None and draft.now.wall_s < pause.until_wall_s:
+        return False
+    last = draft.state.ended[-1] if draft.state.ended else None
+    if last is None or last.operation.kind is not Kind.RECONCILE:
+        return True
+    if last.ending is Ending.DONE and not last.operation.notes:
+        return True
+    return last.at.age_s(draft.now) >= draft.policy.rules.retry_max_s
+
+
+def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
+    """Only where the helper answers: elsewhere there is nobody to tell."""
+    facts, record = sight.nodes[node.name].facts, draft.state.ports_of(node.name)
+    if not node.fenced or facts is None or facts.forced:
+        return False
+    wanted = port_map(draft.policy, draft.state, node.name)
+    if record is None:
+        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases if r.node == node.name)
+    if record.fence is not FenceOutcome.CONFIRMED or dict(record.ports) != wanted:
+        return True
+    return facts.applied is False and facts.token == record.token
+
+
+def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
+    """A target never written to is left alone until automation acts and everybody's state is known."""
+    state, found = draft.state, []
+    for target in draft.policy.targets:
+        record = state.target(target)
+        if record.claimed is None or record.claimed.epoch != state.epoch:
+            continue
+        if record.token is None and (
+            draft.policy.automation is not Automation.ACT
+            or any(j.condition is not Condition.HEALTHY for j in judgements.values())
+        ):
+            continue
+        if record.published != desired_rrsets(draft.policy, state, target):
+            found.append(target)
+    return found

@@ -1,0 +1,99 @@
+"""Requests by people: taken up, refused with the reason, or kept waiting for a moment.
+
+A request waits only for what passes by itself (another operation, a claim, a fence being repeated), and
+not longer than `PATIENCE_S`.
+"""
+
+from mailward.controller.core import gates, planning
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.gates import Case, Judgements
+from mailward.controller.core.sight import Sight
+from mailward.model.decision import Finding
+from mailward.model.state import Cause, Kind, Phase, Request, RequestKind, Step
+
+PATIENCE_S = 60.0
+_PASSING = ("one-operation", "claimed", "fence")
+_FROM = {
+    RequestKind.FAILOVER: (Phase.IN_SERVICE, Phase.DRAINING),
+    RequestKind.DRAIN: (Phase.IN_SERVICE,),
+    RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
+}
+_GATES = {
+    RequestKind.FAILOVER: gates.WITHDRAW_BY_HAND,
+    RequestKind.DRAIN: gates.WITHDRAW_BY_HAND,
+    RequestKind.READMIT: gates.READMIT_BY_HAND,
+}
+
+
+def take_up(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """Look at every unanswered request, oldest first."""
+    answered = {answer.request for answer in draft.state.answers}
+    for request in sorted(draft.snapshot.requests, key=lambda r: (r.at.wall_s, r.id)):
+        if request.id not in answered:
+            _consider(draft, sight, judgements, request)
+
+
+def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Request) -> None:
+    node = draft.policy.node_by_name.get(request.node)
+    if node is None:
+        known = ", ".join(draft.policy.node_by_name)
+        draft.answer(request, False, f"no node is named {request.node!r}; there are: {known}")
+        return
+    cases = [
+        Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint, request.force)
+        for endpoint in draft.policy.endpoints_of(node.name)
+        if _phase(draft, node.name, endpoint.name) in _FROM[request.kind]
+    ]
+    if not cases:
+        phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases if r.node == node.name)
+        draft.answer(request, False, f"nothing to do: {node.name} is {phases or 'behind no endpoint'}")
+        return
+    held = [f for case in cases for f in planning.held_by(case, _GATES[request.kind])]
+    held = [f for f in held if not (f.gate == "one-operation" and _gives_way(draft, request))]
+    if held:
+        _refuse_or_wait(draft, request, held)
+        return
+    _begin(draft, cases, request)
+
+
+def _phase(draft: Draft, node: str, endpoint: str) -> Phase | None:
+    record = draft.state.phase_of(node, endpoint)
+    return record.phase if record else None
+
+
+def _gives_way(draft: Draft, request: Request) -> bool:
+    """A failover by hand pre-empts planned work; a readmit by hand takes over an automatic one."""
+    operation = draft.state.operation
+    if operation is None:
+        return True
+    if request.kind is RequestKind.FAILOVER:
+        return planning.preemptible(operation)
+    mine = operation.kind is Kind.READMIT and operation.node == request.node
+    return (request.kind is RequestKind.READMIT and mine and operation.step is Step.CATCH_UP) or (
+        operation.kind is Kind.RECONCILE
+    )
+
+
+def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None:
+    waited = request.at.age_s(draft.now)
+    if all(f.gate in _PASSING for f in held) and waited < PATIENCE_S:
+        return
+    reasons = "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
+    commands = [f.command for f in held if f.command]
+    draft.answer(request, False, reasons + (f". Try: {commands[0]}" if commands else ""))
+
+
+def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
+    reason = f"{request.by}: {request.reason}" if request.reason else request.by
+    if draft.state.operation is not None:
+        planning.roll_back(draft, f"{request.kind} asked for by {request.by}")
+        if draft.state.operation is not None:
+            return  # a drain being rolled back; the request waits for its end
+    if request.kind is RequestKind.FAILOVER:
+        planning.withdraw(draft, cases, Cause.OPERATOR, request.id, reason)
+    elif request.kind is RequestKind.DRAIN:
+        planning.drain(draft, cases, request.id, reason)
+    else:
+        planning.readmit(draft, cases, request.id, reason, request.force)
+    operation = draft.running()
+    draft.answer(request, True, f"{operation.kind} {operation.id} started", operation.id)

@@ -1,0 +1,174 @@
+"""Sight: what the observers' reports add up to, by votes of *configured* observers (I6).
+
+A report that is stale, tilted, missing, or of another configuration votes for nothing. A verdict needs
+the policy's votes; anything less is UNKNOWN. Facts and lag are measurements, not votes: the freshest
+one counts, with its age.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mailward.model.fencing import NodeFacts
+from mailward.model.health import ServiceReport, Vantage, Verdict
+from mailward.model.replication import Confidence, Lag
+from mailward.model.report import NodeReport
+from mailward.model.snapshot import ObserverView, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """The agreed verdict on a service. Ages are of the *youngest* agreeing report: careful."""
+
+    service: str
+    verdict: Verdict
+    evidence: str
+    vantage: Vantage | None = None
+    verdict_age_s: float = 0.0
+    symptom_age_s: float = 0.0
+    recovering: bool = False  # the newest dialogue went well, the verdict has not turned yet
+    cut_off: bool = False  # nothing came back at all: no RST, no bytes
+    answered_by: str | None = None
+    cert_days_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node. `facts` is None unless fresh; `helper_error` why it is not answering now."""
+
+    node: str
+    services: Mapping[str, ServiceView]
+    facts: NodeFacts | None
+    facts_age_s: float
+    helper_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The cluster as seen at the snapshot's `now`; `blind` lists observers whose vote is void."""
+
+    nodes: Mapping[str, NodeView]
+    lags: Mapping[tuple[str, str], Lag]
+    blind: tuple[str, ...]
+    votes: int
+    needed: int
+
+
+def see(snapshot: Snapshot) -> Sight:
+    """Add up the reports."""
+    policy = snapshot.policy
+    blind, voters = [], []
+    for view in snapshot.observers:
+        reason = _void(view, snapshot)
+        if reason:
+            blind.append(f"{view.name}: {reason}")
+        else:
+            voters.append(view)
+    owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
+    nodes = {}
+    for node in policy.nodes:
+        reports = [(v, r) for v in voters if v.report for r in v.report.nodes if r.node == node.name]
+        services = {
+            service.name: _agree(service.name, reports, policy.votes_needed, owners, node.name)
+            for service in policy.services
+        }
+        nodes[node.name] = _node_view(node.name, services, reports, policy.rules.facts_fresh_s)
+    return Sight(
+        nodes=nodes,
+        lags=_lags(voters, policy.rules.lag_fresh_s),
+        blind=tuple(blind),
+        votes=sum(view.votes for view in voters),
+        needed=policy.votes_needed,
+    )
+
+
+def _void(view: ObserverView, snapshot: Snapshot) -> str:
+    if view.report is None:
+        return "has not reported yet"
+    if view.age_s > snapshot.policy.rules.report_fresh_s:
+        return f"last reported {view.age_s:.0f} s ago"
+    if view.report.tilted:
+        return "does not trust itself at the moment (its clock or its process was held up)"
+    if view.report.config_digest != snapshot.policy.digest:
+        return "runs with another configuration"
+    return ""
+
+
+def _agree(
+    service: str,
+    reports: Sequence[tuple[ObserverView, NodeReport]],
+    needed: int,
+    owners: Mapping[str, str],
+    node: str,
+) -> ServiceView:
+    ballots = [(v, s) for v, r in reports for s in r.services if s.service == service]
+    for _, report in ballots:
+        answered_by = report.last.answered_by if report.last else None
+        owner = owners.get(answered_by or "", node)
+        if owner != node:
+            return ServiceView(service, Verdict.UNKNOWN, f"{owner} answered at this node's address")
+    for verdict in (Verdict.DOWN, Verdict.UP):
+        agreeing = [(v, s) for v, s in ballots if s.verdict is verdict]
+        if sum(v.votes for v, _ in agreeing) >= needed:
+            return _view(service, verdict, agreeing)
+    if not ballots:
+        return ServiceView(service, Verdict.UNKNOWN, "no fresh report")
+    said = ", ".join(f"{v.name} says {s.verdict} ({s.evidence})" for v, s in ballots)
+    return ServiceView(service, Verdict.UNKNOWN, said, vantage=ballots[0][1].vantage)
+
+
+def _view(
+    service: str, verdict: Verdict, agreeing: Sequence[tuple[ObserverView, ServiceReport]]
+) -> ServiceView:
+    newest = min(agreeing, key=lambda pair: (pair[0].age_s + pair[1].probe_age_s, pair[0].name))[1]
+    failure = newest.last.failure if newest.last else None
+    certificate = newest.last.certificate if newest.last else None
+    return ServiceView(
+        service=service,
+        verdict=verdict,
+        evidence=newest.evidence or str(failure or "dialogue complete"),
+        vantage=newest.vantage,
+        verdict_age_s=min(v.age_s + s.verdict_age_s for v, s in agreeing),
+        symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
+        recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
+        cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
+        answered_by=newest.last.answered_by if newest.last else None,
+        cert_days_left=certificate.days_left if certificate else None,
+    )
+
+
+_SILENT = ("timeout", "unreachable")
+
+
+def _node_view(
+    node: str,
+    services: Mapping[str, ServiceView],
+    reports: Sequence[tuple[ObserverView, NodeReport]],
+    fresh_s: float,
+) -> NodeView:
+    with_facts = [(v.age_s + r.facts_age_s, v.name, r) for v, r in reports if r.facts is not None]
+    error = next((r.helper_error for _, r in reports if r.helper_error), "")
+    if not with_facts:
+        return NodeView(node, services, None, 0.0, error or "no status yet")
+    age, _, newest = min(with_facts, key=lambda entry: entry[:2])
+    if age > fresh_s:
+        return NodeView(node, services, None, age, error or f"last answered {age:.0f} s ago")
+    return NodeView(node, services, newest.facts, age, newest.helper_error)
+
+
+def _lags(voters: Sequence[ObserverView], fresh_s: float) -> dict[tuple[str, str], Lag]:
+    """The freshest figure per direction; one older than `fresh_s` is STALE, never KNOWN."""
+    best: dict[tuple[str, str], Lag] = {}
+    for view in voters:
+        for lag in view.report.lags if view.report else ():
+            aged = replace(lag, age_s=lag.age_s + view.age_s)
+            if aged.confidence is Confidence.KNOWN and aged.age_s > fresh_s:
+                aged = replace(aged, confidence=Confidence.STALE)
+            key = (lag.source, lag.target)
+            if key not in best or _belief(aged) < _belief(best[key]):
+                best[key] = aged
+    return best
+
+
+def _belief(lag: Lag) -> tuple[int, float]:
+    order = (Confidence.KNOWN, Confidence.STALE, Confidence.UNKNOWN)
+    return (order.index(lag.confidence), lag.age_s)
