@@ -21,10 +21,8 @@ SUDOERS_PATH = "/etc/sudoers.d/mailward-node"
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Give the client ports the state that mailward ordered last
-DefaultDependencies=no
-After=local-fs.target nftables.service netfilter-persistent.service firewalld.service ufw.service
-Before=postfix.service postfix@-.service dovecot.service dovecot.socket
-Conflicts=shutdown.target
+After=nftables.service netfilter-persistent.service firewalld.service ufw.service
+Before=postfix.service postfix@-.service dovecot.service
 
 [Service]
 Type=oneshot
@@ -32,7 +30,7 @@ RemainAfterExit=yes
 ExecStart={PROGRAM} restore
 
 [Install]
-WantedBy=multi-user.target postfix.service dovecot.service
+WantedBy=multi-user.target
 """
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 

@@ -1,0 +1,166 @@
+"""The protocol with `mailward-node serve`, over any transport: the model's port `Helper`.
+
+An answer that is late, broken off or unreadable is UNKNOWN: the order may have been obeyed. Nothing is
+sent twice: a second attempt is made only on a new connection and only before anything was said. The
+helper's window of two seconds starts with its hello, so a request that is held up on the way is void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from mailward.fencing.channel import Channel, ChannelError, LineReader, Transport
+from mailward.fencing.pipe import Pipe
+from mailward.fencing.wire import (
+    Malformed,
+    answer_from_wire,
+    facts_from_wire,
+    nonce_of,
+    parse_object,
+    ports_to_wire,
+    refusal_text,
+)
+from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap
+from mailward.model.token import Token
+
+_COMPLAINT_TIMEOUT_S = 0.3
+_MAX_PIPES = 16
+
+
+class NodeHelper:
+    """A node's helper. `timeout_s` bounds each call, `hello_timeout_s` each attempt to reach it."""
+
+    def __init__(self, transport: Transport, *, timeout_s: float = 6.0, hello_timeout_s: float = 2.5) -> None:
+        self._transport = transport
+        self._timeout_s = timeout_s
+        self._hello_timeout_s = hello_timeout_s
+        self._pipes: set[Pipe] = set()
+
+    @property
+    def name(self) -> str:
+        """The transport's name: how the helper is reached."""
+        return self._transport.name
+
+    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+        return await self._send(token, {"do": "ports", "ports": ports_to_wire(ports)})
+
+    async def claim(self, token: Token) -> HelperAnswer:
+        return await self._send(token, {"do": "claim"})
+
+    async def status(self) -> NodeFacts | str:
+        try:
+            return facts_from_wire(await self._ask({"do": "status"}))
+        except (ChannelError, Malformed) as error:
+            return str(error)
+
+    async def connect(self, service: str) -> socket.socket:
+        """A connected socket whose other end is the service on the node's loopback: a probe speaks TLS
+        through it with `asyncio.open_connection(sock=…, ssl=…)`. Raises as connecting does:
+        ConnectionRefusedError or TimeoutError for the service, OSError when the helper fails."""
+        if len(self._pipes) >= _MAX_PIPES:
+            raise OSError(f"{_MAX_PIPES} pipes to this node are open already")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                channel, lines, nonce = await self._greeted()
+                try:
+                    answer = await _exchange(channel, lines, {"do": "connect", "service": service}, nonce)
+                    _raise_if_refused(answer)
+                    pipe = Pipe(channel, lines)
+                except BaseException:
+                    channel.close()
+                    raise
+        except (ChannelError, Malformed) as error:
+            raise OSError(f"the helper cannot connect: {error}") from error
+        self._pipes.add(pipe)
+        pipe.start(self._pipes.discard)
+        return pipe.taken
+
+    async def close(self) -> None:
+        for pipe in list(self._pipes):
+            pipe.close()
+        await self._transport.close()
+
+    async def _send(self, token: Token, request: dict[str, Any]) -> HelperAnswer:
+        try:
+            return answer_from_wire(await self._ask({**request, "token": str(token)}), token)
+        except (ChannelError, Malformed) as error:
+            return HelperAnswer(HelperReply.UNKNOWN, detail=str(error))
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                channel, lines, nonce = await self._greeted()
+                try:
+                    return await _exchange(channel, lines, request, nonce)
+                finally:
+                    channel.close()
+        except TimeoutError as error:
+            self._transport.forget()
+            raise ChannelError(f"no answer within {self._timeout_s:g} s") from error
+
+    async def _greeted(self) -> tuple[Channel, LineReader, str]:
+        """A process that has said hello; once more on a new connection when an older one has died."""
+        try:
+            return await self._greet()
+        except ChannelError:
+            if not self._transport.forget():
+                raise
+            return await self._greet()
+
+    async def _greet(self) -> tuple[Channel, LineReader, str]:
+        channel = None
+        try:
+            async with asyncio.timeout(self._hello_timeout_s):
+                channel = await self._transport.open()
+                lines = LineReader(channel.reader)
+                return channel, lines, nonce_of(parse_object(await lines.line()))
+        except (ChannelError, Malformed, TimeoutError) as error:
+            said = await _complaint(channel)
+            reason = (
+                f"no hello within {self._hello_timeout_s:g} s" if isinstance(error, TimeoutError) else error
+            )
+            raise ChannelError(f"{reason}{': ' + said if said else ''}") from error
+        except BaseException:
+            if channel is not None:
+                channel.close()
+            raise
+
+
+async def _exchange(
+    channel: Channel, lines: LineReader, request: Mapping[str, Any], nonce: str
+) -> dict[str, Any]:
+    line = json.dumps({**request, "nonce": nonce}, separators=(",", ":"))
+    try:
+        channel.writer.write(line.encode() + b"\n")
+        await channel.writer.drain()
+    except OSError as error:
+        raise ChannelError(f"the request could not be sent: {error}") from error
+    return parse_object(await lines.line())
+
+
+async def _complaint(channel: Channel | None) -> str:
+    """What a process that gave no hello had to say, and its end."""
+    if channel is None:
+        return ""
+    try:
+        async with asyncio.timeout(_COMPLAINT_TIMEOUT_S):
+            return await channel.complaint()
+    except TimeoutError:
+        return ""
+    finally:
+        channel.close()
+
+
+def _raise_if_refused(answer: Mapping[str, Any]) -> None:
+    if answer.get("ok") is True:
+        return
+    error = answer.get("error")
+    if error == "service-refused":
+        raise ConnectionRefusedError(refusal_text(answer))
+    if error == "service-timeout":
+        raise TimeoutError(refusal_text(answer))
+    raise OSError(refusal_text(answer))

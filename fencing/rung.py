@@ -1,0 +1,110 @@
+"""A rung of the ladder that orders the helper: acknowledgement and refusal together.
+
+CONFIRMED needs the helper's acknowledgement of just this token, with the map as ordered, and every
+closed port refusing from outside. Each alone is not enough: a crashed service refuses as well, and
+may be started again; a helper may say yes on a host whose packets take another way. When the answer was lost,
+or the token had arrived already, the helper's own status may still acknowledge it: the token, the
+map, and a firewall that shows it.
+
+Ports ordered open are not looked at: whether a service answers is a probe's question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mailward.fencing.verification import Seen, look
+from mailward.model.fencing import (
+    FenceOutcome,
+    FenceResult,
+    HelperAnswer,
+    HelperReply,
+    NodeFacts,
+    PortKind,
+    PortMap,
+    Scope,
+)
+from mailward.model.ports import Helper
+from mailward.model.token import Token
+
+
+class HelperRung:
+    """Fences one node by its helper. `services` are the node's client ports by name; `addresses` those
+    its clients use. `timeout_s` bounds the whole of an order, verification included."""
+
+    def __init__(
+        self,
+        name: str,
+        helper: Helper,
+        services: Mapping[str, int],
+        addresses: Sequence[str],
+        *,
+        timeout_s: float = 8.0,
+        look_timeout_s: float = 2.0,
+    ) -> None:
+        self.name = name
+        self._helper = helper
+        self._services = dict(services)
+        self._addresses = tuple(addresses)
+        self._timeout_s = timeout_s
+        self._look_timeout_s = look_timeout_s
+
+    async def claim(self, token: Token) -> HelperAnswer:
+        """A claim whose token is the helper's highest already has arrived before, unheard: obeyed."""
+        answer = await self._helper.claim(token)
+        if answer.reply is HelperReply.STALE and answer.token == token:
+            return replace(answer, reply=HelperReply.OBEYED, detail="")
+        return answer
+
+    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._helper.order(token, ports)
+                refusal = await self._unacknowledged(answer, token, ports)
+                return refusal or await self._verified(answer, ports)
+        except TimeoutError:
+            return self._result(FenceOutcome.UNKNOWN, f"not done within {self._timeout_s:g} s")
+
+    async def _unacknowledged(self, answer: HelperAnswer, token: Token, ports: PortMap) -> FenceResult | None:
+        """None when this token and this map are acknowledged, else what the answer amounts to."""
+        if answer.reply is HelperReply.OBEYED and (answer.token, answer.ports) == (token, ports):
+            return None
+        arrived_already = answer.reply is HelperReply.STALE and answer.token == token
+        if arrived_already or answer.reply in (HelperReply.UNKNOWN, HelperReply.OBEYED):
+            facts = await self._helper.status()
+            if (
+                isinstance(facts, NodeFacts)
+                and facts.applied
+                and (facts.token, facts.ports) == (token, ports)
+            ):
+                return None
+            return self._result(
+                FenceOutcome.UNKNOWN, answer.detail or "the helper acknowledges something else"
+            )
+        return self._result(FenceOutcome.FAILED, f"{answer.reply.value}: {answer.detail}")
+
+    async def _verified(self, answer: HelperAnswer, ports: PortMap) -> FenceResult:
+        kept = "" if answer.persisted else "; it could not be persisted, a reboot may open the ports"
+        closed = sorted(name for name, state in ports.items() if state.kind is PortKind.CLOSED)
+        if not closed:
+            return self._result(FenceOutcome.CONFIRMED, f"acknowledged{kept}")
+        unknown = [name for name in closed if name not in self._services]
+        if unknown or not self._addresses:
+            missing = (
+                f"no port is known for {', '.join(unknown)}"
+                if unknown
+                else "the node has no address to look at"
+            )
+            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {missing}{kept}")
+        numbers = sorted({self._services[name] for name in closed})
+        sights = await look(self._addresses, numbers, self._look_timeout_s)
+        other = [str(sight) for sight in sights if sight.seen is not Seen.REFUSED]
+        if other:
+            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {'; '.join(other)}{kept}")
+        seen = f"acknowledged and refused on {len(sights)} of {len(sights)} ports{kept}"
+        return self._result(FenceOutcome.CONFIRMED, seen, Scope.USERS)
+
+    def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:
+        return FenceResult(outcome, self.name, scope, detail)
