@@ -1,0 +1,256 @@
+"""`local`: one controller and a directory with a lock. The embedded default.
+
+    store.json   the store-id, written once by `init`
+    epoch.json   raised by each start of a controller
+    state.json   the state document with its version
+    pause.json   the pause with its version; written by anybody, also while the controller hangs
+    requests/    one file for each request not yet answered
+    lock         held by the one running controller
+    write.lock   held while epoch, state and pause are compared and one of them is written
+
+A commit is one rename under `write.lock`. There is no lease: nobody else can take over, so the right to
+act never ends by itself. On a mail node a controller with this store only observes, since cut off it
+would withdraw the others.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailward.controller.codec import PAUSE, REQUEST, STATE
+from mailward.controller.coordination import files
+from mailward.model.errors import ForeignStore, StoreError
+from mailward.model.ports import Commit, Recorded
+from mailward.model.snapshot import Standing, Versions
+from mailward.model.state import Pause, Request, State
+from mailward.model.token import Token
+
+CALL_TIMEOUT_S = 5.0
+LOCK_WAIT_S = 2.0
+MAX_REQUESTS = 100
+_BUSY = "the store is being written by another process that does not finish: {}"
+_ID = re.compile(r"[0-9a-f]{8,32}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    version: int
+    content: Any
+
+
+def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = None) -> State:
+    """Make a new store in `directory`, above every token that targets or helpers remember.
+
+    Tokens of one other store are a clash unless `adopt` names it; the new store then takes its id.
+    Returns the first state. StoreError where there is a store already.
+    """
+    if (directory / "store.json").exists():
+        raise StoreError(f"{directory} already holds a store; move it away first if it is really over")
+    foreign = sorted({token.store_id for token in remembered})
+    if foreign and foreign != [adopt]:
+        raise ForeignStore(
+            f"these targets already obey store {', '.join(foreign)}. If that controller is gone for good: "
+            f"mailward state init --adopt {foreign[0]}"
+        )
+    if adopt is not None and not _ID.fullmatch(adopt):
+        raise StoreError(f"{adopt!r} is no store-id (8 to 32 hexadecimal digits)")
+    store_id = adopt or secrets.token_hex(6)
+    epoch = max((token.epoch for token in remembered), default=0)
+    state = State(store_id=store_id, epoch=epoch)
+    try:
+        (directory / "requests").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {directory}: {error.strerror}") from error
+    _write_json(directory / "epoch.json", {"epoch": epoch})
+    _write_state(directory, _Versioned(1, state))
+    _write_json(directory / "pause.json", {"version": 1, "pause": None})
+    _write_json(directory / "store.json", {"store_id": store_id})
+    return state
+
+
+def post_offline(directory: Path, entry: Request | Pause | None) -> None:
+    """What `LocalStore.post` does, without a running controller; works while it hangs."""
+    _must_exist(directory)
+    if isinstance(entry, Request):
+        waiting = list((directory / "requests").glob("*.json"))
+        if len(waiting) >= MAX_REQUESTS:
+            raise StoreError(f"{len(waiting)} requests already wait in {directory}; is a controller running?")
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", entry.id):
+            raise StoreError(f"a request's id is letters, digits and dashes, not {entry.id!r}")
+        files.write(directory / "requests" / f"{entry.id}.json", REQUEST.dump(entry))
+        return
+    with files.locked(directory / "write.lock", LOCK_WAIT_S, _BUSY.format(directory)):
+        before = _read_pause(directory)
+        plain = PAUSE.plain(entry) if entry else None
+        _write_json(directory / "pause.json", {"version": before.version + 1, "pause": plain})
+
+
+class LocalStore:
+    """The store as one running controller uses it; all file work in one thread, with deadlines."""
+
+    def __init__(self, directory: Path, *, observe_only: bool = False) -> None:
+        self._directory = directory
+        self._observe_only = observe_only
+        self._lock: int | None = None
+        self._epoch = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-store")
+        self._read_cache: tuple[tuple[int, int, int], _Versioned] | None = None
+
+    async def lead(self) -> Standing:
+        return await self._call(self._lead)
+
+    async def read(self) -> Recorded:
+        return await self._call(self._read)
+
+    async def record(self, state: State, seen: Versions) -> Commit:
+        try:
+            return await self._call(lambda: self._record(state, seen))
+        except StoreError:
+            return Commit.UNKNOWN
+
+    def may_act_until_s(self) -> float:
+        return float("inf") if self._lock is not None and not self._observe_only else float("-inf")
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        await self._call(lambda: post_offline(self._directory, entry))
+
+    def close(self) -> None:
+        """Let go of the lock; the next controller may start at once."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), CALL_TIMEOUT_S)
+        except TimeoutError:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise StoreError(f"{self._directory} did not answer within {CALL_TIMEOUT_S:g} s") from None
+
+    def _lead(self) -> Standing:
+        _must_exist(self._directory)
+        if self._lock is None:
+            busy = f"another controller runs on {self._directory}; there can be only one"
+            self._lock = files.take_lock(self._directory / "lock", 0.0, busy)
+            for leftover in self._directory.glob(".*.new"):
+                leftover.unlink()
+            with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
+                epoch = max(_read_epoch(self._directory), _read_state(self._directory).content.epoch)
+                self._epoch = epoch + 1
+                _write_json(self._directory / "epoch.json", {"epoch": self._epoch})
+        return Standing.OBSERVING_ONLY if self._observe_only else Standing.LEADING
+
+    def _read(self) -> Recorded:
+        store_id = _must_exist(self._directory)
+        state, pause = self._read_state_cached(), _read_pause(self._directory)
+        if state.content.store_id != store_id:
+            raise ForeignStore(
+                f"{self._directory}: state.json is of store {state.content.store_id}, not ours"
+            )
+        versions = Versions(self._epoch, state.version, pause.version)
+        answered = {answer.request for answer in state.content.answers}
+        requests = tuple(r for r in _read_requests(self._directory) if r.id not in answered)
+        return Recorded(state.content, versions, pause.content, requests)
+
+    def _read_state_cached(self) -> _Versioned:
+        path = self._directory / "state.json"
+        try:
+            info = path.stat()
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        mark = (info.st_ino, info.st_mtime_ns, info.st_size)
+        if self._read_cache is None or self._read_cache[0] != mark:
+            self._read_cache = (mark, _read_state(self._directory))
+        return self._read_cache[1]
+
+    def _record(self, state: State, seen: Versions) -> Commit:
+        with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
+            now = Versions(
+                _read_epoch(self._directory),
+                _read_state(self._directory).version,
+                _read_pause(self._directory).version,
+            )
+            if now != seen or self._lock is None:
+                return Commit.LOST
+            _write_state(self._directory, _Versioned(seen.state + 1, state))
+        for answer in state.answers:
+            (self._directory / "requests" / f"{answer.request}.json").unlink(missing_ok=True)
+        return Commit.COMMITTED
+
+
+def _must_exist(directory: Path) -> str:
+    content = _read_json(directory / "store.json")
+    if content is None:
+        raise StoreError(f"there is no store in {directory}; make one with: mailward state init")
+    store_id = content.get("store_id")
+    if not isinstance(store_id, str) or not _ID.fullmatch(store_id):
+        raise StoreError(f"{directory / 'store.json'} holds no store-id")
+    return store_id
+
+
+def _read_epoch(directory: Path) -> int:
+    content = _read_json(directory / "epoch.json") or {}
+    epoch = content.get("epoch")
+    if not isinstance(epoch, int) or epoch < 0:
+        raise StoreError(f"{directory / 'epoch.json'} holds no epoch")
+    return epoch
+
+
+def _write_state(directory: Path, document: _Versioned) -> None:
+    plain = STATE.plain(document.content)
+    _write_json(directory / "state.json", {"version": document.version, "state": plain})
+
+
+def _read_state(directory: Path) -> _Versioned:
+    path = directory / "state.json"
+    content = _read_json(path)
+    if content is None or not isinstance(content.get("version"), int):
+        raise StoreError(f"{path} is missing or holds no version; nothing is done without it")
+    return _Versioned(content["version"], STATE.load(json.dumps(content.get("state")).encode(), str(path)))
+
+
+def _read_pause(directory: Path) -> _Versioned:
+    path = directory / "pause.json"
+    content = _read_json(path)
+    if content is None or not isinstance(content.get("version"), int):
+        raise StoreError(f"{path} is missing or holds no version; nothing is done without it")
+    pause = content.get("pause")
+    loaded = PAUSE.load(json.dumps(pause).encode(), str(path)) if pause is not None else None
+    return _Versioned(content["version"], loaded)
+
+
+def _read_requests(directory: Path) -> tuple[Request, ...]:
+    found = []
+    for path in sorted((directory / "requests").glob("*.json"))[:MAX_REQUESTS]:
+        raw = files.read(path)
+        if raw is not None:
+            found.append(REQUEST.load(raw, str(path)))
+    return tuple(found)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    raw = files.read(path)
+    if raw is None:
+        return None
+    try:
+        content = json.loads(raw)
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path} is not a JSON object")
+    return content
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    files.write(path, json.dumps(content, separators=(",", ":")).encode())

@@ -1,0 +1,152 @@
+"""The executor: carries out recorded orders and reports what became of each.
+
+One order at a time per receiver, in token order; each has a deadline, and one that would start after
+its expiry, or after the right to act has ended, is not sent. Every order ends in exactly one outcome.
+It decides nothing and repeats nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from mailward.model.fencing import FenceOutcome, HelperAnswer, HelperReply
+from mailward.model.orders import (
+    ClaimHelper,
+    ClaimTarget,
+    KickReplication,
+    Order,
+    OrderPorts,
+    Outcome,
+    Publish,
+    Result,
+    Verify,
+)
+from mailward.model.ports import Clock, Fence, LagSource, Publisher
+
+log = logging.getLogger(__name__)
+
+_BY_REPLY = {
+    HelperReply.OBEYED: Result.DONE,
+    HelperReply.STALE: Result.STALE,
+    HelperReply.FOREIGN: Result.FOREIGN,
+    HelperReply.REFUSED: Result.FAILED,
+    HelperReply.UNKNOWN: Result.UNKNOWN,
+}
+_BY_FENCE = {
+    FenceOutcome.CONFIRMED: Result.DONE,
+    FenceOutcome.FAILED: Result.FAILED,
+    FenceOutcome.UNKNOWN: Result.UNKNOWN,
+}
+
+
+class Executor:
+    """`report` is called once for each order, from a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        publishers: Mapping[str, Publisher],
+        fences: Mapping[str, Fence],
+        lag_sources: Mapping[str, LagSource],
+        clock: Clock,
+        may_act_until_s: Callable[[], float],
+        report: Callable[[Outcome], None],
+    ) -> None:
+        self._publishers = publishers
+        self._fences = fences
+        self._lag_sources = lag_sources
+        self._clock = clock
+        self._may_act_until_s = may_act_until_s
+        self._report = report
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, order: Order) -> None:
+        """Begin carrying out a recorded order."""
+        task = asyncio.create_task(self._carry_out(order), name=f"order {order.token} {order.action.kind}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop what is under way; its outcome is for the next controller to find out."""
+        tasks = sorted(self._tasks, key=lambda task: task.get_name())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry_out(self, order: Order) -> None:
+        try:
+            async with asyncio.timeout(order.expires_s), self._turn(order):
+                outcome = await self._in_time(order)
+        except TimeoutError:
+            outcome = self._outcome(order, Result.UNKNOWN, f"no answer within {order.expires_s:g} s")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("order %s failed in a way nobody foresaw", order.token)
+            outcome = self._outcome(order, Result.UNKNOWN, f"{type(error).__name__}: {error}")
+        self._report(outcome)
+
+    def _turn(self, order: Order) -> asyncio.Lock:
+        action = order.action
+        receiver = action.target if isinstance(action, ClaimTarget | Publish | Verify) else action.node
+        kind = "read" if isinstance(action, Verify | KickReplication) else "write"
+        return self._turns.setdefault(f"{kind} {receiver}", asyncio.Lock())
+
+    async def _in_time(self, order: Order) -> Outcome:
+        now = self._clock.now()
+        left = order.expires_s - order.issued.age_s(now)
+        if left <= 0 or now.boot_s + left > self._may_act_until_s():
+            return self._outcome(order, Result.FAILED, "not sent: its time had passed")
+        return await self._dispatch(order)
+
+    def _dispatch(self, order: Order) -> Coroutine[Any, Any, Outcome]:
+        match order.action:
+            case ClaimTarget():
+                return self._claim_target(order, order.action)
+            case Publish():
+                return self._publish(order, order.action)
+            case Verify():
+                return self._verify(order, order.action)
+            case ClaimHelper():
+                return self._claim_helper(order, order.action)
+            case OrderPorts():
+                return self._order_ports(order, order.action)
+            case KickReplication():
+                return self._kick(order, order.action)
+
+    async def _claim_target(self, order: Order, action: ClaimTarget) -> Outcome:
+        done = await self._publishers[action.target].claim(order.token)
+        return self._outcome(order, done.result, done.detail)
+
+    async def _publish(self, order: Order, action: Publish) -> Outcome:
+        done = await self._publishers[action.target].publish(order.token, action.rrsets)
+        return self._outcome(order, done.result, done.detail)
+
+    async def _verify(self, order: Order, action: Verify) -> Outcome:
+        checks = await self._publishers[action.target].verify(action.rrsets)
+        wrong = [f"{check.server}: {check.detail}" for check in checks if not check.agrees]
+        if not checks:
+            wrong = ["no authoritative server is known"]
+        return self._outcome(order, Result.FAILED if wrong else Result.DONE, "; ".join(wrong))
+
+    async def _claim_helper(self, order: Order, action: ClaimHelper) -> Outcome:
+        answer: HelperAnswer = await self._fences[action.node].claim(order.token)
+        return self._outcome(order, _BY_REPLY[answer.reply], answer.detail)
+
+    async def _order_ports(self, order: Order, action: OrderPorts) -> Outcome:
+        done = await self._fences[action.node].order(order.token, action.ports)
+        return Outcome(
+            order.token, _BY_FENCE[done.outcome], self._clock.now(), done.detail, done.outcome, done.scope
+        )
+
+    async def _kick(self, order: Order, action: KickReplication) -> Outcome:
+        source = self._lag_sources.get(action.node)
+        if source is None:
+            return self._outcome(order, Result.DONE, "nothing to ask: no replication source")
+        problem = await source.kick()
+        return self._outcome(order, Result.FAILED if problem else Result.DONE, problem)
+
+    def _outcome(self, order: Order, result: Result, detail: str) -> Outcome:
+        return Outcome(order.token, result, self._clock.now(), detail)

@@ -1,0 +1,181 @@
+"""The loop: read, freeze a Snapshot, decide, record, send, wait.
+
+Nothing is sent that has not been recorded; a commit whose fate is unknown is read again. The loop wakes
+when a report or an outcome arrives, and when the decision says that time alone may change something. It
+survives whatever a step throws: the automation is then held, says so, and tries again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mailward.controller.core.decide import decide
+from mailward.controller.executor import Executor
+from mailward.model.decision import Decision
+from mailward.model.errors import MailwardError, StoreError
+from mailward.model.orders import Outcome
+from mailward.model.policy import Policy
+from mailward.model.ports import Clock, Commit, Coordination, Recorded
+from mailward.model.snapshot import ObserverView, Snapshot, Standing
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+STEPS_WITHOUT_REST = 50
+
+
+class Superseded(MailwardError):
+    """This controller must stop: a target belongs to another store, or another leads (I14)."""
+
+
+@dataclass
+class Counters:
+    """What the loop has done since it started, for the metrics."""
+
+    steps: int = 0
+    commits: dict[str, int] = field(default_factory=dict)
+    orders_sent: int = 0
+    errors: int = 0
+    last_step_s: float = 0.0
+
+
+class Loop:
+    """`views` gives the newest reports; `on_decision` is called after every step."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        coordination: Coordination,
+        executor_with: Callable[[Callable[[Outcome], None]], Executor],
+        views: Callable[[], Sequence[ObserverView]],
+        clock: Clock,
+        on_decision: Callable[[Snapshot, Decision], None] = lambda _snapshot, _decision: None,
+    ) -> None:
+        self.counters = Counters()
+        self.problem = "starting"
+        self.snapshot: Snapshot | None = None
+        self.decision: Decision | None = None
+        self._policy = policy
+        self._coordination = coordination
+        self._executor = executor_with(self._came_back)
+        self._views = views
+        self._clock = clock
+        self._on_decision = on_decision
+        self._outcomes: list[Outcome] = []
+        self._wake = asyncio.Event()
+        self._standing = Standing.FOLLOWING
+        self._said: tuple[str, ...] = ()
+
+    def wake(self) -> None:
+        """Something has changed: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled; Superseded when this controller must stop."""
+        try:
+            self._standing = await self._coordination.lead()
+            while True:
+                await self._rest(await self._round())
+        finally:
+            await self._executor.close()
+
+    async def _round(self) -> float:
+        """Steps until nothing changes any more; returns how long to wait (seconds)."""
+        for _ in range(STEPS_WITHOUT_REST):
+            try:
+                again = await self._step()
+            except (Superseded, asyncio.CancelledError):
+                raise
+            except StoreError as error:
+                return self._held(str(error))
+            except Exception as error:
+                self.counters.errors += 1
+                log.exception("a step of the controller failed; automation is held")
+                return self._held(f"a step of the controller failed: {type(error).__name__}")
+            if again is not None:
+                return again
+        log.warning("the decision did not settle within %d steps", STEPS_WITHOUT_REST)
+        return RETRY_S
+
+    def _held(self, problem: str) -> float:
+        if problem != self.problem:
+            log.error("automation is held: %s", problem)
+        self.problem = problem
+        return RETRY_S
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _step(self) -> float | None:
+        """One decision. None when it changed something: then the next follows at once."""
+        recorded = await self._coordination.read()
+        snapshot = self._freeze(recorded)
+        decision = decide(snapshot)
+        self.counters.steps += 1
+        self.counters.last_step_s = self._clock.now().boot_s - snapshot.now.boot_s
+        self._publish(snapshot, decision)
+        if decision.fatal:
+            self.problem = decision.fatal
+            raise Superseded(decision.fatal)
+        if decision.state == recorded.state:
+            self._forget(snapshot.outcomes)
+            return decision.check_again_s
+        if await self._record(decision, recorded):
+            self._forget(snapshot.outcomes)
+            for order in decision.send:
+                self.counters.orders_sent += 1
+                self._executor.send(order)
+        await asyncio.sleep(0)
+        return None
+
+    def _freeze(self, recorded: Recorded) -> Snapshot:
+        return Snapshot(
+            now=self._clock.now(),
+            policy=self._policy,
+            state=recorded.state,
+            versions=recorded.versions,
+            standing=self._standing,
+            may_act_until_s=self._coordination.may_act_until_s(),
+            observers=tuple(self._views()),
+            outcomes=tuple(self._outcomes),
+            requests=recorded.requests,
+            pause=recorded.pause,
+        )
+
+    def _publish(self, snapshot: Snapshot, decision: Decision) -> None:
+        self.snapshot, self.decision, self.problem = snapshot, decision, ""
+        for notice in decision.notices:
+            if notice not in self._said:
+                log.warning("%s", notice)
+        self._said = decision.notices
+        self._on_decision(snapshot, decision)
+
+    async def _record(self, decision: Decision, recorded: Recorded) -> bool:
+        """Whether the decision is recorded. UNKNOWN is read again: the state holds the epoch's seq,
+        so it is ours exactly when it equals what we wrote."""
+        commit = await self._coordination.record(decision.state, recorded.versions)
+        if commit is Commit.UNKNOWN:
+            await asyncio.sleep(RETRY_S / 10)
+            found = await self._coordination.read()
+            ours = found.state == decision.state and found.versions.epoch == recorded.versions.epoch
+            commit = Commit.COMMITTED if ours else Commit.LOST
+            if not ours:
+                log.error("the store did not take the new state; it is read and decided again")
+                await asyncio.sleep(RETRY_S)
+        self.counters.commits[commit.value] = self.counters.commits.get(commit.value, 0) + 1
+        return commit is Commit.COMMITTED
+
+    def _came_back(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._wake.set()
+
+    def _forget(self, used: Sequence[Outcome]) -> None:
+        tokens = [outcome.token for outcome in used]
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.token not in tokens]
