@@ -17,7 +17,7 @@ from typing import Self
 from docker.models.containers import Container
 from tests.lab.harness import helper
 from tests.lab.harness.engine import NOBODY, Engine, this_process
-from tests.lab.harness.layout import BUILD, DOMAIN, ENDPOINTS, NODE_NAMES, TOKEN_NAME
+from tests.lab.harness.layout import BUILD, DOMAIN, ENDPOINTS, NODE_NAMES, TOKEN_NAME, peer_of
 from tests.lab.harness.material import Authority, SshMaterial, TsigKey
 from tests.lab.harness.nameserver import Zone, ask
 from tests.lab.harness.node import QUEUE, STORE, MailNode
@@ -110,17 +110,16 @@ class Cluster:
             names = [f"{label}.{DOMAIN}" for label in (name, *ENDPOINTS)]
             authority.issue(folder, names, address)
             self.ssh.admit(folder, [address, names[0]])
-            helper.install(folder)
+            helper.install(folder, self.addresses.node(peer_of(name)))
 
     def _start_node(self, name: str, disks: dict[str, str]) -> None:
-        peer = next(other for other in NODE_NAMES if other != name)
         container = self.engine.run(
             name,
             "mailward-lab/mailnode",
             address=self.addresses.node(name),
             volumes={str(self.folder / name): "/lab", **disks},
             hostname=f"{name}.{DOMAIN}",
-            extra_hosts={"peer": self.addresses.node(peer)},
+            extra_hosts={"peer": self.addresses.node(peer_of(name))},
             cap_add=["NET_ADMIN"],
             sysctls={"net.ipv4.ip_forward": "1"},
         )

@@ -1,29 +1,36 @@
-"""The root helper `mailward-node` in the lab: built, configured, put into the nodes, made to forget.
+"""The root helper `mailward-node` in the lab: built, configured, put into a node, made to forget.
 
-Until the helper can be built (`mailward.fencing.node.build`) the nodes run without it, and say so by
-`is_available()`.
+Client ports are what users speak to; dsync and doveadm's HTTP API stay open. There is no systemd here:
+`svc status` is the configured command.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
 from pathlib import Path
 
-from tests.lab.harness.node import MailNode
+from tests.lab.harness.layout import DOVEADM_HTTP, DSYNC, IMAP, IMAPS, SMTP, SUBMISSION, UNITS
+from tests.lab.harness.node import QUEUE, STORE, MailNode
 
-BUILDER = "mailward.fencing.node.build"
+from mailward.fencing.node.build import build
 
-
-def is_available() -> bool:
-    try:
-        return importlib.util.find_spec(BUILDER) is not None
-    except ModuleNotFoundError:
-        return False
+STATE_FOLDERS = ("/var/lib/mailward-node", "/run/mailward-node")
 
 
-def install(node_folder: Path) -> None:
+def install(node_folder: Path, peer: str) -> None:
     """Put program and configuration where the node's entry looks for them."""
+    build(node_folder / "mailward-node.pyz")
+    config = {
+        "services": {"smtp": SMTP, "submission": SUBMISSION, "imap": IMAP, "imaps": IMAPS},
+        "replication_ports": [DSYNC, DOVEADM_HTTP],
+        "peers": [peer],
+        "units": {unit: {"status": ["/usr/local/sbin/svc", "status", unit]} for unit in UNITS},
+        "paths": {"mail": STORE, "queue": QUEUE},
+    }
+    (node_folder / "node.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def forget(node: MailNode) -> None:
     """Open every port and remove the helper's memory of orders, as on a node never fenced."""
+    node.run("mailward-node", "remove")
+    node.run("rm", "-rf", *STATE_FOLDERS)

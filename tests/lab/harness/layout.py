@@ -34,6 +34,11 @@ def password(user: str) -> str:
     return "secret-" + user.partition("@")[0]
 
 
+def peer_of(node: str) -> str:
+    """The other node."""
+    return next(name for name in NODE_NAMES if name != node)
+
+
 @dataclass(frozen=True)
 class Addresses:
     """The addresses in network number `network`."""

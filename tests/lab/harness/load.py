@@ -8,6 +8,7 @@ the message may exist twice through the retry, which the audit does not count as
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import itertools
 import smtplib
@@ -158,29 +159,38 @@ def message_id(run: str, number: int) -> str:
 
 def submit(address: str, user: str, run: str, number: int, tls: ssl.SSLContext) -> tuple[Outcome, str]:
     """One submission (STARTTLS, AUTH) from a user to himself; the outcome and the server's words."""
-    headers = (
-        f"From: {user}\r\nTo: {user}\r\nSubject: {run} {number}\r\nMessage-ID: {message_id(run, number)}\r\n"
-    )
     sent = False
+    client = None
     try:
-        with smtplib.SMTP(address, SUBMISSION, local_hostname="client.lab.test", timeout=TIMEOUT_S) as client:
-            client.starttls(context=tls)
-            client.login(user, password(user))
-            client.mail(user)
-            code, words = client.rcpt(user)
-            if code == 250:
-                sent = True
-                code, words = client.data(headers + "\r\nmail\r\n")
-            outcome = _classed(code)
-            detail = f"{code} {words.decode(errors='replace')}"
-            if outcome is Outcome.ACCEPTED:
-                return outcome, detail
+        client = smtplib.SMTP(address, SUBMISSION, local_hostname="client.lab.test", timeout=TIMEOUT_S)
+        client.starttls(context=tls)
+        client.login(user, password(user))
+        client.mail(user)
+        code, words = client.rcpt(user)
+        if code == 250:
+            sent = True
+            code, words = client.data(_text(user, run, number))
+        outcome, detail = _classed(code), f"{code} {words.decode(errors='replace')}"
     except smtplib.SMTPResponseException as error:
         outcome, detail = _classed(error.smtp_code), str(error)
     except (OSError, smtplib.SMTPException) as error:
         outcome = Outcome.UNKNOWN if sent else Outcome.UNREACHABLE
         detail = f"{type(error).__name__}: {error}"
+    if client is not None:
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            client.quit()
+        client.close()
     return outcome, detail
+
+
+def _text(user: str, run: str, number: int) -> str:
+    headers = {
+        "From": user,
+        "To": user,
+        "Subject": f"{run} {number}",
+        "Message-ID": message_id(run, number),
+    }
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\nmail\r\n"
 
 
 def _classed(code: int) -> Outcome:

@@ -1,0 +1,37 @@
+"""One cluster for all tests of a run, back to health before each; its logs are kept when a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.engine import LabError
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    try:
+        with Cluster("test") as cluster:
+            yield cluster
+    except LabError as error:
+        pytest.fail(f"the lab cannot run: {error}", pytrace=False)
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster, whole: every test may leave it in ruins."""
+    running_cluster.heal()
+    yield running_cluster
+    if request.node.stash.get(_FAILED, False):
+        running_cluster.collect_logs()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
