@@ -1,0 +1,260 @@
+"""What is wrong in a sentence, and what to type next: the two things a reader at night looks for.
+
+Pure. It invents no judgement: it words phases, conditions and findings which the core has given.
+"""
+
+from mailward.app.live import View
+from mailward.app.status import (
+    Automation,
+    EndpointStatus,
+    Mode,
+    NodeStatus,
+    OperationStatus,
+    Suggestion,
+)
+from mailward.app.wording import duration, listed, printable
+from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
+from mailward.model.policy import Automation as Configured
+from mailward.model.snapshot import Snapshot, Standing
+from mailward.model.state import Cause, Ending, Pause, Phase
+
+STALLED_AFTER_S = 30.0
+"""A loop that has not gone round for this long is not ready, whatever it says of itself."""
+
+SERVES = (Phase.IN_SERVICE,)
+WELL = (Condition.HEALTHY, Condition.DEGRADED)
+BROKEN = (Condition.FAILED, Condition.UNREACHABLE)
+MOST_SUGGESTIONS = 4
+
+WAITING_GATES = frozenset({"grace", "stable", "hold-down", "one-operation"})
+"""Gates which time alone answers: while one of these forbids, automation waits and is not HELD."""
+
+MODE_GATES = frozenset({"automation", "pause"})
+"""Gates which line one has answered already."""
+
+
+def not_ready(view: View) -> str:
+    """Why the daemon cannot do its work now; '' if it can."""
+    if view.not_ready:
+        return printable(view.not_ready)
+    if view.snapshot is None or view.decision is None:
+        return "starting: nothing has been decided yet"
+    stalled_s = view.snapshot.now.age_s(view.now)
+    if stalled_s > STALLED_AFTER_S:
+        return f"the loop has not gone round for {duration(stalled_s)}"
+    return printable(view.decision.fatal)
+
+
+def automation(view: View) -> Automation:
+    """Line one: the first of not ready, paused, observing, held, acting that is true."""
+    why = not_ready(view)
+    if why or view.snapshot is None or view.decision is None:
+        return Automation(Mode.HELD, why)
+    pause = pause_in_force(view.snapshot)
+    if pause is not None:
+        return Automation(Mode.PAUSED, printable(pause.reason), printable(pause.owner), pause.until_wall_s)
+    if view.snapshot.standing is Standing.OBSERVING_ONLY:
+        return Automation(Mode.OBSERVING, "this controller runs on a mail node with the local store")
+    if view.snapshot.policy.automation is Configured.OBSERVE:
+        return Automation(Mode.OBSERVING, "it changes nothing by itself (automation: observe)")
+    held = first_held(view.decision)
+    if held is not None:
+        each, finding = held
+        return Automation(
+            Mode.HELD, f"cannot {each.goal} {each.node}: {printable(finding.reason)}", node=each.node
+        )
+    if view.snapshot.standing is Standing.FOLLOWING:
+        return Automation(Mode.ACTING, "another observer leads")
+    return Automation(Mode.ACTING)
+
+
+def pause_in_force(snapshot: Snapshot) -> Pause | None:
+    pause = snapshot.pause
+    return pause if pause is not None and pause.until_wall_s > snapshot.now.wall_s else None
+
+
+def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:
+    """The first goal that is forbidden by more than time, with the first gate that forbids it."""
+    for each in decision.explanations:
+        forbidding = [f for f in each.findings if f.answer is not Answered.YES]
+        if each.goal is Goal.STAY or not forbidding or any(f.gate in WAITING_GATES for f in forbidding):
+            continue
+        return each, forbidding[0]
+    return None
+
+
+def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None) -> str:
+    """What is wrong, and who serves, in a sentence or two. Nodes with the same trouble share one."""
+    troubles: dict[str, list[str]] = {}
+    for node in nodes:
+        text = _trouble(node, operation)
+        if text:
+            troubles.setdefault(text, []).append(node.node)
+    if not troubles:
+        return f"All {len(nodes)} nodes are in service and healthy."
+    said = [
+        f"{listed(names)} {text}" if len(names) == 1 else f"{listed(names)}, each: {text}"
+        for text, names in troubles.items()
+    ]
+    serving = [node.node for node in nodes if _serves(node)]
+    who = (
+        f"{listed(serving)} {'serves' if len(serving) == 1 else 'serve'}."
+        if serving
+        else "No node serves well."
+    )
+    return " ".join([*said, who])
+
+
+def healthy(nodes: tuple[NodeStatus, ...], now: Automation) -> bool:
+    well = all(each.condition is Condition.HEALTHY and _in_place(each) for n in nodes for each in n.endpoints)
+    return bool(nodes) and well and now.mode in (Mode.ACTING, Mode.OBSERVING)
+
+
+def _in_place(each: EndpointStatus) -> bool:
+    return each.phase in (Phase.IN_SERVICE, Phase.STANDBY)
+
+
+def _serves(node: NodeStatus) -> bool:
+    return bool(node.endpoints) and all(
+        each.phase in SERVES and each.condition in WELL for each in node.endpoints
+    )
+
+
+def worst(endpoints: tuple[EndpointStatus, ...]) -> EndpointStatus | None:
+    """The endpoint that deserves the sentence: out of service first, then the worst condition."""
+    order = (*BROKEN, Condition.UNKNOWN, Condition.DEGRADED, Condition.HEALTHY)
+    ranked = sorted(endpoints, key=lambda each: (_in_place(each), order.index(each.condition), each.endpoint))
+    return ranked[0] if ranked else None
+
+
+def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
+    """The rest of a sentence that begins with the node's name; '' if all is well."""
+    each = worst(node.endpoints)
+    if each is None or (_in_place(each) and each.condition is Condition.HEALTHY):
+        return ""
+    if operation is not None and operation.node == node.node:
+        return f"is in the middle of a {operation.kind} (step {operation.step})."
+    if each.phase is None:
+        return "has no recorded phase yet."
+    if _in_place(each):
+        return f"{_AILS[each.condition]}{_because(each.evidence)}."
+    phase = "out of service" if each.phase is Phase.OUT else each.phase.value
+    return f"is {phase} for {duration(each.for_s or 0)}{_because(each.detail or each.evidence)}."
+
+
+_AILS = {
+    Condition.FAILED: "fails and is still published",
+    Condition.UNREACHABLE: "cannot be reached and is still published",
+    Condition.UNKNOWN: "is in a state nobody knows",
+    Condition.DEGRADED: "is degraded",
+    Condition.HEALTHY: "is healthy",
+}
+
+
+def _because(why: str) -> str:
+    return f": {printable(why, 100).rstrip('.')}" if why else ""
+
+
+def suggestions(
+    view: View, nodes: tuple[NodeStatus, ...], now: Automation, ended: tuple[OperationStatus, ...]
+) -> tuple[Suggestion, ...]:
+    """What to type next, the most pressing first; never empty."""
+    found: list[Suggestion] = []
+    if not_ready(view):
+        found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
+    found += _for_held(view.decision)
+    found += _for_handed_over(nodes, ended)
+    found += [each for node in nodes for each in _for_node(node)]
+    if now.mode is Mode.PAUSED:
+        found.append(Suggestion("mailward resume", "let automation act again"))
+    if now.mode is Mode.OBSERVING:
+        found.append(Suggestion("mailward explain", "what it would do, and why"))
+    if not found:
+        found.append(Suggestion("mailward drain NODE", "before planned work on a node"))
+        found.append(Suggestion("mailward explain", "why everything is as it is"))
+    unique = {each.command: each for each in reversed(found)}
+    return tuple(each for each in found if unique.pop(each.command, None) is not None)[:MOST_SUGGESTIONS]
+
+
+def _for_held(decision: Decision | None) -> list[Suggestion]:
+    found = []
+    for each in decision.explanations if decision else ():
+        if not each.held:
+            continue
+        found += [
+            Suggestion(printable(f.command), f"{f.gate}: {printable(f.reason, 100)}")
+            for f in each.findings
+            if f.answer is not Answered.YES and f.command and f.gate != "pause"
+        ]
+        by_hand = "readmit" if each.goal is Goal.READMIT else "failover"
+        found.append(Suggestion(f"mailward explain {each.node}", "every gate, with its reason"))
+        found.append(
+            Suggestion(f"mailward {by_hand} {each.node} --dry-run", "what doing it by hand would do")
+        )
+    return found
+
+
+def _for_handed_over(nodes: tuple[NodeStatus, ...], ended: tuple[OperationStatus, ...]) -> list[Suggestion]:
+    away = {node.node for node in nodes if not all(_in_place(each) for each in node.endpoints)}
+    newest: dict[str, OperationStatus] = {}
+    for operation in ended:
+        newest.setdefault(operation.node, operation)
+    return [
+        Suggestion(f"mailward explain {name}", f"{operation.kind} was handed over: {operation.detail}")
+        for name, operation in newest.items()
+        if operation.ending is Ending.HANDED_OVER and name in away
+    ]
+
+
+def _for_node(node: NodeStatus) -> list[Suggestion]:
+    each = worst(node.endpoints)
+    if each is None or (_in_place(each) and each.condition is Condition.HEALTHY):
+        return []
+    if each.phase in (Phase.OUT, Phase.DRAINING) and each.cause is Cause.OPERATOR:
+        return [Suggestion(f"mailward readmit {node.node}", "when the work on it is done")]
+    if each.phase is Phase.OUT:
+        return [Suggestion(f"mailward explain {node.node}", "what keeps it out; it comes back by itself")]
+    return [Suggestion(f"mailward explain {node.node}", "why it is treated as it is")]
+
+
+def consequence(
+    each: Explanation, phase: Phase | None, cause: Cause, now: Automation, running: OperationStatus | None
+) -> str:
+    """What follows for one (node, endpoint), in a sentence."""
+    forbidding = [f.gate for f in each.findings if f.answer is not Answered.YES]
+    gates = [gate for gate in forbidding if gate not in MODE_GATES]
+    if running is not None and running.node == each.node and each.endpoint in running.endpoints:
+        return f"A {running.kind} is running, at step {running.step}."
+    if each.goal is Goal.STAY and phase is Phase.OUT:
+        return (
+            "It stays out until you readmit it."
+            if cause is Cause.OPERATOR
+            else f"It stays out{_until(gates)}."
+        )
+    if each.goal is Goal.STAY:
+        return f"Nothing is to be done{_until(gates)}."
+    if gates:
+        return f"mailward wants to {each.goal} it, but does nothing{_until(gates)}."
+    if now.mode is Mode.OBSERVING:
+        return f"It would {each.goal} it now, but only observes."
+    if now.mode is Mode.PAUSED:
+        return f"It would {each.goal} it now, but automation is paused."
+    return f"mailward is about to {each.goal} it."
+
+
+def _until(gates: list[str]) -> str:
+    if not gates:
+        return ""
+    one = len(gates) == 1
+    return f" until {'gate' if one else 'gates'} {listed(gates)} {'says' if one else 'say'} yes"
+
+
+def after_explaining(found: tuple[Suggestion, ...], node: str | None) -> tuple[Suggestion, ...]:
+    """Suggestions without those which lead to the explanation that is being shown."""
+    shown = ("mailward explain", f"mailward explain {node}")
+    left = [
+        each
+        for each in found
+        if each.command not in shown and not (node is None and each.command.startswith("mailward explain"))
+    ]
+    return tuple(left) or (Suggestion("mailward status", "the whole picture"),)

@@ -1,0 +1,52 @@
+"""What the surfaces need of a running daemon: one consistent view, a dry run, and leaving entries.
+
+The HTTP API, the metrics and the status never reach into the loop. They take a `View`, which is
+frozen, so that one answer never mixes two rounds of the loop.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mailward.model.clock import Moment
+from mailward.model.decision import Decision
+from mailward.model.ports import Commit
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import Pause, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Since the daemon started. `last_round_s` is how long the newest round of the loop took."""
+
+    rounds: int = 0
+    last_round_s: float = 0.0
+    commits: Mapping[Commit, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One instant of a daemon. `snapshot` and `decision` are of the same, newest round; both None
+    before the first. `not_ready` says why the daemon cannot do its work now, '' if it can."""
+
+    observer: str
+    started: Moment
+    now: Moment
+    snapshot: Snapshot | None = None
+    decision: Decision | None = None
+    not_ready: str = ""
+    counters: Counters = field(default_factory=Counters)
+
+
+class Live(Protocol):
+    """A running daemon, as the API sees it."""
+
+    def view(self) -> View: ...
+
+    def dry_run(self, request: Request) -> Decision:
+        """What `decide` would answer if `request` lay in the store now. Changes nothing."""
+        ...
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        """Leave a request, set the pause, or lift it (None). StoreError where that fails."""
+        ...

@@ -1,0 +1,131 @@
+"""Operations, requests and orders as the surfaces show them. Pure."""
+
+from dataclasses import replace
+
+from mailward.app.status import (
+    AttemptStatus,
+    EpisodeStatus,
+    OperationStatus,
+    Progress,
+    RequestStatus,
+    WaitingRequest,
+)
+from mailward.app.wording import printable
+from mailward.model.clock import Moment
+from mailward.model.orders import (
+    Action,
+    ClaimHelper,
+    ClaimTarget,
+    KickReplication,
+    OrderPorts,
+    Publish,
+    Verify,
+)
+from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State
+
+
+def running(operation: Operation, now: Moment) -> OperationStatus:
+    return OperationStatus(
+        id=operation.id,
+        kind=operation.kind,
+        node=operation.node,
+        endpoints=operation.endpoints,
+        step=operation.step,
+        reason=printable(operation.reason),
+        cause=operation.cause,
+        started_unix_s=operation.started.wall_s,
+        running_s=operation.started.age_s(now),
+        step_for_s=operation.step_since.age_s(now),
+        attempts=tuple(_attempt(attempt, now) for attempt in operation.attempts),
+        notes=tuple(printable(note) for note in operation.notes),
+        request=operation.request,
+    )
+
+
+def _attempt(attempt: Attempt, now: Moment) -> AttemptStatus:
+    result = attempt.result.value if attempt.result else ""
+    return AttemptStatus(
+        attempt.key, attempt.tries, attempt.last.age_s(now), result, printable(attempt.detail)
+    )
+
+
+def over(ended: Ended, now: Moment) -> OperationStatus:
+    """An operation that is over: its durations stop where it ended."""
+    return replace(
+        running(ended.operation, ended.at),
+        attempts=(),
+        ending=ended.ending,
+        ended_ago_s=ended.at.age_s(now),
+        detail=printable(ended.detail),
+    )
+
+
+def newest_first(ended: tuple[Ended, ...], now: Moment) -> tuple[OperationStatus, ...]:
+    return tuple(sorted((over(each, now) for each in ended), key=lambda op: op.ended_ago_s or 0.0))
+
+
+def episode(seen: Episode, now: Moment) -> EpisodeStatus:
+    lasted = seen.lasted_s if seen.ended else seen.began.age_s(now)
+    return EpisodeStatus(
+        node=seen.node,
+        endpoint=seen.endpoint,
+        began_unix_s=seen.began.wall_s,
+        would=printable(seen.would),
+        seen=printable(seen.seen),
+        ended=printable(seen.ended),
+        lasted_s=lasted,
+    )
+
+
+def waiting(request: Request, now: Moment) -> WaitingRequest:
+    return WaitingRequest(
+        request.id, request.kind.value, request.node, printable(request.by), request.at.age_s(now)
+    )
+
+
+def progress(request: str, state: State, pending: tuple[Request, ...], now: Moment) -> RequestStatus | None:
+    """How far `request` has come; None if neither the state nor the waiting requests know of it."""
+    if state.operation is not None and state.operation.request == request:
+        return RequestStatus(request, Progress.RUNNING, operation=running(state.operation, now))
+    for ended in state.ended:
+        if ended.operation.request == request:
+            known = Progress(ended.ending.value)
+            return RequestStatus(request, known, printable(ended.detail), over(ended, now))
+    for answer in state.answers:
+        if answer.request == request:
+            return RequestStatus(request, _answered(answer), printable(answer.detail))
+    if any(each.id == request for each in pending):
+        return RequestStatus(request, Progress.WAITING, "not yet taken up")
+    return None
+
+
+def _answered(answer: Answer) -> Progress:
+    """Accepted without an operation: there was nothing to do."""
+    if not answer.accepted:
+        return Progress.REFUSED
+    return Progress.ACCEPTED if answer.operation else Progress.DONE
+
+
+ENDINGS: dict[Ending, str] = {
+    Ending.DONE: "done",
+    Ending.ROLLED_BACK: "rolled back",
+    Ending.HANDED_OVER: "HANDED OVER to you",
+}
+
+
+def describe(action: Action) -> str:
+    """An action in words, for dry runs."""
+    match action:
+        case ClaimTarget(target=target):
+            return f"claim DNS target {target}"
+        case ClaimHelper(node=node):
+            return f"claim the helper of {node}"
+        case Publish(target=target, rrsets=rrsets):
+            return f"publish at {target}: " + "; ".join(str(rrset) for rrset in rrsets)
+        case Verify(target=target):
+            return f"verify at every name server of {target}"
+        case OrderPorts(node=node, ports=ports):
+            states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
+            return f"client ports of {node}: {states}"
+        case KickReplication(node=node):
+            return f"ask {node} to replicate its waiting users"

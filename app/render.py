@@ -1,0 +1,358 @@
+"""`status` and `explain` as text for a terminal: pure, plain, and the same for the same values.
+
+Colour is not decided here: `app.terminal` paints words like DOWN where a person looks on. Lines are
+ASCII, except for what others wrote, and never longer than `width`.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from mailward.app.operations import ENDINGS
+from mailward.app.status import (
+    Automation,
+    EndpointStatus,
+    EpisodeStatus,
+    Explained,
+    Explanations,
+    HelperStatus,
+    Mode,
+    NodeStatus,
+    OperationStatus,
+    PortsStatus,
+    RequestStatus,
+    ServiceStatus,
+    Status,
+    Suggestion,
+    TargetStatus,
+)
+from mailward.app.wording import clock_time, duration
+from mailward.model.decision import Answered, Condition, Finding
+from mailward.model.fencing import FenceOutcome
+from mailward.model.health import Vantage, Verdict
+from mailward.model.replication import Confidence, Lag
+
+LABEL = 11
+GATE = 14
+OLD_PROBE_S = 10.0
+CERTIFICATE_WARNING_DAYS = 21.0
+SHOWN_OPERATIONS = 3
+SHOWN_EPISODES = 4
+
+Lines = list[str]
+
+
+def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
+    """One screen: what automation does, what is wrong, every node, DNS, operations, what to type."""
+    out = _top(shown, zone, width)
+    for node in shown.nodes:
+        out += ["", *_node(node, width)]
+    if shown.lags or shown.targets:
+        out += [
+            "",
+            *_lags(shown.lags, width),
+            *(line for each in shown.targets for line in _target(each, width)),
+        ]
+    if shown.operation is not None:
+        out += ["", *_running(shown.operation, width)]
+    waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]
+    if waiting:
+        out += ["", *_block("Waiting", waiting, width)]
+    episodes = [_episode(each, shown.at_unix_s) for each in shown.episodes[:SHOWN_EPISODES]]
+    if episodes:
+        in_all = ", ".join(f"{key} {count}" for key, count in shown.tallies.items())
+        out += ["", *_block("Episodes", episodes + ([f"in all: {in_all}"] if in_all else []), width)]
+    out += _bottom(shown.ended, shown.next, width)
+    return _joined([*out, _footer(shown, zone, width)])
+
+
+def explanations(shown: Explanations, zone: tzinfo | None = None, width: int = 80) -> str:
+    """Every (node, endpoint): what is seen, the row that matched, each gate's finding, what follows."""
+    out = _top(shown, zone, width)
+    for each in shown.explanations:
+        out += ["", *_explained(each, width)]
+    if shown.operation is not None:
+        out += ["", *_running(shown.operation, width)]
+    return _joined(out + _bottom(shown.ended, shown.next, width))
+
+
+def _top(shown: Status | Explanations, zone: tzinfo | None, width: int) -> Lines:
+    out = automation_line(shown.automation, shown.at_unix_s, zone, width)
+    out += _wrapped(shown.headline, width)
+    return out + [line for notice in shown.notices for line in _field("Notice", notice, width, indent=0)]
+
+
+def _bottom(ended: tuple[OperationStatus, ...], suggestions: tuple[Suggestion, ...], width: int) -> Lines:
+    last = _block("Last", [_ended(each) for each in ended[:SHOWN_OPERATIONS]], width)
+    return [*(["", *last] if last else []), "", *_next(suggestions, width)]
+
+
+def request(shown: RequestStatus, width: int = 80) -> str:
+    """What became, or would become, of a request."""
+    head = f"{'Dry run: ' if shown.dry_run else ''}{shown.progress}"
+    if shown.id:
+        head += f" (request {shown.id})"
+    out = _wrapped(f"{head}{': ' + shown.detail if shown.detail else ''}", width)
+    if shown.operation is not None and shown.operation.ending is None:
+        out += _running(shown.operation, width)
+    if shown.dry_run:
+        out += [line for each in shown.would_send for line in _field("would", each, width)]
+        for each in shown.explanations:
+            out += ["", *_explained(each, width)]
+    return _joined(out)
+
+
+def automation_line(now: Automation, at_unix_s: float, zone: tzinfo | None, width: int) -> Lines:
+    text = f"Automation: {now.mode}"
+    if now.mode is Mode.PAUSED and now.until_unix_s is not None:
+        left = duration(now.until_unix_s - at_unix_s)
+        text += f" by {now.by} until {clock_time(now.until_unix_s, zone, at_unix_s)} ({left} more)"
+    if now.reason:
+        text += f": {now.reason}"
+    return _wrapped(text, width, hang=len("Automation: "))
+
+
+def _node(node: NodeStatus, width: int) -> Lines:
+    troubled = any(each.verdict is not Verdict.UP for each in node.services)
+    phases = {endpoint.endpoint: _phase(endpoint, evidence=not troubled) for endpoint in node.endpoints}
+    alike = len(set(phases.values())) == 1
+    shared = f": {next(iter(phases.values()))}" if alike else ""
+    out = _wrapped(f"{node.node} ({node.site}){shared}", width, hang=LABEL)
+    for name, phase in phases.items() if not alike else ():
+        out += _field(name, phase, width)
+    out += _block("services", _services(node.services), width, indent=2)
+    out += _field("ports", _ports(node), width)
+    if node.fenced and _remarkable(node.helper):
+        out += _field("helper", _helper(node.helper), width)
+    return out
+
+
+def _phase(each: EndpointStatus, evidence: bool) -> str:
+    if each.phase is None:
+        return f"no phase recorded; now {each.condition}"
+    since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
+    text = f"{each.phase.value.upper()}{since}"
+    if each.detail:
+        text += f" ({each.detail})"
+    text += f"; now {each.condition}"
+    if evidence and each.condition is not Condition.HEALTHY and each.evidence:
+        text += f": {each.evidence}"
+    return text
+
+
+def _services(services: tuple[ServiceStatus, ...]) -> Lines:
+    """All that are up in one breath, then those that are not, alike ones together; never empty."""
+    told: Lines = []
+    for inside in (Vantage.DIRECT, Vantage.HELPER):
+        up = [each for each in services if each.verdict is Verdict.UP and each.vantage is inside]
+        behind = " (behind closed ports)" if inside is Vantage.HELPER else ""
+        told += [", ".join(f"{each.service} UP{_took(each)}" for each in up) + behind] if up else []
+    ailing: dict[str, list[str]] = {}
+    for each in services:
+        if each.verdict is not Verdict.UP:
+            ailing.setdefault(_ailing(each), []).append(each.service)
+    told += [f"{', '.join(names)} {text}" for text, names in ailing.items()]
+    told += [
+        f"{each.service}: certificate valid for {each.certificate_days:.0f} more days"
+        for each in services
+        if each.certificate_days is not None and each.certificate_days < CERTIFICATE_WARNING_DAYS
+    ]
+    told += [
+        f"{each.service}: {name} says {verdict}"
+        for each in services
+        for name, verdict in sorted(each.verdicts.items())
+        if verdict is not each.verdict
+    ]
+    return told or ["none"]
+
+
+def _took(each: ServiceStatus) -> str:
+    doubt = f" (last probe: {each.failure})" if each.failure else ""
+    return f"{f' {each.took_s * 1000:.0f} ms' if each.took_s is not None else ''}{doubt}"
+
+
+def _ailing(each: ServiceStatus) -> str:
+    since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
+    old = each.probe_age_s is not None and each.probe_age_s > OLD_PROBE_S
+    probed = f", probed {duration(each.probe_age_s or 0)} ago" if old else ""
+    inside = " behind closed ports" if each.vantage is Vantage.HELPER else ""
+    why = each.evidence or each.failure
+    return f"{each.verdict}{since}{inside}{': ' + why if why else ''}{probed}"
+
+
+def _ports(node: NodeStatus) -> str:
+    if not node.fenced:
+        return "no helper is configured: mailward cannot close them"
+    ordered = _ordered(node.ports) if node.ports else "no order yet, as the node has them"
+    if _remarkable(node.helper) or node.helper.age_s is None:
+        return ordered
+    return f"{ordered}; helper answered {duration(node.helper.age_s)} ago"
+
+
+def _ordered(ports: PortsStatus) -> str:
+    by_state: dict[str, list[str]] = {}
+    for service, state in ports.ports.items():
+        by_state.setdefault(state, []).append(service)
+    text = "; ".join(
+        f"all {state}" if len(by_state) == 1 else f"{state}: {' '.join(services)}"
+        for state, services in sorted(by_state.items())
+    )
+    if ports.fence is FenceOutcome.CONFIRMED:
+        shut = "" if set(by_state) == {"open"} else f", CONFIRMED for {ports.scope}"
+        return f"{text} for {duration(ports.for_s)}{shut}"
+    detail = f": {ports.detail}" if ports.detail else ""
+    return f"{text} ordered {duration(ports.for_s)} ago, but {ports.fence}{detail}"
+
+
+def _remarkable(helper: HelperStatus) -> bool:
+    """Whether the helper says anything but that it is there."""
+    firewall = helper.forced_open or helper.firewall_differs
+    at_work = helper.package_manager or helper.units or helper.low_space
+    return bool(helper.age_s is None or helper.error or firewall or at_work)
+
+
+def _helper(helper: HelperStatus) -> str:
+    if helper.age_s is None:
+        told = [f"does not answer: {helper.error}" if helper.error else "has never answered"]
+    elif helper.error:
+        told = [f"does not answer: {helper.error}; last heard {duration(helper.age_s)} ago"]
+    else:
+        told = [f"answered {duration(helper.age_s)} ago"]
+    told += ["ports FORCED OPEN by root"] if helper.forced_open else []
+    told += ["the firewall DIFFERS from the order"] if helper.firewall_differs else []
+    told += ["a package manager is at work"] if helper.package_manager else []
+    told += [f"{unit} {state}" for unit, state in helper.units.items()]
+    told += list(helper.low_space)
+    return "; ".join(told)
+
+
+def _lags(lags: tuple[Lag, ...], width: int) -> Lines:
+    """Alike ones in one breath, for of most there is nothing to say."""
+    by_figure: dict[str, list[str]] = {}
+    for lag in lags:
+        by_figure.setdefault(_lag(lag), []).append(f"{lag.source} to {lag.target}")
+    return _block("Lag", [f"{', '.join(ways)}: {figure}" for figure, ways in by_figure.items()], width)
+
+
+def _lag(lag: Lag) -> str:
+    figure = "unknown" if lag.seconds is None else duration(lag.seconds)
+    if lag.mailboxes:
+        figure += f", {lag.mailboxes} {'mailbox waits' if lag.mailboxes == 1 else 'mailboxes wait'}"
+    if lag.failed_mailboxes:
+        figure += f", {lag.failed_mailboxes} failed"
+    if lag.confidence is Confidence.STALE:
+        figure += f" (STALE, {duration(lag.age_s)} old)"
+    if lag.confidence is Confidence.UNKNOWN and lag.detail:
+        figure += f" ({lag.detail})"
+    return figure
+
+
+def _target(each: TargetStatus, width: int) -> Lines:
+    if each.published is None:
+        told = ["nothing published by mailward yet"]
+    else:
+        told = [rrset for rrset in each.published if not rrset.endswith("(none)")] or ["NO ADDRESSES"]
+    if each.token:
+        when = f", {duration(each.for_s)} ago" if each.for_s is not None else ""
+        told.append(f"taken under token {each.token}{when}")
+    if not each.claimed:
+        told.append(f"NOT CLAIMED{': ' + each.detail if each.detail else ''}")
+    elif each.detail:
+        told.append(each.detail)
+    return _block(f"DNS {each.target}", told, width)
+
+
+def _running(operation: OperationStatus, width: int) -> Lines:
+    told = [
+        f"{operation.kind} {operation.node}: step {operation.step} for {duration(operation.step_for_s)}, "
+        f"running for {duration(operation.running_s)} ({operation.reason})"
+    ]
+    for each in operation.attempts:
+        detail = f": {each.detail}" if each.detail else ""
+        tries = f" after {each.tries} tries" if each.tries > 1 else ""
+        told.append(f"{each.action} {each.result or 'no answer yet'}{tries}{detail}")
+    return _block("Running", [*told, *operation.notes], width)
+
+
+def _ended(each: OperationStatus) -> str:
+    ending = ENDINGS[each.ending] if each.ending else "running"
+    detail = f": {each.detail}" if each.detail else ""
+    ago = f"{duration(each.ended_ago_s or 0)} ago"
+    return f"{ago}: {each.kind} {each.node} {ending} in {duration(each.running_s)} ({each.reason}){detail}"
+
+
+def _episode(each: EpisodeStatus, at_unix_s: float) -> str:
+    would = f"would {each.would}" if each.would else "would do nothing"
+    if not each.ended:
+        seen = f" (the node reports: {each.seen})" if each.seen else ""
+        return f"{each.node} {each.endpoint}: {would}; lasts for {duration(each.lasted_s)}{seen}"
+    ago = duration(max(0.0, at_unix_s - each.began_unix_s))
+    return f"{ago} ago: {each.node} {each.endpoint}: {would}; it was: {each.ended}, {duration(each.lasted_s)}"
+
+
+def _explained(each: Explained, width: int) -> Lines:
+    phase = each.phase.value.upper() if each.phase else "no phase"
+    since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
+    out = _wrapped(f"{each.node} {each.endpoint}: {phase}{since}; now {each.condition}", width)
+    out += _field("seen", each.evidence or "nothing", width)
+    out += _field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)
+    for finding in each.findings:
+        out += _finding(finding, width)
+    return out + _field("so", each.so, width)
+
+
+_ANSWERS = {Answered.YES: "yes", Answered.NO: "NO", Answered.UNKNOWN: "UNKNOWN"}
+
+
+def _finding(finding: Finding, width: int) -> Lines:
+    head = f"  {_ANSWERS[finding.answer]:<{LABEL - 2}}{finding.gate:<{GATE}} "
+    hang = len(head) if len(head) <= LABEL + GATE + 1 else LABEL
+    out = textwrap.wrap(
+        finding.reason, width, initial_indent=head, subsequent_indent=" " * hang, break_on_hyphens=False
+    ) or [head.rstrip()]
+    if finding.command and finding.answer is not Answered.YES:
+        out.append(f"{' ' * hang}type: {finding.command}")
+    return out
+
+
+def _next(suggestions: tuple[Suggestion, ...], width: int) -> Lines:
+    longest = max((len(each.command) for each in suggestions), default=0)
+    column = min(LABEL + longest + 2, width - 28)
+    out: Lines = []
+    for position, each in enumerate(suggestions):
+        label = f"{'' if position else 'Next':<{LABEL}}{each.command}"
+        out += _field(label, each.why, width, indent=0, column=column)
+    return out
+
+
+def _footer(shown: Status, zone: tzinfo | None, width: int) -> str:
+    at = clock_time(shown.at_unix_s, zone, shown.at_unix_s)
+    deployment = f", {shown.deployment}" if shown.deployment else ""
+    name = f"{shown.cluster}{deployment}; " if shown.cluster else ""
+    text = f"{name}observer {shown.observer}, mailward {shown.version}, up {duration(shown.uptime_s)}, {at}"
+    return textwrap.shorten(text, width, placeholder="...")
+
+
+def _field(label: str, text: str, width: int, indent: int = 2, column: int = LABEL) -> Lines:
+    """A label with its text hanging beside it from `column` on, or right after a longer label."""
+    head = f"{' ' * indent}{label}"
+    head = f"{head:<{column}}" if len(head) < column else f"{head}  "
+    return textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=" " * column, break_on_hyphens=False
+    ) or [head]
+
+
+def _block(label: str, told: Sequence[str], width: int, indent: int = 0) -> Lines:
+    """Several texts under one label; nothing if there are none."""
+    out: Lines = []
+    for position, text in enumerate(told):
+        out += _field("" if position else label, text, width, indent)
+    return out
+
+
+def _wrapped(text: str, width: int, hang: int = 0) -> Lines:
+    return textwrap.wrap(text, width, subsequent_indent=" " * hang, break_on_hyphens=False) or [""]
+
+
+def _joined(lines: Lines) -> str:
+    return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -1,0 +1,281 @@
+"""The schema of `mailward status --json` and `GET /v1/status`, and of `explain`: plain frozen values.
+
+This is an interface: fields are added, never renamed or given another meaning, and `schema` rises
+when that rule must be broken. Times ending in `_unix_s` are wall-clock seconds since 1970; fields
+ending in `_s` are durations or ages as of `at_unix_s`. None and '' mean "not known" and "nothing to
+say". It holds no advice on layout: `app.render` turns it into text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mailward.model.decision import Condition, Finding, Goal
+from mailward.model.fencing import FenceOutcome, Scope
+from mailward.model.health import Vantage, Verdict
+from mailward.model.policy import Deployment
+from mailward.model.replication import Lag
+from mailward.model.snapshot import Standing
+from mailward.model.state import Cause, Ending, Kind, Phase, Step
+
+SCHEMA = 1
+
+
+class Mode(StrEnum):
+    """What automation does now. HELD: it wants to act, or to work at all, and something forbids it."""
+
+    OBSERVING = "OBSERVING"
+    ACTING = "ACTING"
+    PAUSED = "PAUSED"
+    HELD = "HELD"
+
+
+@dataclass(frozen=True, slots=True)
+class Automation:
+    """`by` and `until_unix_s` are set while PAUSED; `node` is the first one held, '' if none is."""
+
+    mode: Mode
+    reason: str = ""
+    by: str = ""
+    until_unix_s: float | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What to type next, and what for."""
+
+    command: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """One (node, endpoint): the recorded phase, and the evidence of now. `held` says that its goal
+    is forbidden by a gate."""
+
+    endpoint: str
+    phase: Phase | None
+    for_s: float | None = None
+    cause: Cause = Cause.NONE
+    detail: str = ""
+    condition: Condition = Condition.UNKNOWN
+    evidence: str = ""
+    row: int | None = None
+    goal: Goal = Goal.STAY
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """A service of a node as this observer sees it; `verdicts` has every configured observer's.
+    `took_s` is the duration of the last whole dialogue, stage by stage in `stages_s`."""
+
+    service: str
+    verdict: Verdict
+    evidence: str = ""
+    failure: str = ""
+    vantage: Vantage = Vantage.DIRECT
+    for_s: float | None = None
+    probe_age_s: float | None = None
+    symptom_for_s: float | None = None
+    took_s: float | None = None
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    certificate_days: float | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PortsStatus:
+    """The client ports as last ordered (service to 'open', 'closed' or 'detoured to ...')."""
+
+    ports: Mapping[str, str]
+    fence: FenceOutcome
+    scope: Scope
+    token: str
+    for_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperStatus:
+    """What `mailward-node` last said. `age_s` None: it never answered this daemon."""
+
+    age_s: float | None = None
+    error: str = ""
+    forced_open: bool = False
+    firewall_differs: bool = False
+    package_manager: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
+    low_space: tuple[str, ...] = ()
+    claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    node: str
+    site: str
+    fenced: bool
+    endpoints: tuple[EndpointStatus, ...]
+    services: tuple[ServiceStatus, ...]
+    helper: HelperStatus
+    ports: PortsStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """What a DNS target last took from us. `published` None: nothing of ours yet."""
+
+    target: str
+    claimed: bool
+    published: tuple[str, ...] | None = None
+    token: str = ""
+    for_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStatus:
+    """One action of the running step: `result` '' while the order is out."""
+
+    action: str
+    tries: int
+    ago_s: float
+    result: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStatus:
+    """An operation, running (`ending` None) or over."""
+
+    id: str
+    kind: Kind
+    node: str
+    endpoints: tuple[str, ...]
+    step: Step
+    reason: str
+    cause: Cause
+    started_unix_s: float
+    running_s: float
+    step_for_s: float
+    attempts: tuple[AttemptStatus, ...] = ()
+    notes: tuple[str, ...] = ()
+    request: str | None = None
+    ending: Ending | None = None
+    ended_ago_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeStatus:
+    """A failure that was ridden out, or only watched; `ended` '' while it lasts."""
+
+    node: str
+    endpoint: str
+    began_unix_s: float
+    would: str
+    seen: str
+    ended: str
+    lasted_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRequest:
+    id: str
+    kind: str
+    node: str
+    by: str
+    waiting_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One screen. `healthy` is the answer of `status --check`: every node in service and well,
+    automation neither paused nor held."""
+
+    schema: int
+    version: str
+    cluster: str
+    deployment: Deployment | None
+    observer: str
+    standing: Standing | None
+    at_unix_s: float
+    uptime_s: float
+    ready: bool
+    not_ready: str
+    healthy: bool
+    automation: Automation
+    headline: str
+    nodes: tuple[NodeStatus, ...] = ()
+    lags: tuple[Lag, ...] = ()
+    targets: tuple[TargetStatus, ...] = ()
+    operation: OperationStatus | None = None
+    ended: tuple[OperationStatus, ...] = ()
+    episodes: tuple[EpisodeStatus, ...] = ()
+    tallies: Mapping[str, int] = field(default_factory=dict)
+    requests: tuple[WaitingRequest, ...] = ()
+    notices: tuple[str, ...] = ()
+    next: tuple[Suggestion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why one (node, endpoint) is treated as it is. `so` says in a sentence what follows."""
+
+    node: str
+    endpoint: str
+    phase: Phase | None
+    for_s: float | None
+    cause: Cause
+    condition: Condition
+    evidence: str
+    row: int
+    row_name: str
+    goal: Goal
+    held: bool
+    findings: tuple[Finding, ...]
+    so: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations:
+    """The answer of `mailward explain --json` and `GET /v1/explain`."""
+
+    schema: int
+    cluster: str
+    at_unix_s: float
+    automation: Automation
+    headline: str
+    explanations: tuple[Explained, ...]
+    operation: OperationStatus | None = None
+    ended: tuple[OperationStatus, ...] = ()
+    notices: tuple[str, ...] = ()
+    next: tuple[Suggestion, ...] = ()
+
+
+class Progress(StrEnum):
+    """How far a request has come. ACCEPTED: taken up, and its operation is no longer remembered.
+    The last three are an operation's `Ending`."""
+
+    WAITING = "waiting"
+    REFUSED = "refused"
+    RUNNING = "running"
+    ACCEPTED = "accepted"
+    DONE = "done"
+    ROLLED_BACK = "rolled-back"
+    HANDED_OVER = "handed-over"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """The answer to leaving a request, and of `GET /v1/requests/{id}`. For a dry run `would_send`
+    lists the orders of its first step and `explanations` the gates."""
+
+    id: str
+    progress: Progress
+    detail: str = ""
+    operation: OperationStatus | None = None
+    dry_run: bool = False
+    would_send: tuple[str, ...] = ()
+    explanations: tuple[Explained, ...] = ()

@@ -1,0 +1,169 @@
+"""From a daemon's `View` to what the surfaces show: `status_of` and `explanations_of`. Pure."""
+
+from mailward import __version__
+from mailward.app import advice, nodes, operations
+from mailward.app.live import View
+from mailward.app.status import (
+    SCHEMA,
+    Automation,
+    Explained,
+    Explanations,
+    OperationStatus,
+    Progress,
+    RequestStatus,
+    Status,
+    TargetStatus,
+)
+from mailward.app.wording import printable
+from mailward.model.decision import Decision, Explanation, Finding
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import Cause, Request, State, TargetRecord
+
+LAST_OPERATIONS = 8
+LAST_EPISODES = 8
+NO_ROUND = "the daemon is starting and has not decided anything yet"
+
+
+def status_of(view: View) -> Status:
+    now = advice.automation(view)
+    why = advice.not_ready(view)
+    snapshot = view.snapshot
+    if snapshot is None:
+        return Status(
+            schema=SCHEMA,
+            version=__version__,
+            cluster="",
+            deployment=None,
+            observer=view.observer,
+            standing=None,
+            at_unix_s=view.now.wall_s,
+            uptime_s=view.started.age_s(view.now),
+            ready=False,
+            not_ready=why,
+            healthy=False,
+            automation=now,
+            headline=NO_ROUND,
+            next=advice.suggestions(view, (), now, ()),
+        )
+    state = snapshot.state
+    seen = nodes.nodes(snapshot, view.decision, view.observer)
+    running = running_of(snapshot)
+    ended = operations.newest_first(state.ended, snapshot.now)
+    episodes = sorted(state.episodes, key=lambda each: each.began.wall_s, reverse=True)
+    return Status(
+        schema=SCHEMA,
+        version=__version__,
+        cluster=snapshot.policy.cluster,
+        deployment=snapshot.policy.deployment,
+        observer=view.observer,
+        standing=snapshot.standing,
+        at_unix_s=snapshot.now.wall_s,
+        uptime_s=view.started.age_s(view.now),
+        ready=not why,
+        not_ready=why,
+        healthy=not why and running is None and advice.healthy(seen, now),
+        automation=now,
+        headline=advice.headline(seen, running),
+        nodes=seen,
+        lags=nodes.lags(snapshot, view.observer),
+        targets=tuple(_target(state.target(name), snapshot) for name in snapshot.policy.targets),
+        operation=running,
+        ended=ended[:LAST_OPERATIONS],
+        episodes=tuple(operations.episode(each, snapshot.now) for each in episodes[:LAST_EPISODES]),
+        tallies=dict(sorted(state.tallies.items())),
+        requests=tuple(operations.waiting(each, snapshot.now) for each in snapshot.requests),
+        notices=_notices(view.decision),
+        next=advice.suggestions(view, seen, now, ended),
+    )
+
+
+def running_of(snapshot: Snapshot) -> OperationStatus | None:
+    operation = snapshot.state.operation
+    return None if operation is None else operations.running(operation, snapshot.now)
+
+
+def _notices(decision: Decision | None) -> tuple[str, ...]:
+    return tuple(printable(notice) for notice in decision.notices) if decision else ()
+
+
+def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:
+    published = None if record.published is None else tuple(str(each) for each in record.published)
+    return TargetStatus(
+        target=record.target,
+        claimed=record.claimed is not None,
+        published=published,
+        token=str(record.token) if record.token else "",
+        for_s=None if record.at is None else record.at.age_s(snapshot.now),
+        detail=printable(record.detail or (record.claim.detail if record.claim else "")),
+    )
+
+
+def explanations_of(view: View, node: str | None) -> Explanations:
+    """Every (node, endpoint), or one node's; ended operations and notices of that node or of all."""
+    status = status_of(view)
+    said = _explained(view.decision, view.snapshot.state, view, node) if view.snapshot else ()
+    return Explanations(
+        schema=SCHEMA,
+        cluster=status.cluster,
+        at_unix_s=status.at_unix_s,
+        automation=status.automation,
+        headline=status.headline,
+        explanations=said,
+        operation=status.operation,
+        ended=tuple(each for each in status.ended if node in (None, each.node)),
+        notices=status.notices,
+        next=advice.after_explaining(status.next, node),
+    )
+
+
+def _explained(
+    decision: Decision | None, state: State, view: View, node: str | None
+) -> tuple[Explained, ...]:
+    now = advice.automation(view)
+    chosen = decision.explanations if decision else ()
+    return tuple(_one(each, state, view, now) for each in chosen if node in (None, each.node))
+
+
+def _one(each: Explanation, state: State, view: View, now: Automation) -> Explained:
+    running = operations.running(state.operation, view.now) if state.operation else None
+    record = state.phase_of(each.node, each.endpoint)
+    phase = record.phase if record else None
+    cause = record.cause if record else Cause.NONE
+    return Explained(
+        node=each.node,
+        endpoint=each.endpoint,
+        phase=phase,
+        for_s=record.since.age_s(view.now) if record else None,
+        cause=cause,
+        condition=each.condition,
+        evidence=printable(each.evidence, 400),
+        row=each.row,
+        row_name=printable(each.row_name, 60),
+        goal=each.goal,
+        held=each.held,
+        findings=tuple(_finding(finding) for finding in each.findings),
+        so=advice.consequence(each, phase, cause, now, running),
+    )
+
+
+def _finding(each: Finding) -> Finding:
+    return Finding(
+        printable(each.gate, 40), each.answer, printable(each.reason, 300), printable(each.command)
+    )
+
+
+def dry_run_of(view: View, request: Request, decision: Decision) -> RequestStatus:
+    """What leaving `request` now would lead to, by the decision it would get."""
+    assert view.snapshot is not None, "a dry run needs a snapshot"
+    pending = (*view.snapshot.requests, request)
+    known = operations.progress(request.id, decision.state, pending, view.snapshot.now)
+    would = known or RequestStatus(request.id, Progress.WAITING)
+    return RequestStatus(
+        id="",
+        progress=would.progress,
+        detail=would.detail,
+        operation=would.operation,
+        dry_run=True,
+        would_send=tuple(operations.describe(order.action) for order in decision.send),
+        explanations=_explained(decision, decision.state, view, request.node),
+    )

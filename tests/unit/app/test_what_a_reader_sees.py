@@ -1,0 +1,159 @@
+"""`status` and `explain` at 80 columns in every situation, kept as golden files to be read by people."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC
+
+import pytest
+from pydantic import TypeAdapter
+from tests.unit.app import scenes
+from tests.unit.app.scenes import Scene
+
+from mailward.app import advice, render, summary
+from mailward.app.status import Explanations, Mode, Status
+from mailward.model.decision import Condition, Explanation, Goal
+from mailward.model.health import Verdict
+from mailward.model.policy import Endpoint
+from mailward.model.state import Phase, PhaseRecord
+
+Golden = Callable[[str, str], None]
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_status_of_each_situation_is_as_kept(name: str, golden: Golden) -> None:
+    golden(f"status_{name}.txt", render.status(summary.status_of(scenes.SCENES[name]().view()), UTC))
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_explain_in_each_situation_is_as_kept(name: str, golden: Golden) -> None:
+    view = scenes.SCENES[name]().view()
+    golden(f"explain_{name}.txt", render.explanations(summary.explanations_of(view, "mail-a"), UTC))
+
+
+def test_status_before_the_first_round_says_that_it_is_starting(golden: Golden) -> None:
+    golden("status_starting.txt", render.status(summary.status_of(scenes.starting()), UTC))
+
+
+@pytest.mark.parametrize("width", [60, 80, 132])
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
+    view = scenes.SCENES[name]().view()
+    texts = (
+        render.status(summary.status_of(view), UTC, width),
+        render.explanations(summary.explanations_of(view, None), UTC, width),
+    )
+    for line in "".join(texts).splitlines():
+        assert len(line) <= width, line
+        assert line.isascii()
+
+
+def test_a_healthy_pair_fits_on_a_screen_of_24_lines() -> None:
+    text = render.status(summary.status_of(scenes.healthy().view()), UTC)
+    assert len(text.splitlines()) <= 23
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_the_text_is_the_same_after_a_trip_through_json(name: str) -> None:
+    shown = summary.status_of(scenes.SCENES[name]().view())
+    adapter = TypeAdapter(Status)
+    again = adapter.validate_json(adapter.dump_json(shown))
+    assert render.status(again, UTC) == render.status(shown, UTC)
+
+
+@pytest.mark.parametrize("name", scenes.SCENES)
+def test_an_explanation_is_the_same_after_a_trip_through_json(name: str) -> None:
+    shown = summary.explanations_of(scenes.SCENES[name]().view(), None)
+    adapter = TypeAdapter(Explanations)
+    assert adapter.validate_json(adapter.dump_json(shown)) == shown
+
+
+def test_the_json_of_status_keeps_its_shape(golden: Golden) -> None:
+    shown = TypeAdapter(Status).dump_python(summary.status_of(scenes.rejoining().view()), mode="json")
+    shown["version"] = "VERSION"
+    golden("status_rejoining.json", json.dumps(shown, indent=1) + "\n")
+
+
+def test_a_stale_report_is_unknown_with_the_reason() -> None:
+    shown = summary.status_of(replace(scenes.healthy(), report_age_s=41.0).view())
+    services = [service for node in shown.nodes for service in node.services]
+    assert {service.verdict for service in services} == {Verdict.UNKNOWN}
+    assert services[0].evidence == "the last report of watch is 41 s old"
+
+
+def test_a_running_grace_is_waited_for_and_not_called_held() -> None:
+    waiting = Explanation(
+        "mail-a",
+        scenes.ENDPOINT,
+        Condition.FAILED,
+        "imaps DOWN: refused at connect",
+        110,
+        "failed in service",
+        Goal.WITHDRAW,
+        (scenes.no("grace", "failing for 0.4 s, grace is 1 s"), scenes.SUCCESSOR_WELL),
+    )
+    assert summary.status_of(Scene(explained_a=waiting).view()).automation.mode is Mode.ACTING
+
+
+def test_an_expired_pause_is_no_pause() -> None:
+    scene = scenes.paused()
+    assert scene.pause is not None
+    over = replace(scene, pause=replace(scene.pause, until_wall_s=scenes.NOW_WALL - 1))
+    assert summary.status_of(over.view()).automation.mode is not Mode.PAUSED
+
+
+def test_a_controller_that_must_stop_is_held_with_its_reason() -> None:
+    shown = summary.status_of(replace(scenes.healthy(), fatal="ns1 belongs to store 11112222").view())
+    assert shown.automation.mode is Mode.HELD
+    assert not shown.ready
+    assert "ns1 belongs to store 11112222" in shown.automation.reason
+
+
+def test_a_loop_that_stands_still_is_not_ready() -> None:
+    view = replace(scenes.healthy().view(), now=scenes.at(-31))
+    assert advice.not_ready(view) == "the loop has not gone round for 31 s"
+    assert advice.not_ready(replace(view, now=scenes.at(-29))) == ""
+
+
+def test_endpoints_of_a_node_that_differ_have_a_line_each() -> None:
+    scene = scenes.withdrawn()
+    second = Endpoint("smtp.example.org", ("smtp",), ("mail-a", "mail-b"), 30, ("ns1",))
+    view = replace(scene, policy=replace(scene.policy, endpoints=(*scene.policy.endpoints, second))).view()
+    assert view.snapshot is not None
+    phases = (
+        *view.snapshot.state.phases,
+        PhaseRecord("mail-a", second.name, Phase.IN_SERVICE, scenes.at(9000)),
+    )
+    snapshot = replace(view.snapshot, state=replace(view.snapshot.state, phases=phases))
+    text = render.status(summary.status_of(replace(view, snapshot=snapshot)), UTC)
+    assert "\nmail-a (berlin)\n  mail.example.org  OUT for 3 min 4 s" in text
+    assert "\n  smtp.example.org  IN-SERVICE for 2 h 30 min; now unknown\n" in text
+
+
+def test_escape_sequences_of_others_never_reach_the_terminal() -> None:
+    evil = "x\x1b[2J\x1b]0;owned\x07\r\ny\u202ez" + "A" * 10_000
+    scene = replace(
+        scenes.withdrawn(),
+        error_a=evil,
+        phase_a=replace(scenes.OUT_A, detail=evil),
+        mail_b=(replace(scenes.up("smtp", 0.01), verdict=Verdict.DOWN, evidence=evil),),
+        explained_a=Explanation("mail-a", scenes.ENDPOINT, Condition.FAILED, evil, 330, evil, Goal.READMIT,
+                                (scenes.no("well", evil, evil),)),
+        notices=(evil,),
+        fatal=evil,
+    )  # fmt: skip
+    for shown in (
+        render.status(summary.status_of(scene.view()), UTC),
+        render.explanations(summary.explanations_of(scene.view(), None), UTC),
+    ):
+        assert all(char == "\n" or char.isprintable() for char in shown)
+        assert len(shown) < 20_000
+
+
+def test_there_is_always_something_to_type_next() -> None:
+    for scene in scenes.SCENES.values():
+        shown = summary.status_of(scene().view())
+        commands = [each.command for each in shown.next]
+        assert commands
+        assert len(set(commands)) == len(commands) <= advice.MOST_SUGGESTIONS
+        assert summary.explanations_of(scene().view(), "mail-a").next
