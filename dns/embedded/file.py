@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from mailward.dns.embedded.zone import Zone, ZoneSettings
-from mailward.dns.records import absolute
+from mailward.dns.records import absolute, canonical
 from mailward.model.dns import RRset
 from mailward.model.errors import StoreError
 
@@ -43,7 +43,7 @@ def _parse(text: bytes, settings: ZoneSettings) -> Zone:
     if document["zone"] != absolute(settings.origin):
         raise ValueError(f"it is zone {document['zone']!r}, not {absolute(settings.origin)!r}")
     rrsets = tuple(
-        RRset(str(name), str(kind), int(ttl_s), tuple(str(value) for value in values))
+        canonical(RRset(str(name), str(kind), int(ttl_s), tuple(str(value) for value in values)))
         for name, kind, ttl_s, values in document["rrsets"]
     )
     return Zone(settings, int(document["serial"]), rrsets)
