@@ -1,0 +1,72 @@
+"""From the configuration to `model.policy.Policy`: all that the core gets to see."""
+
+import hashlib
+import json
+from typing import Any
+
+from mailward.configs import effective
+from mailward.configs.schema import Config
+from mailward.model.policy import Endpoint, Node, Observer, Policy, Rules, Service
+
+# What only concerns one host: daemons that differ in it still see the same cluster.
+_OF_ONE_HOST = frozenset({"on_node", "api", "coordination"})
+
+
+def policy_of(config: Config) -> Policy:
+    """The cluster as the core sees it."""
+    return Policy(
+        cluster=config.cluster,
+        deployment=config.deployment,
+        automation=config.automation,
+        services=tuple(
+            Service(name, effective.port_of(config, name), effective.protocol_of(config, name).value)
+            for name in config.services
+        ),
+        nodes=tuple(_node(config, name) for name in config.nodes),
+        endpoints=tuple(_endpoint(config, name) for name in config.endpoints),
+        observers=tuple(
+            Observer(observer.name, observer.site or "", observer.votes) for observer in config.observers
+        ),
+        targets=tuple(config.dns),
+        rules=Rules(**config.policy.model_dump()),
+        digest=digest_of(config),
+    )
+
+
+def _node(config: Config, name: str) -> Node:
+    entry = config.nodes[name]
+    return Node(
+        name=name,
+        site=entry.site,
+        addresses=entry.addresses,
+        fenced=effective.ssh_of(config, name) is not None,
+        replicates=effective.replication_of(config, name) is not None,
+        hostname=entry.hostname,
+    )
+
+
+def _endpoint(config: Config, name: str) -> Endpoint:
+    entry = config.endpoints[name]
+    return Endpoint(
+        name=name,
+        services=entry.services,
+        nodes=effective.nodes_of(config, name),
+        ttl_s=entry.ttl_s,
+        targets=effective.targets_of(config, name),
+    )
+
+
+def digest_of(config: Config) -> str:
+    """sha256 of what the file says of the cluster, defaults included.
+
+    The order of keys, comments and notation do not matter. Secrets, where they stand, and what concerns one
+    host only are left out."""
+    content = _shared(config.model_dump(mode="json", exclude=set(_OF_ONE_HOST)))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shared(one) for key, one in value.items() if not key.endswith(("_file", "_env"))}
+    return value

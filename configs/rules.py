@@ -1,0 +1,105 @@
+"""The numbers of the policy: `model.policy.Rules` with bounds and reasons. Defaults stand in the model."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mailward.configs.sections import Section
+from mailward.configs.values import Count, Seconds, Switch
+from mailward.model.policy import Rules
+
+_DAY = 86400.0
+
+
+class RulesSection(Section):
+    """Same names as the model's, all optional."""
+
+    restart_grace_s: Annotated[float, Seconds(0, 60, "longer leaves clients at a dead server")] = Field(
+        default=Rules.restart_grace_s,
+        description="Seconds a service may be down before anything moves: a restart is not a crash.",
+    )
+    known_restart_grace_s: Annotated[float, Seconds(0, 900, "a restart that long is an outage")] = Field(
+        default=Rules.known_restart_grace_s,
+        description="The same while the node itself says that a unit is being restarted or a package"
+        " upgraded.",
+    )
+    max_lag_s: Annotated[float, Seconds(1, _DAY, "mail that is a day behind is not a replica")] = Field(
+        default=Rules.max_lag_s,
+        description="Seconds the remaining nodes may be behind and a node still be withdrawn without a"
+        " human.",
+    )
+    caught_up_lag_s: Annotated[float, Seconds(0, 3600, "users would miss mail for that long")] = Field(
+        default=Rules.caught_up_lag_s,
+        description="Seconds behind at which a returning node counts as caught up.",
+    )
+    catch_up_wait_s: Annotated[float, Seconds(0, _DAY, "a node that needs longer wants a human")] = Field(
+        default=Rules.catch_up_wait_s,
+        description="Seconds after which waiting for single mailboxes ends: Dovecot retries failed ones only"
+        " every 300 s.",
+    )
+    stable_s: Annotated[float, Seconds(0, 3600, "longer leaves one node alone")] = Field(
+        default=Rules.stable_s,
+        description="Seconds a returning node must stay healthy before it is readmitted.",
+    )
+    hold_down_s: Annotated[float, Seconds(0, _DAY, "longer leaves one node alone")] = Field(
+        default=Rules.hold_down_s,
+        description="Seconds after an operation before the same cause may move the same node again; doubled"
+        " with each flap.",
+    )
+    hold_down_max_s: Annotated[float, Seconds(0, 7 * _DAY, "after a week a human has looked")] = Field(
+        default=Rules.hold_down_max_s,
+        description="Seconds the growing hold-down never exceeds.",
+    )
+    flap_memory_s: Annotated[float, Seconds(1, 30 * _DAY, "older trouble says nothing")] = Field(
+        default=Rules.flap_memory_s,
+        description="Seconds after which a flap is forgotten.",
+    )
+    failovers_per_hour: Annotated[int, Count(1, 1000, "failovers", "0 is `automation: observe`")] = Field(
+        default=Rules.failovers_per_hour,
+        description="Automatic failovers an hour; after that a human is needed.",
+    )
+    report_fresh_s: Annotated[float, Seconds(0, 300, "an old report is no evidence")] = Field(
+        default=Rules.report_fresh_s,
+        description="Seconds without a new report after which an observer counts as UNKNOWN. At least two"
+        " of the"
+        " heartbeats, which come every 2 s.",
+    )
+    facts_fresh_s: Annotated[float, Seconds(2, 300, "an old answer is no evidence")] = Field(
+        default=Rules.facts_fresh_s,
+        description="Seconds for which what a helper said (units, free space) counts.",
+    )
+    lag_fresh_s: Annotated[float, Seconds(2, 3600, "an old figure is no evidence")] = Field(
+        default=Rules.lag_fresh_s,
+        description="Seconds for which a measured lag counts; older is unknown, the worst lag.",
+    )
+    order_timeout_s: Annotated[float, Seconds(0.5, 60, "an answer that late is worth nothing")] = Field(
+        default=Rules.order_timeout_s,
+        description="Seconds an order may take; after that its outcome is UNKNOWN and is looked at anew.",
+    )
+    step_patience_s: Annotated[float, Seconds(1, 3600, "longer leaves an operation half done")] = Field(
+        default=Rules.step_patience_s,
+        description="Seconds a step is retried before the operation goes on without it or to a human.",
+    )
+    retry_s: Annotated[float, Seconds(0.1, 60, "faster is a load, slower is idle")] = Field(
+        default=Rules.retry_s,
+        description="Seconds before a failed order is repeated; doubled each time.",
+    )
+    retry_max_s: Annotated[float, Seconds(0.1, 3600, "slower is idle")] = Field(
+        default=Rules.retry_max_s,
+        description="Seconds between repeats at most.",
+    )
+    min_free_bytes: Annotated[int, Count(0, 1 << 50, "bytes", "that is more than a disk holds")] = Field(
+        default=Rules.min_free_bytes,
+        description="Free bytes below which a mail or queue disk counts as full: login works on a full"
+        " disk, so"
+        " probes do not notice.",
+    )
+    min_free_inodes: Annotated[int, Count(0, 1 << 40, "inodes", "that is more than a disk holds")] = Field(
+        default=Rules.min_free_inodes,
+        description="The same for inodes: a maildir needs one for each message.",
+    )
+    last_resort: Switch = Field(
+        default=Rules.last_resort,
+        description="`true` or `false`: readmit a healthy node that has not caught up when nobody else"
+        " serves.",
+    )

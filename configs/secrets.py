@@ -1,0 +1,136 @@
+"""Reads secrets, and looks at the other files the configuration names, once, when it is loaded.
+
+A secret comes from a file or an environment variable and ends in a `SecretStr` of its section. No value
+is ever part of a sentence, not even a wrong one. Readable by everybody is a warning, not an error:
+containers and secret stores mount files so.
+"""
+
+import base64
+import binascii
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+
+from pydantic import SecretStr
+
+from mailward.configs.consistency import secret_sections
+from mailward.configs.effective import ssh_of
+from mailward.configs.problems import Path, Problem, dotted
+from mailward.configs.schema import Config
+from mailward.configs.sections import SecretSection
+from mailward.configs.targets import Tsig
+
+MAX_BYTES = 64 * 1024
+
+
+@dataclass
+class Findings:
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Unusable(Exception):
+    """Why a file cannot be used, as a sentence."""
+
+
+def gather(config: Config, environ: Mapping[str, str]) -> Findings:
+    """Read every secret into its section, and look at keys and certificates."""
+    findings = Findings()
+    for path, section in secret_sections(config):
+        _gather_one(path, section, environ, findings)
+    for path, file, kind in _files(config):
+        _look(path, file, kind, findings)
+    return findings
+
+
+def _gather_one(path: Path, section: SecretSection, environ: Mapping[str, str], findings: Findings) -> None:
+    file_key, env_key = section.secret_keys
+    file, variable = getattr(section, file_key), getattr(section, env_key)
+    if (file is None) == (variable is None):
+        return  # `consistency` has said so where it is wrong
+    key = file_key if file is not None else env_key
+    try:
+        if file is not None:
+            text = _text(file, secret=True, where=(*path, key), findings=findings)
+        else:
+            text = environ.get(variable, "")
+            if not text:
+                raise _Unusable(f"the environment variable {variable} is not set, or empty")
+        section.hold(SecretStr(_secret(section, text, file or variable)))
+    except _Unusable as reason:
+        findings.problems.append(Problem((*path, key), str(reason)))
+
+
+def _secret(section: SecretSection, text: str, origin: object) -> str:
+    """The secret in what was read: one line, and base64 for TSIG."""
+    secret = text.strip("\r\n")
+    if not secret.strip():
+        raise _Unusable(f"{origin} is empty: write the {section.secret_name} into it")
+    if not secret.isprintable():
+        raise _Unusable(f"{origin} holds more than one line of text: write the {section.secret_name} alone")
+    if isinstance(section, Tsig):
+        secret = secret.strip()
+        try:
+            base64.b64decode(secret, validate=True)
+        except (binascii.Error, ValueError):
+            raise _Unusable(
+                f"{origin} is not base64: write only what tsig-keygen prints in quotes after `secret`"
+            ) from None
+    return secret
+
+
+def _files(config: Config) -> Iterator[tuple[Path, FilePath, str]]:
+    """Other files the configuration names: (place, file, kind), each file once."""
+    if config.tls.ca_file is not None:
+        yield ("tls", "ca_file"), config.tls.ca_file, "certificates"
+    seen = set()
+    for name, node in config.nodes.items():
+        ssh = ssh_of(config, name) if node.addresses else None
+        if ssh is None:
+            continue
+        own = node.helper.ssh.model_fields_set if node.helper else frozenset[str]()
+        for key, kind in (("key_file", "private key"), ("known_hosts_file", "host keys")):
+            file = getattr(ssh, key)
+            if (key, file) not in seen:
+                seen.add((key, file))
+                yield (("nodes", name) if key in own else ()) + ("helper", "ssh", key), file, kind
+
+
+def _look(path: Path, file: FilePath, kind: str, findings: Findings) -> None:
+    """Whether a file is there and what it should be."""
+    try:
+        text = _text(file, secret=kind == "private key", where=path, findings=findings)
+        if not text.strip():
+            raise _Unusable(f"{file} is empty")
+        if kind == "private key" and "PRIVATE KEY-----" not in text:
+            raise _Unusable(f"{file} is not a private key: name the one without .pub")
+        if kind == "certificates" and "-----BEGIN CERTIFICATE-----" not in text:
+            raise _Unusable(f"{file} holds no PEM certificate")
+    except _Unusable as reason:
+        findings.problems.append(Problem(path, str(reason)))
+
+
+def _text(file: FilePath, *, secret: bool, where: Path, findings: Findings) -> str:
+    """A small text file. A named pipe or a device must not keep us waiting."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _Unusable(f"{file} is not a file")
+            content = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _Unusable(f"{file} does not exist") from None
+    except OSError as error:
+        raise _Unusable(f"{file} cannot be read: {error.strerror}") from None
+    if secret and status.st_mode & stat.S_IROTH:
+        findings.warnings.append(
+            f"{dotted(where)}: {file} can be read by every user of this host: chmod o-rwx {file}"
+        )
+    if len(content) > MAX_BYTES:
+        raise _Unusable(f"{file} is larger than {MAX_BYTES >> 10} KiB")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise _Unusable(f"{file} is not text in UTF-8") from None
