@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -14,7 +15,7 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Cluster]:
     try:
-        with Cluster("test") as cluster:
+        with Cluster(f"test-{os.getpid()}") as cluster:
             yield cluster
     except LabError as error:
         pytest.fail(f"the lab cannot run: {error}", pytrace=False)

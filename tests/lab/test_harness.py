@@ -10,6 +10,7 @@ import asyncssh
 import pytest
 from tests.lab.harness.audit import audit, messages_of
 from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.controller import Controller
 from tests.lab.harness.dns_watch import DnsWatch
 from tests.lab.harness.layout import CANARY, DOMAIN, IMAP, IMAPS, SMTP, SSH, SUBMISSION, USERS
 from tests.lab.harness.load import Load, Outcome, read_inbox, submit
@@ -17,6 +18,8 @@ from tests.lab.harness.nameserver import ask
 from tests.lab.harness.node import STORE, MailNode
 from tests.lab.harness.proxy import TcpProxy, UdpProxy
 from tests.lab.harness.waiting import wait_until
+
+from mailward.configs.loading import load
 
 
 def connect_result(node: MailNode, port: int, timeout_s: float = 1) -> str:
@@ -201,6 +204,11 @@ async def test_ssh_reaches_the_helper_and_nothing_else(cluster: Cluster) -> None
         answer = await connection.run("cat /etc/dovecot/users", input="", timeout=5)
     assert str(answer.stdout).startswith('{"mailward_node"')
     assert "secret" not in str(answer.stdout)
+
+
+def test_configuration_of_the_lab_has_no_mistake(cluster: Cluster) -> None:
+    config = load(Controller(cluster).config_file)
+    assert list(config.nodes) == ["mail-a", "mail-b"]
 
 
 def test_held_tcp_connection_is_delivered_after_a_later_one(cluster: Cluster) -> None:

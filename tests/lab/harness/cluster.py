@@ -32,8 +32,10 @@ class Cluster:
     def __init__(self, name: str, *, stays: bool = False) -> None:
         self.name = name
         self.folder = BUILD / name
-        self._owner = NOBODY if stays else this_process()
+        self.nodes: dict[str, MailNode] = {}
+        self.engine = Engine(name, NOBODY if stays else this_process())
         self._others: dict[str, Container] = {}
+        self._has_logs = False
 
     def __enter__(self) -> Self:
         try:
@@ -53,8 +55,6 @@ class Cluster:
 
     def start(self) -> Self:
         """Everything up, zone transferred, replication idle. 5 to 15 s."""
-        self.nodes: dict[str, MailNode] = {}
-        self.engine = Engine(self.name, self._owner)
         self.engine.require_images()
         self.engine.remove_leftovers()
         self.addresses = self.engine.create_network()
@@ -73,8 +73,7 @@ class Cluster:
         )
         together(
             *(partial(self._start_node, node, disks[node]) for node in NODE_NAMES),
-            partial(self._start_bind, "ns1", self.addresses.ns1, "primary"),
-            partial(self._start_bind, "ns2", self.addresses.ns2, "secondary"),
+            self._start_name_servers,
             self._start_resolver,
         )
         together(*(node.wait_ready for node in self.nodes.values()), self._wait_dns)
@@ -82,7 +81,10 @@ class Cluster:
         return self
 
     def stop(self) -> None:
+        """Remove it all; the folder stays when logs were collected in it."""
         self.engine.remove_all()
+        if not self._has_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     # Parts
 
@@ -125,6 +127,12 @@ class Cluster:
         )
         self.nodes[name] = MailNode(name, self.addresses.node(name), container)
 
+    def _start_name_servers(self) -> None:
+        """One after the other: a secondary that finds no primary does not ask again for minutes."""
+        self._start_bind("ns1", self.addresses.ns1, "primary")
+        wait_until(partial(self._is_answering, self.addresses.ns1), "the primary answers", 20, 0.05)
+        self._start_bind("ns2", self.addresses.ns2, "secondary")
+
     def _start_bind(self, name: str, address: str, role: str) -> None:
         env = {
             "ROLE": role,
@@ -144,6 +152,11 @@ class Cluster:
         self._others["resolver"] = self.engine.run(
             "resolver", "mailward-lab/resolver", address=self.addresses.resolver, env=env
         )
+
+    def know_proxy(self, node: str, address: tuple[str, int]) -> None:
+        """Let SSH believe that the proxy at `address` is the node."""
+        host_key = (self.folder / node / "ssh_host_ed25519_key.pub").read_text().strip()
+        self.ssh.know([f"[{address[0]}]:{address[1]}"], host_key)
 
     # State
 
@@ -193,7 +206,9 @@ class Cluster:
 
     def collect_logs(self) -> None:
         """Write every container's logs into the lab's folder, for the report of a failure."""
-        for node in getattr(self, "nodes", {}).values():
+        self._has_logs = True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for node in self.nodes.values():
             for name, text in node.logs().items():
                 (self.folder / f"{node.name}.{name}").write_text(text)
         for name, container in self._others.items():

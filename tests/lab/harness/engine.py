@@ -57,7 +57,7 @@ def _is_gone(owner: str) -> bool:
 
 
 class Engine:
-    """What one lab has in the engine."""
+    """What one lab has in the engine. Labs of several runs live side by side."""
 
     def __init__(self, lab: str, owner: str) -> None:
         try:

@@ -109,11 +109,16 @@ class SshMaterial:
         known_hosts.write_text("")
         return cls(key_file, make_ssh_key(key_file), known_hosts)
 
+    def know(self, hosts: list[str], host_key: str) -> None:
+        """Trust a host key under these names; a port other than 22 is written `[address]:port`."""
+        with self.known_hosts.open("a") as file:
+            file.write(f"{','.join(hosts)} {host_key}\n")
+
     def admit(self, node_folder: Path, hosts: list[str]) -> None:
         """Let the controller into a node known as `hosts`, for the forced command alone."""
         host_key = make_ssh_key(node_folder / "ssh_host_ed25519_key")
-        with self.known_hosts.open("a") as file:
-            file.write(f"{','.join(hosts)} {host_key}\n")
+        (node_folder / "ssh_host_ed25519_key.pub").write_text(host_key + "\n")
+        self.know(hosts, host_key)
         line = f'restrict,command="{FORCED_COMMAND}" {self.public_key}\n'
         (node_folder / "authorized_keys").write_text(line)
 

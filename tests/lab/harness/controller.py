@@ -1,0 +1,229 @@
+"""A controller on the test host: its configuration for the lab, and `mailward run` as a process of its own.
+
+The configuration is the one an administrator would write for these two nodes. What differs from the
+defaults is what a lab needs to be quick (`POLICY`); a test changes single keys by `changes`, merged into
+it. Each controller has a new store, so the cluster must have been healed since another one wrote its token
+into zone and helpers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.layout import CANARY, DOMAIN, DOVEADM_API_KEY, NODE_NAMES, TTL_S, password
+from tests.lab.harness.material import write_private
+from tests.lab.harness.waiting import wait_until
+
+PROGRAM = Path(sys.executable).with_name("mailward")
+POLICY: dict[str, Any] = {
+    "stable_s": 3,
+    "hold_down_s": 3,
+    "failovers_per_hour": 1000,
+    "min_free_bytes": 8 * 1024 * 1024,
+}
+
+Values = Mapping[str, Any]
+
+
+def lab_config(cluster: Cluster, folder: Path, listen: str, socket_path: Path) -> dict[str, Any]:
+    """What the file says; secrets are files in `folder`."""
+    secrets = {"canary": password(CANARY), "doveadm": DOVEADM_API_KEY, "tsig": cluster.tsig.secret}
+    for name, secret in secrets.items():
+        write_private(folder / name, f"{secret}\n".encode())
+    everywhere = {
+        f"mail.{DOMAIN}": ["smtp", "submission", "imap", "imaps"],
+        f"imap.{DOMAIN}": ["imap", "imaps"],
+        f"smtp.{DOMAIN}": ["submission"],
+    }
+    return {
+        "cluster": "lab",
+        "deployment": "hybrid",
+        "automation": "act",
+        "nodes": {
+            name: {
+                "site": f"site-{name[-1]}",
+                "addresses": [cluster.addresses.node(name)],
+                "hostname": f"{name}.{DOMAIN}",
+            }
+            for name in NODE_NAMES
+        },
+        "helper": {
+            "ssh": {"key_file": str(cluster.ssh.key_file), "known_hosts_file": str(cluster.ssh.known_hosts)}
+        },
+        "replication": {"doveadm": {"api_key_file": "doveadm"}},
+        "services": {"smtp": {}, "submission": {}, "imap": {}, "imaps": {}},
+        "canary": {"user": CANARY, "password_file": "canary"},
+        "tls": {"ca_file": str(cluster.ca_file)},
+        "endpoints": {name: {"services": services, "ttl_s": TTL_S} for name, services in everywhere.items()},
+        "dns": {
+            "bind": {
+                "rfc2136": {
+                    "server": cluster.addresses.ns1,
+                    "zone": DOMAIN,
+                    "tsig": {"name": cluster.tsig.name.rstrip("."), "secret_file": "tsig"},
+                    "secondaries": [cluster.addresses.ns2],
+                }
+            }
+        },
+        "coordination": {"local": {"directory": "state"}},
+        "api": {"listen": listen, "socket": str(socket_path)},
+        "policy": POLICY,
+    }
+
+
+def merged(base: Values, changes: Values) -> dict[str, Any]:
+    """`base` with `changes` laid over it, mapping by mapping; None removes a key."""
+    result = dict(base)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+class Controller:
+    """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`."""
+
+    def __init__(self, cluster: Cluster, changes: Values | None = None) -> None:
+        self.cluster = cluster
+        self.folder = cluster.folder / "controller"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        # A checkout's path may be longer than a Unix socket's may be.
+        self._socket_folder = Path(tempfile.mkdtemp(prefix="mailward-"))
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        base = lab_config(
+            cluster, self.folder, self.url.removeprefix("http://"), self._socket_folder / "socket"
+        )
+        self.config_file = self.folder / "mailward.yaml"
+        self.configure(merged(base, changes or {}))
+        self.log_file = self.folder / "mailward.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.init()
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+    def configure(self, values: Values) -> None:
+        """Write the configuration file anew."""
+        self.values = dict(values)
+        self.config_file.write_text(yaml.safe_dump(self.values, sort_keys=False))
+
+    def cli(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `mailward WORDS --config FILE`; nothing is checked."""
+        command = [str(PROGRAM), *words, "--config", str(self.config_file)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+
+    def init(self) -> None:
+        """`mailward state init`"""
+        done = self.cli("state", "init")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, ready_within_s: float = 30, env: Mapping[str, str] | None = None) -> Self:
+        """Start the daemon and wait until it says that it is ready."""
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(PROGRAM), "run", "--config", str(self.config_file)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **(env or {})},
+            )
+        if ready_within_s:
+            wait_until(self._is_ready_or_gone, "the controller is ready", ready_within_s)
+            assert self.is_running, f"the controller ended at its start:\n{self.log_tail()}"
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the controller was not started"
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> float:
+        """kill -9; returns the moment."""
+        at = time.time()
+        self.end(signal.SIGKILL)
+        return at
+
+    def stop(self) -> None:
+        """A clean stop, as systemd's."""
+        self.end(signal.SIGTERM)
+
+    def end(self, number: signal.Signals, within_s: float = 15) -> int | None:
+        """Send a signal and wait for the end; the exit code, None if it did not run."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+            raise AssertionError(f"the controller ignored {number.name}:\n{self.log_tail()}") from None
+
+    def wait_end(self, within_s: float) -> int:
+        """Wait until it ends by itself; its exit code."""
+        assert self._process is not None, "the controller was not started"
+        return self._process.wait(within_s)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """GET from its API: status and decoded JSON (or text); (0, None) when it does not answer."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=3) as answer:
+                return answer.status, _decoded(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, _decoded(error.read())
+        except OSError:
+            return 0, None
+
+    def status(self) -> Any:
+        """`/v1/status`"""
+        code, document = self.get("/v1/status")
+        assert code == 200, f"/v1/status answered {code}: {document}"
+        return document
+
+    def log_tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+
+    def _is_ready_or_gone(self) -> bool:
+        return not self.is_running or self.get("/ready")[0] == 200
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
