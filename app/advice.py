@@ -32,6 +32,9 @@ WAITING_GATES = frozenset({"grace", "stable", "hold-down", "one-operation"})
 MODE_GATES = frozenset({"automation", "pause"})
 """Gates which line one has answered already."""
 
+OBSERVING_GATES = MODE_GATES | {"claimed"}
+"""Nothing is claimed while only observing."""
+
 
 def not_ready(view: View) -> str:
     """Why the daemon cannot do its work now; '' if it can."""
@@ -152,7 +155,7 @@ _AILS = {
 
 
 def _because(why: str) -> str:
-    return f": {printable(why, 100).rstrip('.')}" if why else ""
+    return f": {printable(why.rstrip('.'), 100)}" if why else ""
 
 
 def suggestions(
@@ -162,11 +165,11 @@ def suggestions(
     found: list[Suggestion] = []
     if not_ready(view):
         found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
+    if now.mode is Mode.PAUSED:
+        found.append(Suggestion("mailward resume", "let automation act again"))
     found += _for_held(view.decision)
     found += _for_handed_over(nodes, ended)
     found += [each for node in nodes for each in _for_node(node)]
-    if now.mode is Mode.PAUSED:
-        found.append(Suggestion("mailward resume", "let automation act again"))
     if now.mode is Mode.OBSERVING:
         found.append(Suggestion("mailward explain", "what it would do, and why"))
     if not found:
@@ -221,18 +224,13 @@ def consequence(
     each: Explanation, phase: Phase | None, cause: Cause, now: Automation, running: OperationStatus | None
 ) -> str:
     """What follows for one (node, endpoint), in a sentence."""
+    answered = OBSERVING_GATES if now.mode is Mode.OBSERVING else MODE_GATES
     forbidding = [f.gate for f in each.findings if f.answer is not Answered.YES]
-    gates = [gate for gate in forbidding if gate not in MODE_GATES]
+    gates = [gate for gate in forbidding if gate not in answered]
     if running is not None and running.node == each.node and each.endpoint in running.endpoints:
         return f"A {running.kind} is running, at step {running.step}."
-    if each.goal is Goal.STAY and phase is Phase.OUT:
-        return (
-            "It stays out until you readmit it."
-            if cause is Cause.OPERATOR
-            else f"It stays out{_until(gates)}."
-        )
     if each.goal is Goal.STAY:
-        return f"Nothing is to be done{_until(gates)}."
+        return _stays(phase, cause, gates)
     if gates:
         return f"mailward wants to {each.goal} it, but does nothing{_until(gates)}."
     if now.mode is Mode.OBSERVING:
@@ -240,6 +238,14 @@ def consequence(
     if now.mode is Mode.PAUSED:
         return f"It would {each.goal} it now, but automation is paused."
     return f"mailward is about to {each.goal} it."
+
+
+def _stays(phase: Phase | None, cause: Cause, gates: list[str]) -> str:
+    if phase is Phase.IN_SERVICE:
+        return "It stays in service."
+    if phase is Phase.OUT and cause is Cause.OPERATOR:
+        return "It stays out until you readmit it."
+    return f"It stays {phase}{_until(gates)}." if phase else "Nothing is done about it."
 
 
 def _until(gates: list[str]) -> str:

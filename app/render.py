@@ -31,13 +31,16 @@ from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
 from mailward.model.health import Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
+from mailward.model.state import Phase
 
 LABEL = 11
 GATE = 14
 OLD_PROBE_S = 10.0
 CERTIFICATE_WARNING_DAYS = 21.0
 SHOWN_OPERATIONS = 3
-SHOWN_EPISODES = 4
+SHOWN_EPISODES = 3
+WITHDRAWN = "withdrawn"
+"""Episodes which ended so are told as operations."""
 
 Lines = list[str]
 
@@ -58,7 +61,8 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
     waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]
     if waiting:
         out += ["", *_block("Waiting", waiting, width)]
-    episodes = [_episode(each, shown.at_unix_s) for each in shown.episodes[:SHOWN_EPISODES]]
+    told = [each for each in shown.episodes if each.ended != WITHDRAWN]
+    episodes = [_episode(each, shown.at_unix_s) for each in told[:SHOWN_EPISODES]]
     if episodes:
         in_all = ", ".join(f"{key} {count}" for key, count in shown.tallies.items())
         out += ["", *_block("Episodes", episodes + ([f"in all: {in_all}"] if in_all else []), width)]
@@ -282,12 +286,12 @@ def _ended(each: OperationStatus) -> str:
 
 
 def _episode(each: EpisodeStatus, at_unix_s: float) -> str:
-    would = f"would {each.would}" if each.would else "would do nothing"
+    would = f"; acting, it would have been a {each.would}" if each.would else ""
     if not each.ended:
-        seen = f" (the node reports: {each.seen})" if each.seen else ""
-        return f"{each.node} {each.endpoint}: {would}; lasts for {duration(each.lasted_s)}{seen}"
+        seen = f", the node reports: {each.seen}" if each.seen else ""
+        return f"now: {each.node} fails for {duration(each.lasted_s)}{seen}{would}"
     ago = duration(max(0.0, at_unix_s - each.began_unix_s))
-    return f"{ago} ago: {each.node} {each.endpoint}: {would}; it was: {each.ended}, {duration(each.lasted_s)}"
+    return f"{ago} ago: {each.ended} of {each.node}, {duration(each.lasted_s)}{would}"
 
 
 def _explained(each: Explained, width: int) -> Lines:
@@ -296,6 +300,9 @@ def _explained(each: Explained, width: int) -> Lines:
     out = _wrapped(f"{each.node} {each.endpoint}: {phase}{since}; now {each.condition}", width)
     out += _field("seen", each.evidence or "nothing", width)
     out += _field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)
+    if each.findings:
+        back = each.phase in (Phase.OUT, Phase.REJOINING, Phase.STANDBY)
+        out += _field("gates", f"of {'readmitting' if back else 'withdrawing'} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
     return out + _field("so", each.so, width)

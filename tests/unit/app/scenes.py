@@ -1,10 +1,11 @@
-"""Situations a reader may meet, as `View`s: built by hand, with the gates the core answers with."""
+"""Situations a reader may meet, as `View`s: snapshots built by hand, and what the core decides on them."""
 
 from dataclasses import dataclass, field, replace
 
 from mailward.app.live import Counters, View
+from mailward.controller.core.decide import decide
 from mailward.model.clock import Moment
-from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
+from mailward.model.decision import Decision, Explanation
 from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, NodeFacts, Scope, Space, UnitState
 from mailward.model.health import (
@@ -17,7 +18,7 @@ from mailward.model.health import (
     Vantage,
     Verdict,
 )
-from mailward.model.orders import Order, Publish, Result
+from mailward.model.orders import Result
 from mailward.model.policy import (
     Automation,
     Deployment,
@@ -155,24 +156,6 @@ def rrsets(*nodes: str) -> tuple[RRset, ...]:
     return tuple(RRset(f"{ENDPOINT}.", kind, 30, tuple(sorted(values))) for kind, values in kinds.items())
 
 
-def yes(gate: str, reason: str) -> Finding:
-    return Finding(gate, Answered.YES, reason)
-
-
-def no(gate: str, reason: str, command: str = "") -> Finding:
-    return Finding(gate, Answered.NO, reason, command)
-
-
-def unknown(gate: str, reason: str, command: str = "") -> Finding:
-    return Finding(gate, Answered.UNKNOWN, reason, command)
-
-
-def well(node: str) -> Explanation:
-    return Explanation(
-        node, ENDPOINT, Condition.HEALTHY, "every service answers", 150, "in service and well", Goal.STAY
-    )
-
-
 def ended(
     kind: Kind,
     node: str,
@@ -248,15 +231,13 @@ class Scene:
     tallies: dict[str, int] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     requests: tuple[Request, ...] = ()
-    explained_a: Explanation = field(default_factory=lambda: well("mail-a"))
-    explained_b: Explanation = field(default_factory=lambda: well("mail-b"))
+    said: tuple[Explanation, ...] | None = None
     pause: Pause | None = None
     standing: Standing = Standing.LEADING
     report_age_s: float = 0.5
     notices: tuple[str, ...] = ()
     fatal: str = ""
     not_ready: str = ""
-    send: tuple[Order, ...] = ()
 
     def state(self) -> State:
         ports_b = PortsRecord(
@@ -301,12 +282,12 @@ class Scene:
         )
 
     def decision(self) -> Decision:
-        return Decision(
-            self.state(),
-            self.send,
-            (self.explained_a, self.explained_b),
-            self.notices,
-            fatal=self.fatal,
+        decided = decide(self.snapshot())
+        return replace(
+            decided,
+            explanations=decided.explanations if self.said is None else self.said,
+            notices=decided.notices + self.notices,
+            fatal=decided.fatal or self.fatal,
         )
 
     def view(self) -> View:
@@ -352,94 +333,21 @@ def withdrawn() -> Scene:
             ended(Kind.FAILOVER, "mail-a", 180, 5.1, "imaps DOWN: refused at connect"),
             *HISTORY,
         ),
-        explained_a=Explanation(
-            "mail-a",
-            ENDPOINT,
-            Condition.FAILED,
-            "imaps DOWN: refused at connect",
-            330,
-            "out, and not well",
-            Goal.STAY,
-            (
-                yes("automation", "acting"),
-                yes("pause", "not paused"),
-                yes("votes", "1 fresh of 1 needed"),
-                yes("helper", "mailward-node answers"),
-                yes("fence", "its client ports are closed, seen from outside"),
-                no("well", "failed: imaps DOWN: refused at connect"),
-                no("stable", "not well"),
-                yes("hold-down", "first time for this cause"),
-                yes("claimed", "every DNS target knows epoch 7"),
-                yes("one-operation", "nothing else runs"),
-            ),
-        ),
-    )
-
-
-def _withdraw_gates(successor: Finding, *, acting: bool = True, paused: str = "") -> tuple[Finding, ...]:
-    return (
-        yes("automation", "acting")
-        if acting
-        else no("automation", "only observing (automation: observe)", "mailward failover mail-a"),
-        yes("deployment", "hybrid"),
-        no("pause", paused, "mailward resume") if paused else yes("pause", "not paused"),
-        yes("votes", "1 fresh of 1 needed"),
-        yes("self", "something answers"),
-        yes("grace", "failing for 185.3 s, grace is 1 s"),
-        successor,
-        yes("last-address", "mail.example.org keeps an address"),
-        yes("rate", "1 failovers in the last hour, at most 6"),
-        yes("claimed", "every DNS target knows epoch 7"),
-        yes("one-operation", "nothing else runs"),
-    )
-
-
-SUCCESSOR_WELL = yes("successor", "mail-b serves mail.example.org and is well")
-
-
-def _failed(findings: tuple[Finding, ...]) -> Explanation:
-    return Explanation(
-        "mail-a",
-        ENDPOINT,
-        Condition.FAILED,
-        "imaps DOWN: refused at connect",
-        110,
-        "failed in service",
-        Goal.WITHDRAW,
-        findings,
     )
 
 
 def held() -> Scene:
     """mail-a fails; mail-b is behind: nobody to fail over to."""
-    behind = "mail-b is behind by 412 s (31 mailboxes), more than 300 s"
     return Scene(
         mail_a=(up("smtp", 0.012), up("submission", 0.03), REFUSED),
         facts_a=facts(units={"dovecot.service": UnitState.FAILED}),
         lags=(lag("mail-a", "mail-b", 412, 31), lag("mail-b", "mail-a", 3, 1)),
-        explained_a=_failed(_withdraw_gates(no("successor", behind, "mailward explain mail-b"))),
     )
 
 
 def both_down() -> Scene:
     """Nothing answers anywhere: the observer suspects itself."""
     lost = tuple(down(service, FailureKind.TIMEOUT, 44.0, "no answer in 3 s") for service in SERVICES)
-    suspects = no("self", "no node answers anything: the observers may be the ones cut off")
-
-    def unreachable(node: str, other: str) -> Explanation:
-        successor = no("successor", f"{other} is unreachable (nothing answers)", f"mailward explain {other}")
-        gates = _withdraw_gates(successor)
-        return Explanation(
-            node,
-            ENDPOINT,
-            Condition.UNREACHABLE,
-            "; ".join(f"{service} DOWN: timeout at connect" for service in SERVICES),
-            120,
-            "unreachable in service",
-            Goal.WITHDRAW,
-            tuple(suspects if gate.gate == "self" else gate for gate in gates),
-        )
-
     return Scene(
         mail_a=lost,
         mail_b=lost,
@@ -448,20 +356,15 @@ def both_down() -> Scene:
         error_a="ssh: no answer in 5 s",
         error_b="ssh: no answer in 5 s",
         lags=(),
-        explained_a=unreachable("mail-a", "mail-b"),
-        explained_b=unreachable("mail-b", "mail-a"),
-        notices=("no node answers anything: this observer may be cut off itself",),
     )
 
 
 def paused() -> Scene:
     """An administrator works on mail-a, and has paused automation before."""
     until = NOW_WALL + 5400
-    why = "paused by anna@watch for 5400 s more: moving mail-a to the new storage"
     return replace(
         held(),
         lags=Scene().lags,
-        explained_a=_failed(_withdraw_gates(SUCCESSOR_WELL, paused=why)),
         pause=Pause("anna@watch", "moving mail-a to the new storage", at(1800), until),
     )
 
@@ -473,14 +376,34 @@ def observing() -> Scene:
         policy=policy(Automation.OBSERVE),
         lags=Scene().lags,
         ended=(),
-        explained_a=_failed(_withdraw_gates(SUCCESSOR_WELL, acting=False)),
         episodes=(
-            Episode("mail-a", ENDPOINT, at(185.3), "withdraw mail-a"),
-            Episode("mail-b", ENDPOINT, at(86_400), "withdraw mail-b", "upgrade", "upgrade", 8.4),
+            Episode("mail-a", ENDPOINT, at(185.3), f"failover of mail-a for {ENDPOINT} (row 110)"),
+            Episode(
+                "mail-b",
+                ENDPOINT,
+                at(86_400),
+                f"failover of mail-b for {ENDPOINT} (row 110)",
+                "upgrade",
+                "upgrade",
+                8.4,
+            ),
             Episode("mail-b", ENDPOINT, at(172_800), "", "restart", "restart", 2.1),
-            Episode("mail-a", ENDPOINT, at(260_000), "withdraw mail-a", "", "outage", 312.0),
+            Episode(
+                "mail-a",
+                ENDPOINT,
+                at(260_000),
+                f"failover of mail-a for {ENDPOINT} (row 110)",
+                "",
+                "outage",
+                312.0,
+            ),
         ),
-        tallies={"outage": 1, "restart": 1, "upgrade": 1},
+        tallies={
+            "ended-as-outage": 1,
+            "ended-as-restart": 1,
+            "ended-as-upgrade": 1,
+            "would-have-failed-over": 3,
+        },
     )
 
 
@@ -502,9 +425,6 @@ def rejoining() -> Scene:
         lags=(lag("mail-a", "mail-b", 0), lag("mail-b", "mail-a", 95, 7)),
         phase_a=PhaseRecord("mail-a", ENDPOINT, Phase.REJOINING, at(22), Cause.SERVICE, "catching up"),
         operation=catching,
-        explained_a=Explanation(
-            "mail-a", ENDPOINT, Condition.HEALTHY, "every service answers", 410, "rejoining", Goal.STAY
-        ),
     )
 
 
@@ -519,10 +439,7 @@ def drained() -> Scene:
             "mail-a", ENDPOINT, Phase.OUT, at(1260), Cause.OPERATOR, "drained by anna@watch: new disks"
         ),
         ended=(ended(Kind.DRAIN, "mail-a", 1260, 34.0, "asked by anna@watch: new disks"), *HISTORY),
-        explained_a=Explanation(
-            "mail-a", ENDPOINT, Condition.HEALTHY, "every service answers", 310, "taken out by an operator",
-            Goal.STAY,
-        ),
+        
     )  # fmt: skip
 
 
@@ -549,20 +466,6 @@ def handed_over() -> Scene:
             ),
             *withdrawn().ended,
         ),
-        explained_a=Explanation(
-            "mail-a",
-            ENDPOINT,
-            Condition.HEALTHY,
-            "every service answers",
-            320,
-            "out, and well again",
-            Goal.READMIT,
-            (
-                yes("automation", "acting"),
-                unknown("helper", "mailward-node does not answer: firewall: nft: permission denied"),
-                unknown("fence", "its client ports are not known to be closed"),
-            ),
-        ),
     )
 
 
@@ -577,7 +480,3 @@ SCENES = {
     "drained": drained,
     "handed_over": handed_over,
 }
-
-
-def publish_order() -> Order:
-    return Order(token(10), Publish("ns1", rrsets("mail-b")), NOW, 8.0)

@@ -12,7 +12,7 @@ from tests.unit.app.scenes import Scene
 
 from mailward.app import advice, render, summary
 from mailward.app.status import Explanations, Mode, Status
-from mailward.model.decision import Condition, Explanation, Goal
+from mailward.model.decision import Answered, Condition, Explanation, Finding, Goal
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.state import Phase, PhaseRecord
@@ -90,9 +90,9 @@ def test_a_running_grace_is_waited_for_and_not_called_held() -> None:
         110,
         "failed in service",
         Goal.WITHDRAW,
-        (scenes.no("grace", "failing for 0.4 s, grace is 1 s"), scenes.SUCCESSOR_WELL),
+        (Finding("grace", Answered.NO, "failing for 0.4 s, grace is 1 s"),),
     )
-    assert summary.status_of(Scene(explained_a=waiting).view()).automation.mode is Mode.ACTING
+    assert summary.status_of(Scene(said=(waiting,)).view()).automation.mode is Mode.ACTING
 
 
 def test_an_expired_pause_is_no_pause() -> None:
@@ -137,8 +137,8 @@ def test_escape_sequences_of_others_never_reach_the_terminal() -> None:
         error_a=evil,
         phase_a=replace(scenes.OUT_A, detail=evil),
         mail_b=(replace(scenes.up("smtp", 0.01), verdict=Verdict.DOWN, evidence=evil),),
-        explained_a=Explanation("mail-a", scenes.ENDPOINT, Condition.FAILED, evil, 330, evil, Goal.READMIT,
-                                (scenes.no("well", evil, evil),)),
+        said=(Explanation("mail-a", scenes.ENDPOINT, Condition.FAILED, evil, 330, evil, Goal.READMIT,
+                          (Finding("well", Answered.NO, evil, evil),)),),
         notices=(evil,),
         fatal=evil,
     )  # fmt: skip

@@ -1,0 +1,273 @@
+"""From the configuration to the parts of a daemon: every connection, driver and rung it names.
+
+Only here do the folders meet: helpers of fencing/ serve as fact sources and as the way behind closed
+ports for health/, publishers of dns/ and ladders of fencing/ become the executor's ports. Nothing is
+opened yet, but files that must be readable (CAs, the embedded zone) are read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailward.configs import effective
+from mailward.configs.policy import policy_of
+from mailward.configs.schema import Config
+from mailward.configs.services import Probe, Protocol
+from mailward.configs.targets import Embedded, Rfc2136
+from mailward.dns.drivers.embedded import EmbeddedTarget
+from mailward.dns.drivers.rfc2136 import Rfc2136Settings, Rfc2136Target
+from mailward.dns.embedded.server import EmbeddedServer
+from mailward.dns.embedded.zone import ZoneSettings
+from mailward.dns.publication import TargetPublisher
+from mailward.dns.servers import Server
+from mailward.dns.verification import Verification
+from mailward.fencing.helper import NodeHelper
+from mailward.fencing.ladder import Ladder
+from mailward.fencing.rung import HelperRung
+from mailward.fencing.ssh import SshHelper, SshTarget
+from mailward.health.detector import Thresholds
+from mailward.health.dialogues import Account, ImapSettings, Security, SmtpSettings
+from mailward.health.observer import WatchedNode
+from mailward.health.probe import Limits
+from mailward.health.streams import ByteStream, StreamFailed, TcpConnector, TcpStream
+from mailward.health.target import Pace, Target
+from mailward.health.tls import TlsClient, client_context
+from mailward.model.errors import ConfigError
+from mailward.model.health import FailureKind
+from mailward.model.policy import Policy
+from mailward.model.ports import Clock
+from mailward.replication.sources.dovecot23 import Dovecot23Source
+from mailward.replication.sources.http_api import HttpApi
+
+_SECURITY = {
+    Protocol.SMTP: Security.OFFERED,
+    Protocol.SMTPS: Security.IMPLICIT,
+    Protocol.SUBMISSION: Security.STARTTLS,
+    Protocol.IMAP: Security.OFFERED,
+    Protocol.IMAPS: Security.IMPLICIT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DnsPart:
+    """One DNS target: its driver, its pipeline, and its server where the daemon answers itself."""
+
+    driver: Rfc2136Target | EmbeddedTarget
+    publisher: TargetPublisher
+    server: EmbeddedServer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the daemon runs with, by the names of the configuration."""
+
+    policy: Policy
+    dns: dict[str, DnsPart]
+    helpers: dict[str, NodeHelper]
+    ladders: dict[str, Ladder]
+    lag_sources: dict[str, Dovecot23Source]
+    watched: tuple[WatchedNode, ...]
+
+    async def close(self) -> None:
+        for part in self.dns.values():
+            if part.server is not None:
+                await part.server.close()
+            await part.driver.close()
+        for helper in self.helpers.values():
+            await helper.close()
+
+
+def build(config: Config, store_id: str, clock: Clock) -> Parts:
+    """ConfigError where the parts cannot be made of it."""
+    helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
+    return Parts(
+        policy=policy_of(config),
+        dns={name: _dns_part(config, name, store_id) for name in config.dns},
+        helpers=helpers,
+        ladders={name: _ladder(config, name, helper) for name, helper in helpers.items()},
+        lag_sources=_lag_sources(config, clock),
+        watched=tuple(
+            WatchedNode(name, targets_of(config, name, helpers.get(name)), helpers.get(name))
+            for name in config.nodes
+        ),
+    )
+
+
+# helpers and fences
+
+
+def _helper(config: Config, node: str) -> NodeHelper | None:
+    ssh = effective.ssh_of(config, node)
+    if ssh is None or ssh.address is None:
+        return None
+    return SshHelper(SshTarget(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
+
+
+def _ladder(config: Config, node: str, helper: NodeHelper) -> Ladder:
+    ports = {name: effective.port_of(config, name, node) for name in config.services}
+    addresses = (effective.probe_address_of(config, node),)
+    timeout_s = config.policy.order_timeout_s
+    return Ladder([HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s)])
+
+
+# health
+
+
+class BehindConnector:
+    """The way to a service behind closed client ports: through the node's helper."""
+
+    def __init__(self, helper: NodeHelper, service: str) -> None:
+        self._helper = helper
+        self._service = service
+
+    async def connect(self) -> ByteStream:
+        """The service's own refusal is the service's; that the helper fails says nothing of it."""
+        try:
+            sock = await self._helper.connect(self._service)
+        except (ConnectionRefusedError, TimeoutError):
+            raise
+        except OSError as error:
+            raise StreamFailed(FailureKind.LOCAL, str(error)) from error
+        _, stream = await asyncio.get_running_loop().create_connection(TcpStream, sock=sock)
+        return stream
+
+
+def targets_of(config: Config, node: str, helper: NodeHelper | None) -> tuple[Target, ...]:
+    """What to watch on one node."""
+    address = effective.probe_address_of(config, node)
+    return tuple(
+        Target(
+            node=node,
+            service=service,
+            settings=_dialogue(config, service),
+            direct=TcpConnector(address, effective.port_of(config, service, node)),
+            tls=_tls(config, service, node),
+            behind=BehindConnector(helper, service) if helper is not None else None,
+            held=config.services[service].sentinel,
+            pace=pace_of(config.services[service].probe),
+        )
+        for service in config.services
+    )
+
+
+def pace_of(probe: Probe) -> Pace:
+    """A service's pace as configured; what the file does not name stays as it is."""
+    timeout_s = probe.timeout_s
+    return Pace(
+        probe_s=probe.interval_s,
+        limits=Limits(
+            connect_s=timeout_s, answer_s=timeout_s, work_s=2 * timeout_s, total_s=max(8.0, 4 * timeout_s)
+        ),
+        thresholds=Thresholds(
+            down_after=probe.down_after,
+            up_after=probe.up_after,
+            stale_s=max(Thresholds.stale_s, 4 * probe.interval_s),
+        ),
+    )
+
+
+def _dialogue(config: Config, service: str) -> SmtpSettings | ImapSettings:
+    protocol = effective.protocol_of(config, service)
+    security = _SECURITY[protocol] if effective.verifies_tls(config, service) else Security.PLAIN
+    canary = effective.login_of(config, service)
+    account = Account(canary.user, canary.password.get_secret_value()) if canary else None
+    probe = config.services[service].probe
+    if protocol.speaks_imap:
+        return ImapSettings(security, account, probe.mailbox)
+    return SmtpSettings(security, account, probe.rcpt)
+
+
+def _tls(config: Config, service: str, node: str) -> TlsClient | None:
+    name = effective.tls_name_of(config, service, node)
+    if name is None or not effective.verifies_tls(config, service):
+        return None
+    return TlsClient(client_context(config.tls.ca_file), name)
+
+
+# replication
+
+
+def _lag_sources(config: Config, clock: Clock) -> dict[str, Dovecot23Source]:
+    replicating = [name for name in config.nodes if effective.replication_of(config, name) is not None]
+    found = {}
+    for name in replicating:
+        peers = [peer for peer in replicating if peer != name]
+        if len(peers) != 1:
+            raise ConfigError(
+                (f"nodes.{name}.replication: Dovecot 2.3 replicates between two nodes, here are "
+                 f"{len(replicating)}; write `replication: none` for the others",)
+            )  # fmt: skip
+        replication = effective.replication_of(config, name)
+        assert replication is not None
+        if replication.doveadm is not None and replication.doveadm.url is not None:
+            api = HttpApi(replication.doveadm.url, replication.doveadm.api_key.get_secret_value())
+            found[name] = Dovecot23Source(name, peers[0], api, clock)
+    return found
+
+
+# DNS
+
+
+def _dns_part(config: Config, name: str, store_id: str) -> DnsPart:
+    target = config.dns[name]
+    try:
+        if target.rfc2136 is not None:
+            return _rfc2136(config, name, target.rfc2136, store_id)
+        assert target.embedded is not None
+        return _embedded(config, name, target.embedded, store_id)
+    except ValueError as error:
+        raise ConfigError((f"dns.{name}: {error}",)) from error
+
+
+def _rfc2136(config: Config, name: str, settings: Rfc2136, store_id: str) -> DnsPart:
+    primary = Server(settings.server, settings.port)
+    driver = Rfc2136Target(
+        Rfc2136Settings(
+            name=name,
+            cluster=config.cluster,
+            zone=settings.zone,
+            server=primary,
+            key_name=settings.tsig.name,
+            key_secret=settings.tsig.secret.get_secret_value(),
+            key_algorithm=settings.tsig.algorithm,
+            secondaries=tuple(Server(s.address, s.port) for s in settings.secondaries),
+        ),
+        store_id,
+    )
+    servers = tuple(Server(s.address, s.port) for s in settings.verified)
+    return DnsPart(
+        driver, _publisher(config, name, driver, Verification(settings.zone, primary, servers)), None
+    )
+
+
+def _embedded(config: Config, name: str, settings: Embedded, store_id: str) -> DnsPart:
+    directory = config.coordination.local.directory
+    driver = EmbeddedTarget(
+        name,
+        cluster=config.cluster,
+        store_id=store_id,
+        settings=ZoneSettings(settings.zone, settings.ns, contact=settings.contact or ""),
+        path=settings.state_file or Path(directory) / f"zone-{name}.json",
+    )
+    listen = tuple(Server(s.address, s.port) for s in settings.listen)
+    ours = Server(_reachable(listen[0].host), listen[0].port)
+    publisher = _publisher(config, name, driver, Verification(settings.zone, ours, (ours,)))
+    return DnsPart(driver, publisher, EmbeddedServer(lambda: driver.zone, listen))
+
+
+def _reachable(address: str) -> str:
+    """Where this host reaches what listens on `address`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def _publisher(
+    config: Config, name: str, driver: Rfc2136Target | EmbeddedTarget, verification: Verification
+) -> TargetPublisher:
+    endpoints = [e for e in config.endpoints if name in effective.targets_of(config, e)]
+    return TargetPublisher(
+        driver,
+        keys=[(endpoint, kind) for endpoint in endpoints for kind in ("A", "AAAA")],
+        endpoints=endpoints,
+        verification=verification,
+    )
