@@ -6,14 +6,13 @@ opened yet, but files that must be readable (CAs, the embedded zone) are read.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailward.configs import effective
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
-from mailward.configs.services import Probe, Protocol
+from mailward.configs.services import Probe
 from mailward.configs.targets import Embedded, Rfc2136
 from mailward.dns.drivers.embedded import EmbeddedTarget
 from mailward.dns.drivers.rfc2136 import Rfc2136Settings, Rfc2136Target
@@ -39,14 +38,6 @@ from mailward.model.policy import Policy
 from mailward.model.ports import Clock
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
-
-_SECURITY = {
-    Protocol.SMTP: Security.OFFERED,
-    Protocol.SMTPS: Security.IMPLICIT,
-    Protocol.SUBMISSION: Security.STARTTLS,
-    Protocol.IMAP: Security.OFFERED,
-    Protocol.IMAPS: Security.IMPLICIT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +153,17 @@ def pace_of(probe: Probe) -> Pace:
         thresholds=Thresholds(
             down_after=probe.down_after,
             up_after=probe.up_after,
-            stale_s=max(Thresholds.stale_s, 4 * probe.interval_s),
+            stale_s=max(12.0, 4 * probe.interval_s),
         ),
     )
 
 
 def _dialogue(config: Config, service: str) -> SmtpSettings | ImapSettings:
     protocol = effective.protocol_of(config, service)
-    security = _SECURITY[protocol] if effective.verifies_tls(config, service) else Security.PLAIN
+    if protocol.begins_with_tls:
+        security = Security.IMPLICIT
+    else:
+        security = Security.STARTTLS if effective.uses_starttls(config, service) else Security.PLAIN
     canary = effective.login_of(config, service)
     account = Account(canary.user, canary.password.get_secret_value()) if canary else None
     probe = config.services[service].probe
@@ -180,7 +174,7 @@ def _dialogue(config: Config, service: str) -> SmtpSettings | ImapSettings:
 
 def _tls(config: Config, service: str, node: str) -> TlsClient | None:
     name = effective.tls_name_of(config, service, node)
-    if name is None or not effective.verifies_tls(config, service):
+    if name is None or _dialogue(config, service).security is Security.PLAIN:
         return None
     return TlsClient(client_context(config.tls.ca_file), name)
 

@@ -138,10 +138,11 @@ class Observer:
         def wanted() -> bool:
             return vantage() is Vantage.DIRECT
 
-        watch = Watch(target, self._pace, vantage, self._clock, self._slots, self._rng, changed)
+        pace = target.pace or self._pace
+        watch = Watch(target, pace, vantage, self._clock, self._slots, self._rng, changed)
         node.watches[target.service] = watch
         if target.held:
-            node.sentinels[target.service] = Sentinel(target, self._pace, wanted, alarm, self._rng)
+            node.sentinels[target.service] = Sentinel(target, pace, wanted, alarm, self._rng)
 
     def _bodies(self) -> dict[str, Callable[[], Awaitable[None]]]:
         bodies: dict[str, Callable[[], Awaitable[None]]] = {"tilt": self._feel, "report": self._publish}

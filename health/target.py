@@ -20,7 +20,8 @@ class Target:
     """One service of one node, and how to ask whether it serves.
 
     `direct` goes the way clients go, `behind` through the helper when our own rules close that way
-    (None: nobody can look, so the verdict is UNKNOWN). `held` keeps a sentinel connection.
+    (None: nobody can look, so the verdict is UNKNOWN). `held` keeps a sentinel connection. `pace`
+    is this service's own, where it differs from the observer's.
     """
 
     node: str
@@ -30,6 +31,7 @@ class Target:
     tls: TlsClient | None = None
     behind: Connector | None = None
     held: bool = True
+    pace: "Pace | None" = None
 
     def connector(self, vantage: Vantage) -> Connector | None:
         return self.direct if vantage is Vantage.DIRECT else self.behind
