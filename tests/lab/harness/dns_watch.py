@@ -24,8 +24,9 @@ class Change:
 class DnsWatch:
     """Every change of an RRset's answer while the watch is on (a context manager); no answer is no change."""
 
-    def __init__(self, server: str, name: str, rdtype: str = "A") -> None:
+    def __init__(self, server: str, name: str, rdtype: str = "A", period_s: float = PERIOD_S) -> None:
         self.server, self.name, self.rdtype = server, name, rdtype
+        self._period_s = period_s
         self.changes: list[Change] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{server}", daemon=True)
@@ -47,14 +48,14 @@ class DnsWatch:
     def wait_for(self, condition: Callable[[frozenset[str]], bool], deadline_s: float) -> Change:
         """The change that made `condition` true of the newest answer; TimeoutError after `deadline_s`."""
         what = f"{self.server} changes its answer for {self.name} (now {sorted(self.now)})"
-        wait_until(lambda: condition(self.now), what, deadline_s, PERIOD_S)
+        wait_until(lambda: condition(self.now), what, deadline_s, self._period_s)
         return self.changes[-1]
 
     def ever(self, condition: Callable[[frozenset[str]], bool]) -> bool:
         return any(condition(change.values) for change in list(self.changes))
 
     def _watch(self) -> None:
-        while not self._stopping.wait(PERIOD_S):
+        while not self._stopping.wait(self._period_s):
             values = ask(self.server, self.name, self.rdtype, timeout_s=0.3)
             if values is not None and (not self.changes or self.changes[-1].values != values):
                 self.changes.append(Change(time.time(), values))

@@ -1,9 +1,10 @@
 """A proxy that can hold what passes and deliver it later: a network that delays an update or an order.
 
-TCP: `hold` freezes every connection then open (what the client sends is kept, also after it has hung up);
-later connections pass untouched. `hold_next` freezes the next connection instead, from its first byte. UDP:
-`hold_next` keeps the next datagram. `deliver` sends on what was held, in order; answers to a vanished
-client are dropped. Listens on loopback; threads, for the tests around it are plain functions.
+`hold_next` catches the next thing on its way to the server that matches (any, by default). With UDP that is
+a datagram. With TCP it is that connection's data from there on, kept also after the client has hung up;
+`hold` freezes every open connection so. All else passes. `deliver` sends on what was held, in order;
+answers to a vanished client are dropped. Listens on loopback; threads, for the tests around it are plain
+functions.
 """
 
 from __future__ import annotations
@@ -11,31 +12,47 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Self
+
+from tests.lab.harness.waiting import wait_until
 
 CHUNK = 65536
 QUIET_S = 0.2
 
+Matching = Callable[[bytes], bool]
+
+
+def anything(data: bytes) -> bool:
+    return bool(data)
+
+
+def is_dns_update(data: bytes) -> bool:
+    """Whether the first bytes of a TCP stream are a DNS message with opcode UPDATE (after its length)."""
+    return len(data) > 4 and (data[4] >> 3) & 0xF == 5
+
 
 class _Pipe:
-    """One TCP connection through the proxy."""
+    """One TCP connection through the proxy. `catches` is asked about each chunk for the server."""
 
-    def __init__(self, client: socket.socket, target: tuple[str, int], is_held: bool) -> None:
+    def __init__(self, client: socket.socket, target: tuple[str, int], catches: Matching) -> None:
         self.client = client
         self.server = socket.create_connection(target, timeout=5)
         self.server.settimeout(None)
         self.passing = threading.Event()
-        if not is_held:
-            self.passing.set()
-        self.has_held = threading.Event()
+        self.passing.set()
+        self.has_held = False
+        self._catches = catches
         for job in (self._upstream, self._downstream):
-            threading.Thread(target=job, daemon=True).start()
+            threading.Thread(target=job, name="proxy", daemon=True).start()
 
     def _upstream(self) -> None:
         with contextlib.suppress(OSError):
             while data := self.client.recv(CHUNK):
+                if self._catches(data):
+                    self.passing.clear()
                 if not self.passing.is_set():
-                    self.has_held.set()
+                    self.has_held = True
                     self.passing.wait()
                 self.server.sendall(data)
         self.passing.wait()
@@ -69,7 +86,7 @@ class TcpProxy:
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._pipes: list[_Pipe] = []
         self._lock = threading.Lock()
-        self._hold_next = False
+        self._awaited: Matching | None = None
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
@@ -87,20 +104,16 @@ class TcpProxy:
             for pipe in self._pipes:
                 pipe.passing.clear()
 
-    def hold_next(self) -> None:
-        """Freeze the next connection from its first byte."""
+    def hold_next(self, matching: Matching = anything) -> None:
+        """Freeze the connection on which the next matching data comes, from these data on."""
         with self._lock:
-            self._hold_next = True
+            self._awaited = matching
 
-    def wait_held(self, deadline_s: float) -> bool:
-        """Whether within the deadline some frozen connection had something to hold."""
-        waited = threading.Event()
-        for _ in range(max(1, int(deadline_s / 0.02))):
-            with self._lock:
-                if any(pipe.has_held.is_set() for pipe in self._pipes):
-                    return True
-            waited.wait(0.02)
-        return False
+    def wait_held(self, deadline_s: float) -> None:
+        """Wait until a frozen connection has something to hold."""
+        wait_until(
+            lambda: any(p.has_held for p in list(self._pipes)), "the proxy holds data", deadline_s, 0.02
+        )
 
     def deliver(self) -> None:
         """Send on all that was held."""
@@ -108,14 +121,20 @@ class TcpProxy:
             for pipe in self._pipes:
                 pipe.passing.set()
 
+    def _catches(self, data: bytes) -> bool:
+        with self._lock:
+            if self._awaited is None or not self._awaited(data):
+                return False
+            self._awaited = None
+            return True
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 with self._lock:
-                    is_held, self._hold_next = self._hold_next, False
                     try:
-                        self._pipes.append(_Pipe(client, self._target, is_held))
+                        self._pipes.append(_Pipe(client, self._target, self._catches))
                     except OSError:
                         client.close()
 
@@ -130,7 +149,7 @@ class UdpProxy:
         self._socket.settimeout(QUIET_S)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._closing = threading.Event()
-        self._hold_next = False
+        self._awaited: Matching | None = None
         self.held: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -141,8 +160,8 @@ class UdpProxy:
         self._closing.set()
         self._socket.close()
 
-    def hold_next(self) -> None:
-        self._hold_next = True
+    def hold_next(self, matching: Matching = anything) -> None:
+        self._awaited = matching
 
     def deliver(self) -> list[bytes]:
         """Send on all that was held; the server's answers, which no client hears."""
@@ -157,8 +176,8 @@ class UdpProxy:
                 continue
             except OSError:
                 return
-            if self._hold_next:
-                self._hold_next = False
+            if self._awaited is not None and self._awaited(datagram):
+                self._awaited = None
                 self.held.append(datagram)
             else:
                 threading.Thread(target=self._answer, args=(datagram, client), daemon=True).start()
