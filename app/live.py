@@ -22,6 +22,8 @@ class Counters:
     rounds: int = 0
     last_round_s: float = 0.0
     commits: Mapping[Commit, int] = field(default_factory=dict)
+    errors: int = 0
+    orders_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -318,7 +318,7 @@ def _finding(finding: Finding, width: int) -> Lines:
         finding.reason, width, initial_indent=head, subsequent_indent=" " * hang, break_on_hyphens=False
     ) or [head.rstrip()]
     if finding.command and finding.answer is not Answered.YES:
-        out.append(f"{' ' * hang}type: {finding.command}")
+        out.append(f"{' ' * LABEL}type: {finding.command}")
     return out
 
 

@@ -291,7 +291,7 @@ class Scene:
         )
 
     def view(self) -> View:
-        counters = Counters(1234, 0.0021, {Commit.COMMITTED: 17, Commit.LOST: 0, Commit.UNKNOWN: 1})
+        counters = Counters(1234, 0.0021, {Commit.COMMITTED: 17, Commit.UNKNOWN: 1}, 1, 29)
         return View("watch", at(950_400), NOW, self.snapshot(), self.decision(), self.not_ready, counters)
 
 

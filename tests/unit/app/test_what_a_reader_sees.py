@@ -127,7 +127,7 @@ def test_endpoints_of_a_node_that_differ_have_a_line_each() -> None:
     snapshot = replace(view.snapshot, state=replace(view.snapshot.state, phases=phases))
     text = render.status(summary.status_of(replace(view, snapshot=snapshot)), UTC)
     assert "\nmail-a (berlin)\n  mail.example.org  OUT for 3 min 4 s" in text
-    assert "\n  smtp.example.org  IN-SERVICE for 2 h 30 min; now unknown\n" in text
+    assert "\n  smtp.example.org  IN-SERVICE for 2 h 30 min; now healthy\n" in text
 
 
 def test_escape_sequences_of_others_never_reach_the_terminal() -> None:
