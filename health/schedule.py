@@ -42,14 +42,13 @@ class Watch:
         self._vantage = vantage()
         self._detection = Detection(self._now(), pace.thresholds)
         self._said: tuple[Verdict, object] = (Verdict.UNKNOWN, None)
-        self._flying = 0
-        self._generation = 0
+        self._flying: set[asyncio.Task[None]] = set()
         self._due_s = 0.0
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        self._flying = 0
+        self._flying.clear()
         async with asyncio.TaskGroup() as probes:
             while True:
                 self._wake.clear()
@@ -78,8 +77,10 @@ class Watch:
 
     def restart(self) -> None:
         """Forget what was seen: it was seen another way, or by a process that stood still."""
+        for probe in self._flying:
+            probe.cancel()
+        self._flying.clear()
         self._vantage = self._ask_vantage()
-        self._generation += 1
         self._detection = Detection(self._now(), self._pace.thresholds)
         self.probe_now()
         self._note()
@@ -106,28 +107,29 @@ class Watch:
         enough = _AT_ONCE
         if self._detection.in_doubt:
             enough = min(_AT_ONCE, self._pace.thresholds.down_after - self._detection.failures)
-        if self._flying < enough:
-            self._flying += 1
+        if len(self._flying) < enough:
             name = f"probe {self.target.node} {self.target.service}"
-            probes.create_task(self._probe(self._generation), name=name)
+            probe = probes.create_task(self._probe(), name=name)
+            self._flying.add(probe)
+            probe.add_done_callback(self._flying.discard)
         self._due_s = now_s + (self._pace.confirm_s if self._detection.in_doubt else self._interval_s())
 
-    async def _probe(self, generation: int) -> None:
+    async def _probe(self) -> None:
         vantage = self._vantage
-        connector = self.target.connector(vantage)
-        try:
-            if connector is None:
-                result = ProbeResult(Failure(FailureKind.LOCAL, "connect", "no way behind the closed port"))
-            else:
-                limits = self._pace.limits if vantage is Vantage.DIRECT else self._pace.behind_limits
-                async with self._slots:
-                    result = await run_probe(
-                        self.target.settings, connector, self.target.tls, limits, self._wall
-                    )
-        finally:
-            self._flying -= 1
-        if generation == self._generation and self._ask_vantage() is vantage:
+        result = await self._look(vantage)
+        flying = asyncio.current_task()
+        if flying is not None:
+            self._flying.discard(flying)
+        if self._ask_vantage() is vantage:
             self._take(result)
+
+    async def _look(self, vantage: Vantage) -> ProbeResult:
+        connector = self.target.connector(vantage)
+        if connector is None:
+            return ProbeResult(Failure(FailureKind.LOCAL, "connect", "no way behind the closed port"))
+        limits = self._pace.limits if vantage is Vantage.DIRECT else self._pace.behind_limits
+        async with self._slots:
+            return await run_probe(self.target.settings, connector, self.target.tls, limits, self._wall)
 
     def _take(self, result: ProbeResult) -> None:
         self._detection = self._detection.fed(result, self._now())
