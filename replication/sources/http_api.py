@@ -65,7 +65,7 @@ def _check(response: aiohttp.ClientResponse) -> None:
     if response.status != HTTPStatus.OK:
         raise Malformed(f"HTTP {response.status}: is this port Dovecot's `inet_listener http`?")
     if response.content_type != "application/json":
-        raise Malformed(f"{ascii(response.content_type)[:60]} and not JSON: is this port Dovecot's?")
+        raise Malformed("an answer that is no JSON: is this port Dovecot's `inet_listener http`?")
 
 
 async def _read(response: aiohttp.ClientResponse, rows: HttpRows, take: Take) -> None:

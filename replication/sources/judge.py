@@ -25,7 +25,7 @@ from mailward.replication.sources.replicator import Overview, Process, User
 LIST_SHARE = 20
 MAX_PAUSE_S = 60.0
 """A list is asked for again only after LIST_SHARE times what the last try took, so that it costs the
-server 5 % of its time, but after MAX_PAUSE_S at the latest."""
+server 5 % of its time, but MAX_PAUSE_S after it at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def wants_listing(memory: Memory, now_s: float, every_s: float) -> bool:
 
 def give_up(memory: Memory, asked_s: float, took_s: float) -> Memory:
     """Note that a list was asked for in vain: that costs time as well."""
-    return replace(memory, listed_s=asked_s, list_cost_s=took_s)
+    return replace(memory, listed_s=asked_s + took_s, list_cost_s=took_s)
 
 
 def study(memory: Memory, listing: Listing) -> Memory:
@@ -132,7 +132,7 @@ def study(memory: Memory, listing: Listing) -> Memory:
         proven=memory.proven or unproven == 0,
         baseline_s=listing.asked_s if listing.complete else memory.baseline_s,
         since=since,
-        listed_s=listing.asked_s,
+        listed_s=listing.asked_s + listing.took_s,
         list_cost_s=listing.took_s,
         unproven=unproven,
         read=len(listing.users),

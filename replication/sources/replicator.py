@@ -83,7 +83,7 @@ def _text(row: Row, field: str) -> str:
 
 def _count(text: str, field: str) -> int:
     if _COUNT.fullmatch(text) is None:
-        raise Malformed(f"{field!r} is not a number: {ascii(text)[:40]}")
+        raise Malformed(f"{field!r} is not a number")
     return int(text)
 
 
@@ -111,7 +111,7 @@ def _age_s(text: str) -> int | None:
         return None
     match = _AGE.fullmatch(text)
     if match is None:
-        raise Malformed(f"'success sync' is not an age: {ascii(text)[:40]}")
+        raise Malformed("'success sync' is not an age")
     hours, minutes, seconds = map(int, match.groups())
     return hours * 3600 + minutes * 60 + seconds
 

@@ -153,6 +153,8 @@ def _error(item: dict[str, object]) -> str:
     kind, status = item.get("type"), item.get("exitCode")
     if kind == "unknownMethod":
         return "this Dovecot does not know the command"
+    if kind == "invalidRequest":
+        return "this Dovecot does not know the parameters"
     if kind == "exitCode" and isinstance(status, int):
         return f"exit status {status}"
-    return ascii(kind)[:40]
+    return "an error of a kind Dovecot 2.3 does not have"
