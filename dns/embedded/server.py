@@ -34,7 +34,7 @@ class EmbeddedServer:
         self._idle_s = idle_s
         self._tcp: list[asyncio.Server] = []
         self._udp: list[asyncio.DatagramTransport] = []
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.addresses: tuple[Server, ...] = ()
 
     async def start(self) -> None:
@@ -50,8 +50,8 @@ class EmbeddedServer:
             transport.close()
         for listener in self._tcp:
             listener.close()
-        for connection in self._connections:
-            connection.cancel()
+        for writer in self._connections.values():
+            writer.transport.abort()
         await asyncio.gather(*self._connections, return_exceptions=True)
         self._udp.clear()
         self._tcp.clear()
@@ -84,12 +84,12 @@ class EmbeddedServer:
         assert task is not None
         try:
             if len(self._connections) < TCP_CONNECTIONS:
-                self._connections.add(task)
+                self._connections[task] = writer
                 await self._converse(reader, writer)
         except (OSError, EOFError, TimeoutError):
             pass
         finally:
-            self._connections.discard(task)
+            self._connections.pop(task, None)
             writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

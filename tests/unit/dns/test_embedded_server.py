@@ -188,6 +188,20 @@ async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(server: 
     assert not second._udp
 
 
+async def test_closing_ends_open_connections_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    server = EmbeddedServer(lambda: ZONE, [LOCALHOST], idle_s=60)
+    await server.start()
+    reader, writer = await connect(server)
+    writer.write(framed(QUESTION))
+    await answer(reader)
+    async with asyncio.timeout(0.5):
+        await server.close()
+        assert await reader.read() == b""
+    writer.close()
+    assert not server._connections
+    assert not caplog.records
+
+
 async def test_a_published_change_is_answered_at_once(tmp_path: Path) -> None:
     target = EmbeddedTarget(
         "embedded",
