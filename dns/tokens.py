@@ -37,6 +37,7 @@ def read_token(name: str, held: RRset | None, store_id: str) -> Token | Unread |
             ReadFailure.FOREIGN,
             f"{name} TXT is {token}: it belongs to store {token.store_id}, ours is {store_id}. If no "
             "controller with that store runs any more, delete the record",
+            token,
         )
     return token
 

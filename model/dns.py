@@ -68,10 +68,11 @@ class ReadFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A target that could not be read."""
+    """A target that could not be read. `token` is the one found there, for FOREIGN."""
 
     failure: ReadFailure
     detail: str
+    token: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)
