@@ -54,7 +54,6 @@ class Daemon:
         self._parts: Parts | None = None
         self._observer: Observer | None = None
         self._loop: Loop | None = None
-        self._report: tuple[Report, float] | None = None
         self._last_step_s = self._started.boot_s
         self._state: State | None = None
 
@@ -140,20 +139,19 @@ class Daemon:
 
     # between observer and loop
 
-    async def _heard(self, report: Report) -> None:
-        self._report = (report, self._clock.now().boot_s)
+    async def _heard(self, _report: Report) -> None:
         if self._loop is not None:
             self._loop.wake()
 
     def _views(self) -> Sequence[ObserverView]:
-        """Our own report, and that nobody else has reported."""
+        """Our own report as of now, and that nobody else has reported."""
         assert self._parts is not None
-        now = self._clock.now().boot_s
-        views = []
-        for observer in self._parts.policy.observers:
-            report, heard = self._report if self._report and observer.name == self._name else (None, now)
-            views.append(ObserverView(observer.name, observer.votes, report, now - heard))
-        return views
+        assert self._observer is not None
+        own = self._observer.report()
+        return [
+            ObserverView(observer.name, observer.votes, own if observer.name == self._name else None, 0.0)
+            for observer in self._parts.policy.observers
+        ]
 
     def _vantage(self, node: str, service: str) -> Vantage:
         """Where we closed the port ourselves, only the way through the helper says anything."""

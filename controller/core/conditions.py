@@ -15,12 +15,13 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A condition with its evidence. `symptom_age_s` is how long the trouble has lasted."""
+    """A condition with its evidence. `failing_s` is how long it has failed for certain: from the first
+    symptom to the newest failed probe, not to now."""
 
     condition: Condition
     evidence: str
     cause: Cause = Cause.NONE
-    symptom_age_s: float = 0.0
+    failing_s: float = 0.0
     stable_s: float = 0.0
     recovering: bool = False
 
@@ -37,12 +38,12 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             Condition.UNREACHABLE if lost else Condition.FAILED,
             evidence,
             Cause.UNREACHABLE if lost else Cause.SERVICE,
-            symptom_age_s=max(s.symptom_age_s for s in down),
+            failing_s=max(max(0.0, s.symptom_age_s - s.probe_age_s) for s in down),
             recovering=all(s.recovering for s in down),
         )
     full = full_paths(view.facts, rules) if view.facts else ()
     if full:
-        return Judgement(Condition.FAILED, "; ".join(full), Cause.DISK, symptom_age_s=float("inf"))
+        return Judgement(Condition.FAILED, "; ".join(full), Cause.DISK, failing_s=float("inf"))
     unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
     if unknown:
         return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))

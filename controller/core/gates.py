@@ -99,7 +99,7 @@ def self_trust(case: Case) -> Finding:
 
 
 def grace(case: Case) -> Finding:
-    """A restart is not a crash."""
+    """A restart is not a crash: the failure must have outlasted the grace, seen by a probe."""
     rules, judgement = case.snapshot.policy.rules, case.judgement
     if judgement.condition not in (Condition.FAILED, Condition.UNREACHABLE):
         return _no("grace", f"nothing has failed: {judgement.evidence}")
@@ -109,10 +109,10 @@ def grace(case: Case) -> Finding:
         (e.seen for e in case.state.episodes if _running(e.node, e.endpoint, e.ended, case)), ""
     )
     allowed = max(rules.known_restart_grace_s, rules.restart_grace_s) if seen else rules.restart_grace_s
-    if judgement.symptom_age_s >= allowed:
-        return _yes("grace", f"failing for {_for(judgement.symptom_age_s)}, grace is {allowed:g} s")
+    if judgement.failing_s >= allowed:
+        return _yes("grace", f"failing for {_for(judgement.failing_s)}, grace is {allowed:g} s")
     what = f"the node reports a {seen}: " if seen else ""
-    return _no("grace", f"{what}failing for {_for(judgement.symptom_age_s)}, grace is {allowed:g} s")
+    return _no("grace", f"{what}failing for {_for(judgement.failing_s)}, grace is {allowed:g} s")
 
 
 def _running(node: str, endpoint: str, ended: str, case: Case) -> bool:

@@ -25,6 +25,7 @@ class ServiceView:
     vantage: Vantage | None = None
     verdict_age_s: float = 0.0
     symptom_age_s: float = 0.0
+    probe_age_s: float = 0.0
     recovering: bool = False  # the newest dialogue went well, the verdict has not turned yet
     cut_off: bool = False  # nothing came back at all: no RST, no bytes
     answered_by: str | None = None
@@ -129,6 +130,7 @@ def _view(
         vantage=newest.vantage,
         verdict_age_s=min(v.age_s + s.verdict_age_s for v, s in agreeing),
         symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
+        probe_age_s=min(v.age_s + s.probe_age_s for v, s in agreeing),
         recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
         answered_by=newest.last.answered_by if newest.last else None,
