@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,24 +15,28 @@ from mailward.fencing.helper import NodeHelper
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/mailward-node", "serve")
 _COMPLAINT_LIMIT = 400
+_END_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _LocalChannel:
+    """The process talks over socket pairs: closing our ends is closing everything."""
+
     process: asyncio.subprocess.Process
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    stderr: socket.socket
 
     async def complaint(self) -> str:
-        if self.process.stderr is None:
-            return ""
-        return (await self.process.stderr.read(_COMPLAINT_LIMIT)).decode(errors="replace").strip()
+        said = await asyncio.get_running_loop().sock_recv(self.stderr, _COMPLAINT_LIMIT)
+        return said.decode(errors="replace").strip()
 
     def close(self) -> None:
-        """Close its stdin, and kill it if we may: what sudo started is root's and ends by itself."""
+        """Kill it if we may: what sudo started is root's, and ends by itself when its streams do."""
         self.writer.close()
+        self.stderr.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class LocalTransport:
@@ -37,24 +44,35 @@ class LocalTransport:
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = tuple(command)
+        self._reapers: set[asyncio.Task[int]] = set()
 
     async def open(self) -> Channel:
-        pipe = asyncio.subprocess.PIPE
+        ours, its_stdio = socket.socketpair()
+        stderr, its_stderr = socket.socketpair()
+        stderr.setblocking(False)
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+                *self._command, stdin=its_stdio, stdout=its_stdio, stderr=its_stderr, start_new_session=True
             )
         except OSError as error:
+            ours.close()
+            stderr.close()
             raise ChannelError(f"{self._command[0]}: {error.strerror}") from error
-        if process.stdout is None or process.stdin is None:
-            raise ChannelError(f"{self._command[0]}: no pipes")
-        return _LocalChannel(process, process.stdout, process.stdin)
+        finally:
+            its_stdio.close()
+            its_stderr.close()
+        reaper = asyncio.create_task(process.wait(), name="end of a local mailward-node")
+        self._reapers.add(reaper)
+        reaper.add_done_callback(self._reapers.discard)
+        return _LocalChannel(process, *await asyncio.open_connection(sock=ours), stderr)
 
     def forget(self) -> bool:
         return False
 
     async def close(self) -> None:
-        return None
+        """Wait a moment for the processes that were let go."""
+        if self._reapers:
+            await asyncio.wait(self._reapers, timeout=_END_TIMEOUT_S)
 
 
 class LocalHelper(NodeHelper):

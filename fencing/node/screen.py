@@ -6,7 +6,7 @@ from typing import Any
 
 _APPLIED = {
     True: "yes",
-    False: "NO: the firewall does not show this map; `mailward-node restore` gives it back",
+    False: "NO: the firewall differs; `mailward-node restore` mends it",
 }
 _MIB = 1024 * 1024
 

@@ -1,0 +1,260 @@
+"""One suite for the port `Helper`, over each transport: the real program with a stand-in for nft,
+started beside us and by an SSH server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import asyncssh
+import pytest
+
+from mailward.fencing.channel import Transport
+from mailward.fencing.helper import NodeHelper
+from mailward.fencing.local import LocalTransport
+from mailward.fencing.ssh import SshTarget, SshTransport
+from mailward.model.fencing import CLOSED, OPEN, HelperReply, NodeFacts, PortKind, PortState, UnitState
+from mailward.model.token import Token
+
+NFT = """#!/bin/sh
+case "$*" in
+  "list tables") ;;
+  "-f -") cat > "$NFT_RULES" ;;
+  *) exit 1 ;;
+esac
+"""
+ALL_CLOSED = {"imaps": CLOSED, "submission": CLOSED}
+ALL_OPEN = {"imaps": OPEN, "submission": OPEN}
+
+
+def token(epoch: int, seq: int, store: str = "abcdef01") -> Token:
+    return Token(store, epoch, seq)
+
+
+@dataclass
+class Node:
+    """The program's world: its configuration, its folder, and how it is started."""
+
+    folder: Path
+    command: tuple[str, ...]
+    port: int
+
+    @property
+    def rules(self) -> str:
+        path = self.folder / "rules"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK " + await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    for name in ("nft", "iptables", "ip6tables", "ss"):
+        (stubs / name).write_text(NFT if name == "nft" else "#!/bin/sh\nexit 1\n")
+        (stubs / name).chmod(0o755)
+    port = server.sockets[0].getsockname()[1]
+    config = {
+        "services": {"imaps": port, "submission": 587},
+        "units": {"dovecot": {"status": ["echo", "restarting"]}},
+        "paths": {"mail": str(tmp_path)},
+        "state_dir": str(tmp_path / "state"),
+        "run_dir": str(tmp_path / "run"),
+    }
+    (tmp_path / "node.json").write_text(json.dumps(config))
+    program = (
+        sys.executable,
+        "-m",
+        "mailward.fencing.node",
+        "--config",
+        str(tmp_path / "node.json"),
+        "serve",
+    )
+    environment = ("env", f"PATH={stubs}:{os.environ['PATH']}", f"NFT_RULES={tmp_path / 'rules'}")
+    yield Node(tmp_path, environment + program, port)
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def ssh_server(folder: Path, command: tuple[str, ...]) -> AsyncIterator[SshTarget]:
+    """A server that runs `command` whatever it is asked, as a forced command does."""
+    host_key = asyncssh.generate_private_key("ssh-ed25519")
+    client_key = asyncssh.generate_private_key("ssh-ed25519")
+    client_key.write_private_key(str(folder / "id"))
+    client_key.write_public_key(str(folder / "authorized_keys"))
+    programs = LocalTransport(command)
+    running: set[asyncio.Task[Any]] = set()
+
+    async def run(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        running.add(cast(asyncio.Task[Any], asyncio.current_task()))
+        program = await programs.open()
+        upward = asyncio.create_task(copy(process.stdin, program.writer))
+        try:
+            await copy(program.reader, process.stdout)
+            process.stderr.write((await program.complaint()).encode())
+            process.exit(0)
+        except (asyncssh.Error, OSError):
+            pass  # the client has gone
+        finally:
+            upward.cancel()
+            program.close()
+
+    async def copy(source: Any, to: Any) -> None:
+        while data := await source.read(65536):
+            to.write(data)
+            await to.drain()
+
+    server = await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_host_keys=[host_key],
+        authorized_client_keys=str(folder / "authorized_keys"),
+        process_factory=run,
+        encoding=None,
+    )
+    port = server.get_port()
+    public = host_key.export_public_key().decode()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
+    try:
+        yield SshTarget("127.0.0.1", "mailward", folder / "id", folder / "known_hosts", port=port)
+    finally:
+        server.close()
+        await server.wait_closed()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await programs.close()
+
+
+@asynccontextmanager
+async def transport_over(kind: str, folder: Path, command: tuple[str, ...]) -> AsyncIterator[Transport]:
+    if kind == "local":
+        yield LocalTransport(command)
+    else:
+        async with ssh_server(folder, command) as target:
+            yield SshTransport(target)
+
+
+@pytest.fixture(params=["local", "ssh"])
+async def helper(request: pytest.FixtureRequest, node: Node) -> AsyncIterator[NodeHelper]:
+    async with transport_over(request.param, node.folder, node.command) as transport:
+        helper = NodeHelper(transport)
+        yield helper
+        await helper.close()
+
+
+async def test_an_order_is_obeyed_and_acknowledged_with_its_token_and_map(
+    helper: NodeHelper, node: Node
+) -> None:
+    answer = await helper.order(token(1, 1), ALL_CLOSED)
+    assert (answer.reply, answer.token, answer.ports) == (HelperReply.OBEYED, token(1, 1), ALL_CLOSED)
+    assert answer.persisted
+    assert f"elements = {{ 587, {node.port} }}" in node.rules
+
+
+async def test_a_stale_order_is_refused_and_names_what_was_obeyed(helper: NodeHelper) -> None:
+    await helper.order(token(2, 0), ALL_CLOSED)
+    answer = await helper.order(token(1, 9), ALL_OPEN)
+    assert (answer.reply, answer.token, answer.ports) == (HelperReply.STALE, token(2, 0), ALL_CLOSED)
+    assert "abcdef01.1.9" in answer.detail
+
+
+async def test_a_foreign_store_is_refused(helper: NodeHelper) -> None:
+    await helper.claim(token(1, 0))
+    answer = await helper.claim(token(9, 9, "beefbeef"))
+    assert (answer.reply, answer.token) == (HelperReply.FOREIGN, token(1, 0))
+
+
+async def test_a_claim_is_obeyed_and_makes_older_orders_void(helper: NodeHelper) -> None:
+    assert (await helper.claim(token(3, 0))).reply is HelperReply.OBEYED
+    assert (await helper.order(token(2, 7), ALL_CLOSED)).reply is HelperReply.STALE
+
+
+async def test_a_map_that_does_not_fit_the_node_is_refused(helper: NodeHelper) -> None:
+    answer = await helper.order(token(1, 1), {"imaps": CLOSED})
+    assert (answer.reply, "missing: submission" in answer.detail) == (HelperReply.REFUSED, True)
+    detoured = {**ALL_CLOSED, "imaps": PortState(PortKind.DETOURED, "192.0.2.2")}
+    answer = await helper.order(token(1, 1), detoured)
+    assert (answer.reply, "detour is not supported" in answer.detail) == (HelperReply.REFUSED, True)
+
+
+async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) -> None:
+    await helper.order(token(1, 1), ALL_CLOSED)
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.token, facts.ports) == (token(1, 1), ALL_CLOSED)
+    assert facts.applied is None  # the stand-in for nft lists nothing
+    assert facts.units == {"dovecot": UnitState.RESTARTING}
+    assert facts.paths["mail"].free_bytes is not None
+    assert not facts.forced
+
+
+async def test_a_service_behind_closed_ports_is_reached_on_loopback(helper: NodeHelper) -> None:
+    await helper.order(token(1, 1), ALL_CLOSED)
+    reader, writer = await asyncio.open_connection(sock=await helper.connect("imaps"))
+    writer.write(b"hello\r\n")
+    assert await reader.read(100) == b"* OK hello\r\n"
+    assert await reader.read(100) == b""
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_connecting_fails_as_a_socket_does(helper: NodeHelper) -> None:
+    with pytest.raises(ConnectionRefusedError, match="service-refused"):
+        await helper.connect("submission")
+    with pytest.raises(OSError, match="unknown-service"):
+        await helper.connect("pop3s")
+
+
+async def test_many_requests_run_side_by_side(helper: NodeHelper) -> None:
+    answers = await asyncio.gather(*(helper.claim(token(1, seq)) for seq in range(1, 6)))
+    replies = [answer.reply for answer in answers]
+    assert HelperReply.OBEYED in replies
+    assert set(replies) <= {HelperReply.OBEYED, HelperReply.STALE}
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert facts.token == token(1, 5)
+
+
+BROKEN = [
+    ("echo 'sudo: a password is required' >&2; exit 1", "sudo: a password is required"),
+    ("sleep 30", "no hello within 0.4 s"),
+    ("echo hello", "not JSON"),
+    ("head -c 1000000 /dev/zero", "answered more than"),
+    ("""echo '{"mailward_node":2,"nonce":"x"}'; sleep 30""", "no hello of protocol 1"),
+    ("""echo '{"mailward_node":1,"nonce":"x"}'; read x""", "ended without an answer"),
+    ("""echo '{"mailward_node":1,"nonce":"x"}'; read x; sleep 30""", "no answer within 0.8 s"),
+    ("""echo '{"mailward_node":1,"nonce":"x"}'; read x; echo '[1]'""", "not a JSON object"),
+    (
+        """echo '{"mailward_node":1,"nonce":"x"}'; read x; echo '{"ok":true,"token":"abcdef01.1.7"}'""",
+        "answered for abcdef01.1.7, not for abcdef01.1.1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "detail"), BROKEN, ids=[detail for _, detail in BROKEN])
+@pytest.mark.parametrize("over", ["local", "ssh"])
+async def test_whatever_is_no_answer_is_unknown_within_its_deadline(
+    tmp_path: Path, over: str, script: str, detail: str
+) -> None:
+    async with transport_over(over, tmp_path, ("sh", "-c", script)) as transport:
+        helper = NodeHelper(transport, timeout_s=0.8, hello_timeout_s=0.4)
+        async with asyncio.timeout(3):
+            answer = await helper.order(token(1, 1), ALL_CLOSED)
+        assert answer.reply is HelperReply.UNKNOWN
+        assert detail in answer.detail
+        assert isinstance(await helper.status(), str)
+        await helper.close()
