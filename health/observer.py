@@ -16,7 +16,7 @@ from mailward.health.guard import guarded
 from mailward.health.polling import FactsPoll, LagPoll
 from mailward.health.schedule import Watch
 from mailward.health.sentinel import Sentinel
-from mailward.health.target import Pace, Target
+from mailward.health.target import Rhythm, Target
 from mailward.health.tilt import TICK_S, Tilt
 from mailward.model.health import Vantage, Verdict
 from mailward.model.ports import Clock, Helper, LagSource
@@ -55,7 +55,7 @@ class _NodeWatch:
 
 class Observer:
     """Runs all watching of one daemon. `vantage` says which way a (node, service) is to be probed
-    now; `publish` gets every report, one at a time, within `Pace.publish_s`."""
+    now; `publish` gets every report, one at a time, within `Rhythm.publish_s`."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Observer:
         vantage: Callable[[str, str], Vantage],
         clock: Clock,
         publish: Callable[[Report], Awaitable[None]],
-        pace: Pace | None = None,
+        rhythm: Rhythm | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -75,15 +75,15 @@ class Observer:
         self._vantage = vantage
         self._clock = clock
         self._deliver = publish
-        self._pace = pace or Pace()
+        self._rhythm = rhythm or Rhythm()
         self._rng = rng or random.Random()
-        self._slots = asyncio.Semaphore(self._pace.probes_at_once)
-        self._tilt = Tilt(self._pace.stall_s, self._pace.tilt_s)
+        self._slots = asyncio.Semaphore(self._rhythm.probes_at_once)
+        self._tilt = Tilt(self._rhythm.stall_s, self._rhythm.tilt_s)
         self._news = asyncio.Event()
         self._seq = 0
         self._nodes = [self._watched(node) for node in nodes]
         self._lags = [
-            LagPoll(source, self._pace.lag_s, self._pace.lag_answer_s, clock) for source in lag_sources
+            LagPoll(source, self._rhythm.lag_s, self._rhythm.lag_answer_s, clock) for source in lag_sources
         ]
 
     async def run(self) -> None:
@@ -112,8 +112,8 @@ class Observer:
         return self.latest
 
     def _watched(self, node: WatchedNode) -> _NodeWatch:
-        pace = self._pace
-        facts = FactsPoll(node.helper, pace.facts_s, pace.facts_answer_s, self._clock, self._news.set)
+        rhythm = self._rhythm
+        facts = FactsPoll(node.helper, rhythm.facts_s, rhythm.facts_answer_s, self._clock, self._news.set)
         watched = _NodeWatch(node, facts)
         for target in node.targets:
             self._add(watched, target)
@@ -138,11 +138,10 @@ class Observer:
         def wanted() -> bool:
             return vantage() is Vantage.DIRECT
 
-        pace = target.pace or self._pace
-        watch = Watch(target, pace, vantage, self._clock, self._slots, self._rng, changed)
+        watch = Watch(target, vantage, self._clock, self._slots, self._rng, changed)
         node.watches[target.service] = watch
         if target.held:
-            node.sentinels[target.service] = Sentinel(target, pace, wanted, alarm, self._rng)
+            node.sentinels[target.service] = Sentinel(target, wanted, alarm, self._rng)
 
     def _bodies(self) -> dict[str, Callable[[], Awaitable[None]]]:
         bodies: dict[str, Callable[[], Awaitable[None]]] = {"tilt": self._feel, "report": self._publish}
@@ -162,7 +161,7 @@ class Observer:
         while True:
             wrong = self._tilt.tick(loop.time(), self._clock.now())
             if wrong:
-                log.warning("tilted for %.0f s: %s", self._pace.tilt_s, wrong)
+                log.warning("tilted for %.0f s: %s", self._rhythm.tilt_s, wrong)
                 for node in self._nodes:
                     for watch in node.watches.values():
                         watch.restart()
@@ -174,12 +173,12 @@ class Observer:
             self._news.clear()
             report = self.report()
             try:
-                async with asyncio.timeout(self._pace.publish_s):
+                async with asyncio.timeout(self._rhythm.publish_s):
                     await self._deliver(report)
             except TimeoutError:
-                log.warning("report %d was not taken in %.0f s", report.seq, self._pace.publish_s)
+                log.warning("report %d was not taken in %.0f s", report.seq, self._rhythm.publish_s)
             try:
-                async with asyncio.timeout(self._pace.heartbeat_s):
+                async with asyncio.timeout(self._rhythm.heartbeat_s):
                     await self._news.wait()
             except TimeoutError:
                 pass

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mailward.health.detector import Detection
 from mailward.health.probe import run_probe
-from mailward.health.target import Pace, Target
+from mailward.health.target import Target
 from mailward.model.health import Failure, FailureKind, ProbeResult, ServiceReport, Vantage, Verdict
 from mailward.model.ports import Clock
 
@@ -25,7 +25,6 @@ class Watch:
     def __init__(
         self,
         target: Target,
-        pace: Pace,
         vantage: Callable[[], Vantage],
         clock: Clock,
         slots: asyncio.Semaphore,
@@ -33,14 +32,14 @@ class Watch:
         changed: Callable[[Verdict, Verdict], None],
     ) -> None:
         self.target = target
-        self._pace = pace
+        self._pace = target.pace
         self._ask_vantage = vantage
         self._clock = clock
         self._slots = slots
         self._rng = rng
         self._changed = changed
         self._vantage = vantage()
-        self._detection = Detection(self._now(), pace.thresholds)
+        self._detection = Detection(self._now(), target.pace.thresholds)
         self._said: tuple[Verdict, object] = (Verdict.UNKNOWN, None)
         self._flying: set[asyncio.Task[None]] = set()
         self._due_s = 0.0

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from mailward.health.dialogues import Dialogue, Failed, Idle, ImapHold, Security, Send, SmtpHold, SmtpSettings
 from mailward.health.dialogues.dialogue import Event
 from mailward.health.streams import ByteStream, StreamFailed, classed
-from mailward.health.target import Pace, Target
+from mailward.health.target import Target
 from mailward.health.tls import TlsStream
 from mailward.model.health import FailureKind
 
@@ -31,18 +31,17 @@ class Sentinel:
     def __init__(
         self,
         target: Target,
-        pace: Pace,
         wanted: Callable[[], bool],
         alarm: Callable[[str], None],
         rng: random.Random,
     ) -> None:
         self._target = target
-        self._pace = pace
+        self._pace = target.pace
         self._wanted = wanted
         self._alarm = alarm
         self._rng = rng
         self._hurry = asyncio.Event()
-        self._delay_s = pace.reconnect_s
+        self._delay_s = target.pace.reconnect_s
         self.held = False
 
     async def run(self) -> None:
@@ -67,7 +66,7 @@ class Sentinel:
 
     async def _hold(self, renewing: bool) -> bool:
         """Hold one connection until it must be renewed (True) or is not wanted any more (False)."""
-        connection = _Connection(self._target, self._pace)
+        connection = _Connection(self._target)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
@@ -101,9 +100,9 @@ class Sentinel:
 class _Connection:
     """One held connection. Every method has a deadline and raises `_Lost`."""
 
-    def __init__(self, target: Target, pace: Pace) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._pace = pace
+        self._pace = target.pace
         settings = target.settings
         self._dialogue: Dialogue = (
             SmtpHold(settings) if isinstance(settings, SmtpSettings) else ImapHold(settings)

@@ -16,30 +16,8 @@ THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One service of one node, and how to ask whether it serves.
-
-    `direct` goes the way clients go, `behind` through the helper when our own rules close that way
-    (None: nobody can look, so the verdict is UNKNOWN). `held` keeps a sentinel connection. `pace`
-    is this service's own, where it differs from the observer's.
-    """
-
-    node: str
-    service: str
-    settings: SmtpSettings | ImapSettings
-    direct: Connector
-    tls: TlsClient | None = None
-    behind: Connector | None = None
-    held: bool = True
-    pace: "Pace | None" = None
-
-    def connector(self, vantage: Vantage) -> Connector | None:
-        return self.direct if vantage is Vantage.DIRECT else self.behind
-
-
-@dataclass(frozen=True, slots=True)
 class Pace:
-    """How often and how patiently. Every number is seconds but for counts.
+    """How often and how patiently one service is asked. Every number is seconds but for counts.
 
     A probe of a service in doubt is followed by another after `confirm_s` even if it has not come
     back, so a hang costs one deadline and not two: with these defaults at worst
@@ -50,7 +28,6 @@ class Pace:
     behind_probe_s: float = 5.0
     jitter: float = 0.1
     confirm_s: float = 0.3
-    probes_at_once: int = 32
     limits: Limits = DIRECT_LIMITS
     behind_limits: Limits = BEHIND_LIMITS
     thresholds: Thresholds = THRESHOLDS
@@ -60,6 +37,38 @@ class Pace:
     connection_s: float = 150.0
     reconnect_s: float = 0.5
     reconnect_max_s: float = 30.0
+
+
+PACE = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One service of one node, and how to ask whether it serves.
+
+    `direct` goes the way clients go, `behind` through the helper when our own rules close that way
+    (None: nobody can look, so the verdict is UNKNOWN). `held` keeps a sentinel connection.
+    """
+
+    node: str
+    service: str
+    settings: SmtpSettings | ImapSettings
+    direct: Connector
+    tls: TlsClient | None = None
+    behind: Connector | None = None
+    held: bool = True
+    pace: Pace = PACE
+
+    def connector(self, vantage: Vantage) -> Connector | None:
+        return self.direct if vantage is Vantage.DIRECT else self.behind
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The observer's own: how often it reports and asks for facts and lag, how long it waits for
+    them, and when it stops trusting its sense of time (`stall_s`) and for how long (`tilt_s`)."""
+
+    probes_at_once: int = 32
     heartbeat_s: float = 2.0
     publish_s: float = 5.0
     facts_s: float = 2.0

@@ -3,7 +3,7 @@
 The standard library's SSLObject does the work without a socket, so a pipe through a helper and a TCP
 connection are treated alike. Certificates are always verified: a name or CA of one's own is a setting
 (`ca_file`, `server_name`), trusting everybody is not. A context is made once and shared: loading the
-system's CAs costs more than ten thousand probes.
+system's CAs costs more than a probe.
 
 Left out: session resumption. A resumed handshake does not look at the certificate again, so it would
 miss the one that expired meanwhile.
@@ -12,6 +12,7 @@ miss the one that expired meanwhile.
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ class TlsClient:
     server_name: str
 
 
+@lru_cache(maxsize=8)
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """A verifying context, of `ca_file` or of the system's CAs. `ConfigError` if it cannot be read."""
+    """The verifying context of `ca_file` or of the system's CAs, read once in a process's life.
+    `ConfigError` if it cannot be read."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError as error:

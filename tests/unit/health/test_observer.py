@@ -13,7 +13,7 @@ from tests.unit.health.scripted import MemoryServer
 from mailward.health.dialogues import SmtpSettings
 from mailward.health.guard import guarded
 from mailward.health.observer import Observer, WatchedNode
-from mailward.health.target import Pace, Target
+from mailward.health.target import Target
 from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap, Space
 from mailward.model.health import ServiceReport, Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
@@ -80,8 +80,7 @@ class Scene:
             lambda node, service: self.vantages.get((node, service), Vantage.DIRECT),
             self.clock,
             self._publish,
-            Pace(),
-            random.Random(1),
+            rng=random.Random(1),
         )
 
     async def _publish(self, report: Report) -> None:

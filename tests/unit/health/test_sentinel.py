@@ -24,7 +24,7 @@ class Scene:
         self.alarms: list[tuple[float, str]] = []
         self.wanted = True
         target = Target("mail-a", "smtp", SmtpSettings(), self.server)
-        self.sentinel = Sentinel(target, PACE, lambda: self.wanted, self._alarm, random.Random(1))
+        self.sentinel = Sentinel(target, lambda: self.wanted, self._alarm, random.Random(1))
 
     def _alarm(self, why: str) -> None:
         self.alarms.append((asyncio.get_running_loop().time(), why))
@@ -193,9 +193,7 @@ def test_imap_is_asked_before_any_login() -> None:
 
     async def body() -> None:
         target = Target("mail-a", "imap", ImapSettings(), server)
-        task = asyncio.create_task(
-            Sentinel(target, PACE, lambda: True, lambda why: None, random.Random(1)).run()
-        )
+        task = asyncio.create_task(Sentinel(target, lambda: True, lambda why: None, random.Random(1)).run())
         await asyncio.sleep(100)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -28,7 +28,6 @@ class Scene:
         target = Target("mail-a", "smtp", SmtpSettings(), self.server, behind=self.behind)
         self.watch = Watch(
             target,
-            Pace(),
             lambda: self.vantage,
             self.clock,
             asyncio.Semaphore(8),
@@ -227,8 +226,7 @@ def test_probes_wait_their_turn_when_there_are_too_many() -> None:
         pace = Pace(limits=Limits(answer_s=1.0))
         watches = [
             Watch(
-                Target("n", str(i), SmtpSettings(), server),
-                pace,
+                Target("n", str(i), SmtpSettings(), server, pace=pace),
                 lambda: Vantage.DIRECT,
                 clock,
                 slots,
