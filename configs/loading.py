@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mailward.configs import consistency, secrets, shape, source
+from mailward.configs import consistency, references, secrets, shape, source
 from mailward.configs.advice import advice
 from mailward.configs.problems import Problem, sentences
 from mailward.configs.schema import Config
@@ -32,7 +32,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     findings = secrets.Findings()
     if config is not None:
         findings = secrets.gather(config, environ)
-        further = [*consistency.problems_of(config, consistency.Names.of(text.values)), *findings.problems]
+        further = [*consistency.problems_of(config, references.Names.of(text.values)), *findings.problems]
         problems += _without_shadows(further, problems)
 
     if problems or config is None:

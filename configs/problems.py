@@ -54,10 +54,11 @@ def sentences(problems: Iterable[Problem], lines: Mapping[Path, int]) -> tuple[s
         return 0
 
     texts = []
-    for problem in sorted(dict.fromkeys(problems), key=line):
+    for problem in sorted(problems, key=line):
         where = f"line {line(problem)}: " if line(problem) else ""
         place = dotted(problem.path)
         texts.append(f"{where}{place}{': ' if place else ''}{problem.sentence}")
+    texts = list(dict.fromkeys(texts))
     if len(texts) > MOST:
         texts[MOST:] = [f"and {len(texts) - MOST} more problems like these"]
     return tuple(texts)

@@ -15,14 +15,15 @@ from pathlib import Path as FilePath
 
 from pydantic import SecretStr
 
-from mailward.configs.consistency import secret_sections
 from mailward.configs.effective import ssh_of
 from mailward.configs.problems import Path, Problem, dotted
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
+from mailward.configs.sources import secret_sections
 from mailward.configs.targets import Tsig
 
 MAX_BYTES = 64 * 1024
+_PRIVATE_KEY, _HOST_KEYS, _CERTIFICATES = "private key", "host keys", "certificates"
 
 
 @dataclass
@@ -40,8 +41,8 @@ def gather(config: Config, environ: Mapping[str, str]) -> Findings:
     findings = Findings()
     for path, section in secret_sections(config):
         _gather_one(path, section, environ, findings)
-    for path, file, kind in _files(config):
-        _look(path, file, kind, findings)
+    for file in _files(config):
+        _look(file, findings)
     return findings
 
 
@@ -81,35 +82,48 @@ def _secret(section: SecretSection, text: str, origin: object) -> str:
     return secret
 
 
-def _files(config: Config) -> Iterator[tuple[Path, FilePath, str]]:
-    """Other files the configuration names: (place, file, kind), each file once."""
+@dataclass(frozen=True)
+class _File:
+    """A file the configuration names, or that a default names (`said` is False)."""
+
+    place: Path
+    path: FilePath
+    kind: str
+    said: bool = True
+
+
+def _files(config: Config) -> Iterator[_File]:
+    """Other files, each once."""
     if config.tls.ca_file is not None:
-        yield ("tls", "ca_file"), config.tls.ca_file, "certificates"
+        yield _File(("tls", "ca_file"), config.tls.ca_file, _CERTIFICATES)
     seen = set()
     for name, node in config.nodes.items():
         ssh = ssh_of(config, name) if node.addresses else None
         if ssh is None:
             continue
         own = node.helper.ssh.model_fields_set if node.helper else frozenset[str]()
-        for key, kind in (("key_file", "private key"), ("known_hosts_file", "host keys")):
+        for key, kind in (("key_file", _PRIVATE_KEY), ("known_hosts_file", _HOST_KEYS)):
             file = getattr(ssh, key)
             if (key, file) not in seen:
                 seen.add((key, file))
-                yield (("nodes", name) if key in own else ()) + ("helper", "ssh", key), file, kind
+                place: Path = (*(("nodes", name) if key in own else ()), "helper", "ssh", key)
+                yield _File(place, file, kind, key in ssh.model_fields_set)
 
 
-def _look(path: Path, file: FilePath, kind: str, findings: Findings) -> None:
+def _look(file: _File, findings: Findings) -> None:
     """Whether a file is there and what it should be."""
     try:
-        text = _text(file, secret=kind == "private key", where=path, findings=findings)
+        text = _text(file.path, secret=file.kind == _PRIVATE_KEY, where=file.place, findings=findings)
         if not text.strip():
-            raise _Unusable(f"{file} is empty")
-        if kind == "private key" and "PRIVATE KEY-----" not in text:
-            raise _Unusable(f"{file} is not a private key: name the one without .pub")
-        if kind == "certificates" and "-----BEGIN CERTIFICATE-----" not in text:
-            raise _Unusable(f"{file} holds no PEM certificate")
+            raise _Unusable(f"{file.path} is empty")
+        if file.kind == _PRIVATE_KEY and "PRIVATE KEY-----" not in text:
+            raise _Unusable(f"{file.path} is not a private key: name the one without .pub")
+        if file.kind == _CERTIFICATES and "-----BEGIN CERTIFICATE-----" not in text:
+            raise _Unusable(f"{file.path} holds no PEM certificate")
     except _Unusable as reason:
-        findings.problems.append(Problem(path, str(reason)))
+        hint = "" if file.said else " (the default): name another, or write `helper: none` where none runs"
+        about = () if file.said else (file.place[:-2],)
+        findings.problems.append(Problem(file.place, f"{reason}{hint}", about))
 
 
 def _text(file: FilePath, *, secret: bool, where: Path, findings: Findings) -> str:

@@ -18,7 +18,23 @@ from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection, Section
 from mailward.configs.values import shown
 
-_STAND_INS: Mapping[str, Any] = {"cluster": "unknown", "deployment": "hybrid", "nodes": {}}
+STAND_INS: Mapping[str, Any] = {
+    "cluster": "unknown",
+    "deployment": "hybrid",
+    "nodes": {},
+    "site": "unknown",
+    "addresses": [],
+    "services": [],
+    "port": 1,
+    "user": "unknown",
+    "name": "unknown",
+    "server": "192.0.2.1",
+    "zone": "invalid",
+    "tsig": {},
+    "ns": [],
+}
+"""In place of what must be said and is not, or is broken: any value will do, since nothing that depends on
+it is reported."""
 _ROUNDS = 12
 _SECRET_WORDS = ("password", "secret", "api_key", "token")
 
@@ -40,8 +56,8 @@ def best_effort(values: Mapping[str, Any], error: ValidationError, base: str) ->
     rest: dict[str, Any] = copy.deepcopy(dict(values))
     for _ in range(_ROUNDS):
         for detail in error.errors(include_url=False, include_input=False):
-            _remove(rest, _path(detail), missing=detail["type"] == "missing")
-        outcome = validated({**_STAND_INS, **rest}, base)
+            _mend(rest, _path(detail))
+        outcome = validated(rest, base)
         if isinstance(outcome, Config):
             return outcome
         error = outcome
@@ -105,9 +121,11 @@ def _described(path: Path) -> str:
     """What a field's description says is to be written there."""
     section = _section(path[:-1])
     field = section.model_fields.get(str(path[-1])) if section and path else None
-    if field is None or field.description is None:
-        return "see the documentation of this section"
-    text = field.description.split(". ")[0].removesuffix(".")
+    itself = _section(path)
+    described = (field.description if field else None) or (itself.__doc__ if itself else None)
+    if not described:
+        return "see configs/deployments/hybrid.yaml"
+    text = described.splitlines()[0].split(". ")[0].removesuffix(".")
     return text[:1].lower() + text[1:] if text[1:2].islower() or text.startswith("A ") else text
 
 
@@ -143,15 +161,20 @@ def _bare(annotation: Any) -> Any:
             return annotation
 
 
-def _remove(values: Any, path: Path, *, missing: bool) -> None:
-    """Take a broken value out: a list as a whole, and for a missing key what it is missing in."""
-    if missing:
-        path = path[:-1]
+def _mend(values: dict[str, Any], path: Path) -> None:
+    """Take a broken value out, a list as a whole; put a stand-in where something must be said."""
     if any(isinstance(step, int) for step in path):
         path = path[: next(n for n, step in enumerate(path) if isinstance(step, int))]
     if not path:
         return
+    here: Any = values
     for step in path[:-1]:
-        values = values.get(step) if isinstance(values, dict) else None
-    if isinstance(values, dict):
-        values.pop(path[-1], None)
+        here = here.get(step) if isinstance(here, dict) else None
+    if not isinstance(here, dict):
+        return
+    section, key = _section(path[:-1]), str(path[-1])
+    field = section.model_fields.get(key) if section else None
+    if field is not None and field.is_required():
+        here[key] = copy.copy(STAND_INS[key])
+    else:
+        here.pop(key, None)

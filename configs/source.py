@@ -105,6 +105,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = str(error.problem or error.context)
+    if isinstance(error, _TooDeep):
+        return where + problem
     if "'\\t'" in problem:
         return f"{where}a tab: indent with spaces"
     if "single document" in str(error.context):

@@ -58,6 +58,10 @@ def _text(value: object, wanted: str) -> str:
     raise wrong(f"a single value is wanted here: write {wanted}")
 
 
+def _seconds(match: re.Match[str]) -> str:
+    return plain(float(match[1]) * _SECONDS[match[2]])
+
+
 @dataclass(frozen=True)
 class Seconds:
     """A duration in seconds between two bounds. `why` completes "… and LOW to HIGH is allowed: "."""
@@ -71,9 +75,7 @@ class Seconds:
         if not _NUMBER.fullmatch(text):
             unit = _WITH_UNIT.fullmatch(text.strip().lower())
             if unit and unit[2] in _SECONDS:
-                raise wrong(
-                    f"{shown(text)}: write seconds as a number: {plain(float(unit[1]) * _SECONDS[unit[2]])}"
-                )
+                raise wrong(f"{shown(text)}: write seconds as a number: {_seconds(unit)}")
             raise wrong(f"{shown(text)} is not a number: write seconds as a number, such as 5")
         number = float(text)
         if self.low <= number <= self.high:
@@ -105,6 +107,8 @@ class Count:
             if self.unit == "bytes" and unit and unit[2] in _BYTES:
                 whole = int(float(unit[1]) * (1 << _BYTES[unit[2]]))
                 raise wrong(f"{shown(text)}: write bytes as a whole number: {whole}")
+            if self.unit == "seconds" and unit and unit[2] in _SECONDS:
+                raise wrong(f"{shown(text)}: write seconds as a number: {_seconds(unit)}")
             raise wrong(f"{shown(text)} is not a whole number of {self.unit}")
         if not self.low <= int(text) <= self.high:
             raise wrong(f"{int(text)} is not between {self.low} and {self.high} {self.unit} ({self.why})")

@@ -1,0 +1,139 @@
+"""Parts that are right and do not fit together.
+
+Each row: what is changed in the good file, and exactly what is said.
+"""
+
+import pytest
+
+RFC2136 = """\
+    rfc2136:
+      server: 192.0.2.53
+      zone: example.com
+      tsig: {name: mailward, secret_file: tsig}
+"""
+
+ROWS = {
+    "an endpoint without services": (
+        ("services: [imaps]", "services: []"),
+        "line 19: endpoints.mail.example.com.services: no service is listed: write what clients use under"
+        " this name",
+    ),
+    "an endpoint without nodes": (
+        ("nodes: [mail-a, mail-b]", "nodes: []"),
+        "line 19: endpoints.mail.example.com.nodes: no node is listed: write all, or the names of some",
+    ),
+    "an endpoint without DNS targets": (
+        ("dns: [primary]", "dns: []"),
+        "line 19: endpoints.mail.example.com.dns: no DNS target is listed: write one, or leave the line"
+        " out for all"
+        " that fit",
+    ),
+    "no endpoint": (
+        ("endpoints:\n", "endpoints: {}\n"),
+        ("  mail.example.com: {services: [imaps], nodes: [mail-a, mail-b], ttl_s: 60, dns: [primary]}\n", ""),
+        "line 18: endpoints: missing: write at least one DNS name that clients use",
+    ),
+    "an endpoint outside its target's zone": (
+        ("zone: example.com", "zone: example.org"),
+        "line 19: endpoints.mail.example.com.dns[0]: mail.example.com is not in the zone of primary,"
+        " example.org",
+    ),
+    "an endpoint outside every zone": (
+        ("zone: example.com", "zone: example.org"),
+        (", dns: [primary]", ""),
+        "line 19: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are"
+        " example.org",
+    ),
+    "a zone that only ends alike": (
+        ("zone: example.com", "zone: ample.com"),
+        (", dns: [primary]", ""),
+        "line 19: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are ample.com",
+    ),
+    "an endpoint that is a node's own name": (
+        ("  mail.example.com:", "  mail-a.example.com:"),
+        "line 19: endpoints.mail-a.example.com: is the own name of mail-a, which must not move: write the"
+        " name that"
+        " clients use",
+    ),
+    "a DNS target of no kind": (
+        (RFC2136, ""),
+        (", dns: [primary]", ""),
+        ("  primary:", "  primary: {}"),
+        "line 21: dns.primary: missing: write one of rfc2136 and embedded",
+    ),
+    "a name server inside the zone it serves": (
+        (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.com]}\n"),
+        "line 22: dns.primary.embedded.ns[0]: ns.example.com lies in the zone itself, which holds"
+        " endpoints only:"
+        " write a name outside",
+    ),
+    "two servers on one port": (
+        (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.org]}\n"),
+        ("canary: {", "api: {listen: '127.0.0.1:53'}\ncanary: {"),
+        "line 23: dns.primary.embedded.listen[0]: 0.0.0.0:53 is already taken by api.listen (127.0.0.1:53)",
+    ),
+    "a hybrid of one": (
+        ('  mail-b:\n    site: south\n    addresses: [192.0.2.11, "2001:db8::11"]\n', ""),
+        (", nodes: [mail-a, mail-b]", ""),
+        "line 2: deployment: hybrid needs two nodes or more, here is one: add a node, or write standard",
+    ),
+    "a standard of two": (
+        ("deployment: hybrid", "deployment: standard"),
+        "line 2: deployment: standard has one node, here are 2: write hybrid",
+    ),
+    "a cluster, which comes later": (
+        ("deployment: hybrid", "deployment: cluster"),
+        "line 2: deployment: cluster is not supported yet: write hybrid (all nodes serve) or standard (one"
+        " node)",
+    ),
+    "a standard that should act": (
+        ("deployment: hybrid", "deployment: standard\nautomation: act"),
+        ('  mail-b:\n    site: south\n    addresses: [192.0.2.11, "2001:db8::11"]\n', ""),
+        (", nodes: [mail-a, mail-b]", ""),
+        "line 3: automation: standard has nothing to fail over to: write observe",
+    ),
+    "a hybrid that does not say how lag is measured": (
+        ("replication: {doveadm: {api_key_file: doveadm_key}}\n", ""),
+        "replication: missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or `{ssh:"
+        " true}`,"
+        " or `none` where nodes share their mail store or nothing",
+    ),
+    "replication measured in two ways": (
+        ("replication: {doveadm:", "replication: {ssh: true, doveadm:"),
+        "line 13: replication: doveadm and ssh are both given: keep one",
+    ),
+    "replication measured in no way": (
+        ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: no}"),
+        "line 13: replication: neither doveadm nor ssh is given: write one, or `none`",
+    ),
+    "replication over the ssh of a helper that is not there": (
+        ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: true}"),
+        ("    site: north", "    site: north\n    helper: none"),
+        "line 5: nodes.mail-a.replication: measuring over ssh uses the helper's account, and mail-a has no"
+        " helper",
+    ),
+    "one ssh address for all nodes": (
+        ("helper: {ssh: {", "helper: {ssh: {address: 192.0.2.10, "),
+        "line 12: helper.ssh.address: belongs to one node: write it under nodes.NAME.helper.ssh",
+    ),
+    "one doveadm URL for all nodes": (
+        ("{doveadm: {", "{doveadm: {url: 'http://192.0.2.10:8080', "),
+        "line 13: replication.doveadm.url: belongs to one node: write it under"
+        " nodes.NAME.replication.doveadm",
+    ),
+    "two observers with the local store": (
+        ("canary: {", "observers: [{name: one}, {name: two}]\ncanary: {"),
+        "line 17: observers[1]: the local store takes one observer: keep the one that leads",
+    ),
+    "no observer": (
+        ("canary: {", "observers: []\ncanary: {"),
+        "line 17: observers: no observer is listed: leave the section out for one",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_the_mistake_is_told_in_these_words(row, problems) -> None:  # type: ignore[no-untyped-def]
+    edits = [part for part in row if isinstance(part, tuple)]
+    said = tuple(part for part in row if isinstance(part, str))
+    assert problems(*edits) == said
