@@ -52,7 +52,11 @@ class LocalTransport:
         stderr.setblocking(False)
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=its_stdio, stdout=its_stdio, stderr=its_stderr, start_new_session=True
+                *self._command,
+                stdin=its_stdio.fileno(),
+                stdout=its_stdio.fileno(),
+                stderr=its_stderr.fileno(),
+                start_new_session=True,
             )
         except OSError as error:
             ours.close()

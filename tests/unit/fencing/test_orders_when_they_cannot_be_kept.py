@@ -113,7 +113,12 @@ def test_a_crash_between_closing_and_the_disk_leaves_the_order_remembered(node: 
     """The disk hangs for ever, the process is killed; what closed is not forgotten."""
     node.order("abcdef01.1.1", OPEN)
     seen: list[tuple[Any, str]] = []
-    node.memory.keep_on_disk = lambda record: seen.append((node.closed, node.token)) or "killed"
+
+    def killed(record: Any) -> str:
+        seen.append((node.closed, node.token))
+        return "killed"
+
+    node.memory.keep_on_disk = killed
     node.order("abcdef01.1.2", CLOSED)
     assert seen == [((25, 993), "abcdef01.1.2")]
 
@@ -121,7 +126,12 @@ def test_a_crash_between_closing_and_the_disk_leaves_the_order_remembered(node: 
 def test_what_opens_is_on_disk_before_the_ports_open(node: Any) -> None:
     node.order("abcdef01.1.1", CLOSED)
     seen: list[str] = []
-    node.firewall.apply = lambda plan: seen.append(Path(node.memory.disk).read_text()) or ""
+
+    def applied(plan: Any) -> str:
+        seen.append(Path(node.memory.disk).read_text())
+        return ""
+
+    node.firewall.apply = applied
     node.order("abcdef01.1.2", OPEN)
     assert "abcdef01.1.2" in seen[0]
 

@@ -56,12 +56,15 @@ def test_a_unit_that_systemd_does_not_describe_is_unknown() -> None:
         ("exit 3", "inactive"),
         ("exit 4", "unknown"),
         ("echo rebuilding; exit 1", "unknown"),
-        ("sleep 5", "unknown"),
     ],
 )
 def test_a_command_tells_by_its_first_word_or_its_exit_code(command: str, state: str) -> None:
     unit = Unit("dovecot", None, ("sh", "-c", command))
-    assert ask_command(unit, 0.15)["state"] == state
+    assert ask_command(unit, 5.0)["state"] == state
+
+
+def test_a_command_that_hangs_is_unknown() -> None:
+    assert ask_command(Unit("dovecot", None, ("sleep", "5")), 0.1)["state"] == "unknown"
 
 
 def test_a_command_that_is_missing_is_unknown() -> None:
@@ -116,11 +119,11 @@ def test_a_firewall_that_was_flushed_is_seen(facts: Any, node: Any) -> None:
 def test_what_hangs_is_unknown_and_the_rest_is_told(
     facts: Any, node: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "DEADLINE_S", 0.1)
-    monkeypatch.setattr(status, "space", lambda path: time.sleep(0.3))
+    monkeypatch.setattr(status, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(status, "space", lambda path: time.sleep(3))
     began = time.monotonic()
     found = facts()
-    assert time.monotonic() - began < 0.28
+    assert time.monotonic() - began < 2
     assert found["paths"]["mail"]["free_bytes"] is None
     assert found["applied"] is True
 

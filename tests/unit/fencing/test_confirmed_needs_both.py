@@ -1,0 +1,155 @@
+"""CONFIRMED is an acknowledgement of just this token and this map, and the refusal from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mailward.fencing.rung import HelperRung
+from mailward.model.fencing import (
+    CLOSED,
+    OPEN,
+    FenceOutcome,
+    HelperAnswer,
+    HelperReply,
+    NodeFacts,
+    PortMap,
+    Scope,
+)
+from mailward.model.token import Token
+
+NOW, OLD = Token("abcdef01", 2, 2), Token("abcdef01", 2, 1)
+ALL_CLOSED: PortMap = {"imaps": CLOSED, "smtp": CLOSED}
+SMTP_OPEN: PortMap = {"imaps": CLOSED, "smtp": OPEN}
+OBEYED = HelperAnswer(HelperReply.OBEYED, NOW, ALL_CLOSED)
+FACTS = NodeFacts("mail-a", "boot", NOW, ALL_CLOSED, True, {}, False, {})
+
+
+class FakeHelper:
+    def __init__(self, answer: HelperAnswer, facts: NodeFacts | str = "unreachable") -> None:
+        self.answer, self.facts = answer, facts
+
+    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+        return self.answer
+
+    async def claim(self, token: Token) -> HelperAnswer:
+        return self.answer
+
+    async def status(self) -> NodeFacts | str:
+        return self.facts
+
+
+@pytest.fixture
+def listening() -> Any:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def rung(answer: HelperAnswer, facts: NodeFacts | str = "unreachable", **services: int) -> HelperRung:
+    ports = {"imaps": free_port(), "smtp": free_port(), **services}
+    return HelperRung("ssh", FakeHelper(answer, facts), ports, ["127.0.0.1"], look_timeout_s=2.0)
+
+
+async def test_acknowledged_and_refused_is_confirmed() -> None:
+    result = await rung(OBEYED).order(NOW, ALL_CLOSED)
+    assert (result.outcome, result.scope, result.rung) == (FenceOutcome.CONFIRMED, Scope.USERS, "ssh")
+    assert result.detail == "acknowledged and refused on 2 of 2 ports"
+
+
+async def test_acknowledged_but_still_accepting_is_unknown(listening: int) -> None:
+    result = await rung(OBEYED, smtp=listening).order(NOW, ALL_CLOSED)
+    assert (result.outcome, result.scope) == (FenceOutcome.UNKNOWN, Scope.NONE)
+    assert f"127.0.0.1:{listening} accepted" in result.detail
+
+
+async def test_refused_but_not_acknowledged_is_unknown() -> None:
+    result = await rung(HelperAnswer(HelperReply.UNKNOWN, detail="no hello")).order(NOW, ALL_CLOSED)
+    assert (result.outcome, result.detail) == (FenceOutcome.UNKNOWN, "no hello")
+
+
+async def test_a_port_ordered_open_is_not_looked_at(listening: int) -> None:
+    answer = replace(OBEYED, ports=SMTP_OPEN)
+    result = await rung(answer, smtp=listening).order(NOW, SMTP_OPEN)
+    assert (result.outcome, result.scope) == (FenceOutcome.CONFIRMED, Scope.USERS)
+    assert "1 of 1" in result.detail
+
+
+async def test_an_order_that_only_opens_is_confirmed_by_acknowledgement(listening: int) -> None:
+    all_open: PortMap = {"imaps": OPEN, "smtp": OPEN}
+    result = await rung(replace(OBEYED, ports=all_open)).order(NOW, all_open)
+    assert (result.outcome, result.scope) == (FenceOutcome.CONFIRMED, Scope.NONE)
+
+
+@pytest.mark.parametrize("answer", [replace(OBEYED, token=OLD), replace(OBEYED, ports=SMTP_OPEN)])
+async def test_an_acknowledgement_of_another_token_or_map_is_none(answer: HelperAnswer) -> None:
+    result = await rung(answer).order(NOW, ALL_CLOSED)
+    assert result.outcome is FenceOutcome.UNKNOWN
+
+
+@pytest.mark.parametrize("reply", [HelperReply.FOREIGN, HelperReply.REFUSED])
+async def test_a_refusal_is_failed_with_its_reason(reply: HelperReply) -> None:
+    result = await rung(HelperAnswer(reply, OLD, detail="why")).order(NOW, ALL_CLOSED)
+    assert (result.outcome, result.detail) == (FenceOutcome.FAILED, f"{reply}: why")
+
+
+async def test_stale_under_a_higher_token_is_failed() -> None:
+    stale = HelperAnswer(HelperReply.STALE, Token("abcdef01", 3, 0), ALL_CLOSED, detail="3.0 was obeyed")
+    assert (await rung(stale, FACTS).order(NOW, ALL_CLOSED)).outcome is FenceOutcome.FAILED
+
+
+@pytest.mark.parametrize(
+    "answer", [HelperAnswer(HelperReply.UNKNOWN), HelperAnswer(HelperReply.STALE, NOW, ALL_CLOSED)]
+)
+@pytest.mark.parametrize(
+    ("facts", "outcome"),
+    [
+        (FACTS, FenceOutcome.CONFIRMED),
+        (replace(FACTS, token=OLD), FenceOutcome.UNKNOWN),
+        (replace(FACTS, ports=SMTP_OPEN), FenceOutcome.UNKNOWN),
+        (replace(FACTS, applied=False), FenceOutcome.UNKNOWN),
+        (replace(FACTS, applied=None), FenceOutcome.UNKNOWN),
+        ("unreachable", FenceOutcome.UNKNOWN),
+    ],
+)
+async def test_a_lost_answer_is_acknowledged_by_status_only_if_token_map_and_firewall_agree(
+    answer: HelperAnswer, facts: NodeFacts | str, outcome: FenceOutcome
+) -> None:
+    assert (await rung(answer, facts).order(NOW, ALL_CLOSED)).outcome is outcome
+
+
+async def test_a_fence_that_would_not_survive_a_reboot_says_so() -> None:
+    result = await rung(replace(OBEYED, persisted=False)).order(NOW, ALL_CLOSED)
+    assert result.outcome is FenceOutcome.CONFIRMED
+    assert "could not be persisted" in result.detail
+
+
+async def test_nothing_to_look_at_is_unknown() -> None:
+    nowhere = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 1, "smtp": 2}, [])
+    assert (await nowhere.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
+    portless = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 1}, ["127.0.0.1"])
+    assert "no port is known for smtp" in (await portless.order(NOW, ALL_CLOSED)).detail
+
+
+async def test_an_order_that_hangs_is_unknown_within_its_deadline() -> None:
+    class Hangs(FakeHelper):
+        async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    hanging = HelperRung("ssh", Hangs(OBEYED), {"imaps": 1, "smtp": 2}, ["127.0.0.1"], timeout_s=0.05)
+    assert (await hanging.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
+
+
+async def test_a_claim_that_had_arrived_unheard_is_obeyed() -> None:
+    assert (await rung(HelperAnswer(HelperReply.STALE, NOW)).claim(NOW)).reply is HelperReply.OBEYED
+    later = HelperAnswer(HelperReply.STALE, Token("abcdef01", 3, 0))
+    assert (await rung(later).claim(NOW)).reply is HelperReply.STALE
