@@ -1,0 +1,103 @@
+"""From the file to `model.policy.Policy`, and the digest that names a configuration."""
+
+import dataclasses
+
+import pytest
+from tests.unit.configs.good import GOOD, Edit, Loaded
+
+from mailward.configs.policy import policy_of
+from mailward.configs.rules import RulesSection
+from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Rules, Service
+
+
+def test_everything_the_core_needs_is_there(loaded: Loaded) -> None:
+    policy = policy_of(loaded(("deployment: hybrid", "deployment: hybrid\nautomation: act")))
+    assert policy.cluster == "lab"
+    assert (policy.deployment, policy.automation) == (Deployment.HYBRID, Automation.ACT)
+    assert policy.services == (Service("smtp", 25, "smtp"), Service("imaps", 993, "imaps"))
+    assert policy.nodes == (
+        Node("mail-a", "north", ("192.0.2.10", "2001:db8::10"), hostname="mail-a.example.com"),
+        Node("mail-b", "south", ("192.0.2.11", "2001:db8::11")),
+    )
+    assert policy.endpoints == (
+        Endpoint("mail.example.com", ("imaps",), ("mail-a", "mail-b"), 60, ("primary",)),
+    )
+    assert policy.observers == (Observer("controller", "", 1),)
+    assert policy.targets == ("primary",)
+    assert policy.rules == Rules()
+
+
+def test_a_node_without_helper_or_replication_says_so(loaded: Loaded) -> None:
+    policy = policy_of(loaded(("    hostname:", "    helper: none\n    replication: none\n    hostname:")))
+    assert [(node.fenced, node.replicates) for node in policy.nodes] == [(False, False), (True, True)]
+
+
+def test_a_standard_of_one_node_needs_no_replication_and_no_dns(loaded: Loaded) -> None:
+    config = loaded(
+        text="cluster: one\ndeployment: standard\nhelper: none\n"
+        "nodes: {mail: {site: here, addresses: [192.0.2.10]}}\n"
+        "endpoints: {mail.example.com: {services: [imaps]}}\n"
+    )
+    policy = policy_of(config)
+    assert policy.endpoints[0].targets == ()
+    assert config.warnings == (
+        "dns: no target: endpoints are watched, never published",
+        "canary: no account: probes cannot log in, and a server that greets may still serve nobody",
+    )
+
+
+def test_the_rules_of_the_file_are_those_of_the_model_by_name_and_default() -> None:
+    model = {field.name: field.default for field in dataclasses.fields(Rules)}
+    assert {name: field.default for name, field in RulesSection.model_fields.items()} == model
+
+
+def test_a_rule_of_the_file_reaches_the_core(loaded: Loaded) -> None:
+    config = loaded(("canary: {", "policy: {stable_s: 25, last_resort: no, min_free_bytes: 1000}\ncanary: {"))
+    rules = policy_of(config).rules
+    assert (rules.stable_s, rules.last_resort, rules.min_free_bytes) == (25.0, False, 1000)
+
+
+def _digest(loaded: Loaded, *edits: Edit, text: str = GOOD) -> str:
+    return policy_of(loaded(*edits, text=text)).digest
+
+
+def test_the_digest_is_a_sha256_and_the_same_each_time(loaded: Loaded) -> None:
+    digest = _digest(loaded)
+    assert len(digest) == 64
+    assert _digest(loaded) == digest
+
+
+SAME = {
+    "a comment": ("cluster: lab", "# a comment\ncluster: lab"),
+    "another notation": ("ttl_s: 60", 'ttl_s: "60"'),
+    "a default written out": ("smtp: {}", "smtp: {sentinel: yes, probe: {interval_s: 2.0}}"),
+    "where a secret stands": ("password_file: canary", "password_file: ./canary"),
+    "what concerns one host": ("canary: {", "api: {listen: 127.0.0.1:8080}\non_node: mail-a\ncanary: {"),
+}
+OTHER = {
+    "the mode": ("deployment: hybrid", "deployment: hybrid\nautomation: act"),
+    "an address": ("192.0.2.11", "192.0.2.12"),
+    "a rule": ("canary: {", "policy: {stable_s: 11}\ncanary: {"),
+    "a probe": ("interval_s: 2", "interval_s: 3"),
+    "the canary": ("user: canary@", "user: other@"),
+    "the order of addresses, the first of which is probed": (
+        '[192.0.2.11, "2001:db8::11"]',
+        '["2001:db8::11", 192.0.2.11]',
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", SAME.values(), ids=SAME)
+def test_the_digest_does_not_change_with(loaded: Loaded, edit: Edit) -> None:
+    assert _digest(loaded, edit) == _digest(loaded)
+
+
+@pytest.mark.parametrize("edit", OTHER.values(), ids=OTHER)
+def test_the_digest_changes_with(loaded: Loaded, edit: Edit) -> None:
+    assert _digest(loaded, edit) != _digest(loaded)
+
+
+def test_the_digest_does_not_depend_on_the_secrets(loaded: Loaded, etc) -> None:  # type: ignore[no-untyped-def]
+    before = _digest(loaded)
+    (etc / "canary").write_text("another\n")
+    assert _digest(loaded) == before
