@@ -19,6 +19,7 @@ def golden() -> Callable[[str, str], None]:
         if update:
             kept.write_text(text, encoding="utf-8")
         assert kept.exists(), f"no golden file {name}: look at the text, then MAILWARD_UPDATE_GOLDEN=1"
-        assert text == kept.read_text(encoding="utf-8")
+        same = text == kept.read_text(encoding="utf-8")
+        assert same, f"{name} differs; look at it: MAILWARD_UPDATE_GOLDEN=1, then git diff"
 
     return check

@@ -1,0 +1,268 @@
+"""The command line: what can be typed. What it does is in `app.commands`, loaded when it is needed, so
+that `mailward --help` is there at once; `probe` and `demo` are typed as their modules say.
+
+The first screen answers the four moments in which somebody types `mailward` at all.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mailward import __version__
+from mailward.app import settings
+from mailward.app.demo.command import demo
+from mailward.app.exits import Exit
+from mailward.app.probe_command import probe
+from mailward.model.errors import MailwardError
+
+FIRST_SCREEN = """mailward keeps a mail service up when a mail server fails.
+
+\b
+Something is broken    mailward failover NODE   its users go elsewhere, now
+Work is planned        mailward drain NODE      it is left gently
+  ... and done         mailward readmit NODE    it comes back when caught up
+You are frightened     mailward pause           nothing new is done by itself
+  ... and calm again   mailward resume
+What is it doing, why  mailward status; mailward explain [NODE]
+"""
+
+
+class Sentences(TyperGroup):
+    """Failures as a sentence and an exit code: nobody but a developer wants a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from mailward.app import client
+
+        try:
+            return super().invoke(ctx)
+        except client.Unreachable as error:
+            code, text = Exit.UNREACHABLE, str(error)
+        except MailwardError as error:
+            code, text = Exit.FAILED, str(error)
+        except KeyboardInterrupt:
+            code, text = Exit.INTERRUPTED, ""
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            code, text = Exit.FAILED, f"{where}{error.strerror or error}"
+        except Exception as error:
+            if isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code"):
+                raise
+            if os.environ.get("MAILWARD_DEBUG"):
+                raise
+            kind = type(error).__name__
+            code, text = (
+                Exit.FAILED,
+                f"this is a fault of mailward's: {kind}: {error} (MAILWARD_DEBUG=1 shows)",
+            )
+        if text:
+            typer.echo(f"mailward: {text}", err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Sentences,
+    help=FIRST_SCREEN,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at the configuration.", rich_markup_mode=None, no_args_is_help=True)
+state_app = typer.Typer(help="The recorded state.", rich_markup_mode=None, no_args_is_help=True)
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="MAILWARD_CONFIG", help="The configuration file.", metavar="FILE")
+]
+Socket = Annotated[
+    Path | None,
+    typer.Option("--socket", envvar="MAILWARD_SOCKET", help="The daemon's socket.", metavar="PATH"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="The node's name in the configuration.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", metavar="TEXT")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is over.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=86400, help="With --wait: how many seconds at most.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Also against the gates that only protect replication.")]
+
+CONFIG = settings.DEFAULT_CONFIG
+WAIT_S = 600.0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mailward {__version__}")
+        raise typer.Exit(Exit.DONE)
+
+
+@app.callback()
+def _root(
+    _shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _ask(
+    kind: str, node: str, config: Path, socket: Path | None, reason: str, force: bool, dry_run: bool,
+    wait: bool, timeout: float, as_json: bool,
+) -> None:  # fmt: skip
+    from mailward.app.commands.asking import Asked, ask
+
+    asked = Asked(kind, node, reason, force, dry_run, timeout if wait else None, as_json)
+    raise typer.Exit(ask(settings.socket_path(socket, config), asked))
+
+
+@app.command()
+def failover(
+    node: Node, reason: Reason = "", force: Force = False, dry_run: DryRun = False, wait: Wait = False,
+    timeout: Timeout = WAIT_S, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """NODE is broken: its users go elsewhere, now."""
+    _ask("failover", node, config, socket, reason, force, dry_run, wait, timeout, as_json)
+
+
+@app.command()
+def drain(
+    node: Node, reason: Reason = "", dry_run: DryRun = False, wait: Wait = False,
+    timeout: Timeout = WAIT_S, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """Work is planned: NODE is left gently.
+
+    It is unpublished at once, and closed when the DNS answers which name it have run out."""
+    _ask("drain", node, config, socket, reason, False, dry_run, wait, timeout, as_json)
+
+
+@app.command()
+def readmit(
+    node: Node, reason: Reason = "", force: Force = False, dry_run: DryRun = False, wait: Wait = False,
+    timeout: Timeout = WAIT_S, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """NODE may serve again.
+
+    It is let in when it is well, reachable by its helper, and has caught up."""
+    _ask("readmit", node, config, socket, reason, force, dry_run, wait, timeout, as_json)
+
+
+@app.command()
+def pause(
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="As 30m, 2h or 1d.")] = "2h",
+    reason: Reason = "", as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """Nothing new is started by automation.
+
+    A running operation goes on to its next serving state. Where the daemon does not answer, the pause is
+    written to its store."""
+    from mailward.app.commands import pausing
+
+    try:
+        for_s = pausing.seconds(duration)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from None
+    path, store = settings.socket_path(socket, config), settings.store_directory(config)
+    raise typer.Exit(pausing.pause(path, store, for_s, reason, as_json=as_json))
+
+
+@app.command()
+def resume(as_json: Json = False, config: Config = CONFIG, socket: Socket = None) -> None:
+    """End the pause."""
+    from mailward.app.commands import pausing
+
+    path, store = settings.socket_path(socket, config), settings.store_directory(config)
+    raise typer.Exit(pausing.resume(path, store, as_json=as_json))
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again and again, until Ctrl-C.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 0 only if all is well: 1 if not, 4 if held.")
+    ] = False,
+    as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """One screen: automation, nodes, what to type."""
+    if watch and (check or as_json):
+        raise typer.BadParameter("it goes with neither --check nor --json", param_hint="--watch")
+    from mailward.app.commands import looking
+
+    path = settings.socket_path(socket, config)
+    raise typer.Exit(looking.status(path, as_json=as_json, watch=watch, check=check))
+
+
+@app.command()
+def explain(
+    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Only this node.")] = None,
+    as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """Why: each gate with its answer.
+
+    Also of what did not happen."""
+    from mailward.app.commands import looking
+
+    raise typer.Exit(looking.explain(settings.socket_path(socket, config), node, as_json=as_json))
+
+
+@app.command()
+def run(
+    config: Config = CONFIG,
+    log_format: Annotated[str, typer.Option("--log", metavar="FORMAT", help="auto, text or json.")] = "auto",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what is looked at, too.")] = False,
+) -> None:
+    """The daemon itself, in the foreground."""
+    if log_format not in ("auto", "text", "json"):
+        raise typer.BadParameter(f"{log_format!r} is not auto, text or json", param_hint="--log")
+    from mailward.app.commands import setting_up
+
+    raise typer.Exit(setting_up.run(config, log_format=log_format, verbose=verbose))
+
+
+@config_app.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],
+) -> None:
+    """Every mistake in FILE, or what it means."""
+    from mailward.app.commands import setting_up
+
+    raise typer.Exit(setting_up.check(file))
+
+
+@state_app.command("init")
+def state_init(
+    config: Config = CONFIG,
+    adopt: Annotated[
+        str | None,
+        typer.Option("--adopt", metavar="STORE-ID", help="Go on with what a lost store's targets remember."),
+    ] = None,
+    without_asking: Annotated[
+        bool,
+        typer.Option("--without-asking", help="Go on though some could not be asked what they remember."),
+    ] = False,
+) -> None:
+    """Make the store of a new cluster.
+
+    It starts above every token that a DNS target or helper remembers."""
+    from mailward.app.commands import setting_up
+
+    raise typer.Exit(setting_up.init(config, adopt=adopt, offline=without_asking))
+
+
+app.command()(probe)
+app.command()(demo)
+app.add_typer(config_app, name="config")
+app.add_typer(state_app, name="state")
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        app(prog_name="mailward")
+    except BrokenPipeError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.FAILED)

@@ -1,0 +1,106 @@
+"""`failover`, `drain` and `readmit`: leave a request and tell what became of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from pydantic import TypeAdapter
+
+from mailward.app import client, render, terminal
+from mailward.app.exits import Exit
+from mailward.app.status import Progress, RequestStatus
+
+TAKEN_UP_WITHIN_S = 5.0
+POLL_S = 0.3
+
+_PROGRESS: TypeAdapter[RequestStatus] = TypeAdapter(RequestStatus)
+
+_EXITS = {
+    Progress.WAITING: Exit.UNFINISHED,
+    Progress.REFUSED: Exit.FAILED,
+    Progress.RUNNING: Exit.UNFINISHED,
+    Progress.ACCEPTED: Exit.DONE,
+    Progress.DONE: Exit.DONE,
+    Progress.ROLLED_BACK: Exit.FAILED,
+    Progress.HANDED_OVER: Exit.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as typed. `wait_s` None: do not wait for the end."""
+
+    kind: str
+    node: str
+    reason: str = ""
+    force: bool = False
+    dry_run: bool = False
+    wait_s: float | None = None
+    as_json: bool = False
+
+
+def ask(socket: Path, asked: Asked) -> Exit:
+    body = {
+        "kind": asked.kind,
+        "node": asked.node,
+        "reason": asked.reason,
+        "force": asked.force,
+        "dry_run": asked.dry_run,
+    }
+    left = _PROGRESS.validate_json(client.call(socket, "POST", "/v1/requests", body))
+    if asked.dry_run:
+        _tell(left, asked)
+        return _dry(left)
+    return _follow(socket, left, asked)
+
+
+def _dry(would: RequestStatus) -> Exit:
+    if would.progress is Progress.REFUSED:
+        return Exit.FAILED
+    return Exit.HELD if would.progress is Progress.WAITING else Exit.DONE
+
+
+def _follow(socket: Path, left: RequestStatus, asked: Asked) -> Exit:
+    """Until it is taken up or refused; with `--wait` until it is over."""
+    now = _until(socket, left, TAKEN_UP_WITHIN_S, lambda seen: seen.progress is not Progress.WAITING)
+    if asked.wait_s is None or now.progress is not Progress.RUNNING:
+        _tell(now, asked)
+        started = asked.wait_s is None and now.progress is Progress.RUNNING
+        return Exit.DONE if started else _EXITS[now.progress]
+    step = ""
+
+    def over(seen: RequestStatus) -> bool:
+        nonlocal step
+        if seen.progress is not Progress.RUNNING:
+            return True
+        if not asked.as_json and seen.operation and seen.operation.step != step:
+            step = seen.operation.step
+            typer.echo(f"step {step}")
+        return False
+
+    now = _until(socket, now, asked.wait_s, over)
+    _tell(now, asked)
+    return _EXITS[now.progress]
+
+
+def _until(
+    socket: Path, seen: RequestStatus, limit_s: float, enough: Callable[[RequestStatus], bool]
+) -> RequestStatus:
+    end = time.monotonic() + limit_s
+    while not enough(seen) and time.monotonic() < end:
+        time.sleep(POLL_S)
+        seen = _PROGRESS.validate_json(client.call(socket, "GET", f"/v1/requests/{seen.id}"))
+    return seen
+
+
+def _tell(now: RequestStatus, asked: Asked) -> None:
+    if asked.as_json:
+        typer.echo(_PROGRESS.dump_json(now).decode())
+        return
+    terminal.show(render.request(now, terminal.width()))
+    if now.progress is Progress.REFUSED:
+        typer.echo(f"Next: mailward explain {asked.node}")
+    elif now.progress in (Progress.WAITING, Progress.RUNNING) and not asked.dry_run:
+        typer.echo("Next: mailward status")

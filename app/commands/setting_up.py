@@ -1,0 +1,80 @@
+"""`config check`, `state init` and `run`."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import typer
+
+from mailward.app import terminal
+from mailward.app.exits import Exit
+from mailward.app.wording import printable
+from mailward.model.errors import ConfigError
+
+
+def check(file: Path) -> Exit:
+    from mailward.configs.check import describe
+    from mailward.configs.loading import load
+
+    try:
+        config = load(file)
+    except ConfigError as error:
+        return _mistakes(file, error)
+    for line in describe(config):
+        typer.echo(line)
+    typer.echo(f"{file} is right.")
+    return Exit.DONE
+
+
+def _mistakes(file: Path, error: ConfigError) -> Exit:
+    for problem in error.problems:
+        typer.echo(problem, err=True)
+    count = len(error.problems)
+    terminal.complain(f"{file} has {count} {'mistake' if count == 1 else 'mistakes'}; nothing was done")
+    return Exit.FAILED
+
+
+def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
+    """Make the store, above every token that a target or helper remembers."""
+    from mailward.app.remembered import remembered
+    from mailward.configs.loading import load
+    from mailward.controller.clock import SystemClock
+    from mailward.controller.coordination.local import init as make
+
+    try:
+        config = load(file)
+    except ConfigError as error:
+        return _mistakes(file, error)
+    directory = Path(config.coordination.local.directory)
+    found = asyncio.run(remembered(config, SystemClock()))
+    for each in found:
+        told = each.problem or (f"remembers {each.token}" if each.token else "remembers nothing")
+        typer.echo(f"{each.where}: {printable(told, 300)}")
+    silent = [each.where for each in found if each.problem]
+    if silent and not offline:
+        terminal.complain(
+            f"{', '.join(silent)} could not be asked what they remember; a store that starts below it would "
+            "not be obeyed. Mend that, or say --without-asking if they remember nothing"
+        )
+        return Exit.FAILED
+    state = make(directory, [each.token for each in found if each.token], adopt)
+    typer.echo(f"Made store {state.store_id} in {directory}, starting after epoch {state.epoch}.")
+    if os.geteuid() == 0:
+        typer.echo(f"Give it to the daemon's user: chown -R mailward: {directory}")
+    typer.echo("Next: systemctl start mailward; mailward status")
+    return Exit.DONE
+
+
+def run(file: Path, *, log_format: str, verbose: bool) -> Exit:
+    from mailward.app import logs
+    from mailward.configs.loading import load
+
+    try:
+        config = load(file)
+    except ConfigError as error:
+        return _mistakes(file, error)
+    logs.set_up(logs.Format(log_format), verbose=verbose)
+    from mailward.app.daemon import Daemon
+
+    asyncio.run(Daemon(config).run())
+    return Exit.DONE

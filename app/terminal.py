@@ -1,0 +1,46 @@
+"""Writing to a terminal: colour where a person looks on, plain text everywhere else."""
+
+import shutil
+import sys
+
+import typer
+
+NARROWEST, WIDEST = 60, 120
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+
+_PAINTED = (
+    (r"(?m)^Automation: (HELD|PAUSED)\b", "bold red"),
+    (r"(?m)^Automation: OBSERVING\b", "bold yellow"),
+    (r"(?m)^Automation: ACTING\b", "bold green"),
+    (r"\b(DOWN|FAILED|REFUSED|OUT|HANDED OVER|NOT CLAIMED|NO ADDRESSES|DIFFERS|FORCED OPEN)\b", "red"),
+    (r"\b(UNKNOWN|STALE|REJOINING|DRAINING|DEMOTING|PROMOTING)\b", "yellow"),
+    (r"(?m)^  NO\b", "red"),
+    (r"\b(UP|CONFIRMED|IN-SERVICE)\b", "green"),
+    (r"\bmailward (failover|drain|readmit|pause|resume|explain|status|run|config|state|probe)\b", "bold"),
+)
+
+
+def width() -> int:
+    columns = shutil.get_terminal_size((80, 24)).columns
+    return min(max(columns, NARROWEST), WIDEST)
+
+
+def show(text: str, *, clear: bool = False) -> None:
+    """Write `text` to stdout, painted and on a clean screen only if that is a terminal."""
+    if not sys.stdout.isatty():
+        typer.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    painted = Text(text)
+    for pattern, style in _PAINTED:
+        painted.highlight_regex(pattern, style)
+    if clear:
+        sys.stdout.write(CLEAR)
+    Console(soft_wrap=True, highlight=False).print(painted, end="")
+
+
+def complain(text: str) -> None:
+    """One sentence to stderr."""
+    typer.echo(f"mailward: {text}", err=True)
