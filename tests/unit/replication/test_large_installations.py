@@ -47,6 +47,16 @@ async def test_beyond_the_cap_the_figure_says_whom_it_was_judged_by() -> None:
     assert lag.detail == "by the first 10 of 30 mailboxes"
 
 
+async def test_a_mailbox_beyond_the_cap_that_waits_alone_keeps_its_age() -> None:
+    replicator = Replicator(users=30)
+    measured = source(replicator, max_users=10)
+    await lag_of(measured)
+    replicator.peer = "refuses"
+    replicator.change("u20")
+    lag = await watch(replicator, measured, 60)
+    assert (lag.confidence, lag.seconds) == (Confidence.KNOWN, 60.0)
+
+
 def test_ten_thousand_users_are_read_in_a_few_megabytes() -> None:
     row = '{"username":"u%05d@example.test","priority":"none","fast sync":"00:00:39",'
     row += '"full sync":"00:00:53","success sync":"00:00:53","failed":"-"}'

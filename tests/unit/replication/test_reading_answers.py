@@ -17,6 +17,7 @@ from mailward.replication.sources.doveadm import (
     SLOTS,
     USERS,
     DoveadmError,
+    Malformed,
     Question,
     Row,
 )
@@ -140,6 +141,30 @@ def test_a_mask_that_matches_nobody_is_an_empty_answer() -> None:
 def test_anything_else_is_an_error_and_never_a_figure(data: bytes) -> None:
     with pytest.raises(DoveadmError):
         read(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'[["doveadmResponse",[{"username":1}],"t"]]', "a value that is no string"),
+        (b'[["doveadmResponse",[],"t"]', "the answer is cut off"),
+        (b'[["doveadmResponse",[],"t"],["doveadmResponse",[{}],"t"]]', "more answers than questions"),
+        (b"[]", "0 answers to 1 questions"),
+        (b'[["doveadmResponse",[],"t"]][', "more after the end"),
+        (b'[["doveadmResponse",[{"user', "ends in the middle of a row"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(data: bytes, message: str) -> None:
+    with pytest.raises(Malformed, match=message):
+        read(data, asked=(USERS,))
+
+
+def test_a_row_that_does_not_end_is_given_up_long_before_the_memory_is() -> None:
+    rows = HttpRows([USERS])
+    list(rows.feed(b'[["doveadmResponse",[{"username":"'))
+    list(rows.feed(b"u" * (MAX_VALUE_CHARS - 100)))
+    with pytest.raises(Malformed, match="does not end"):
+        list(rows.feed(b"u" * 200))
 
 
 def try_everything(found: list[tuple[Question, Row]]) -> None:
