@@ -8,3 +8,5 @@ FLAPS = 64
 NOTES = 8
 DETAIL = 300
 """Characters of any text that came from outside."""
+MOST_DOUBLINGS = 30
+"""Of a wait that doubles each time; its own limit is reached long before."""

@@ -16,7 +16,8 @@ _MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A condition with its evidence. `failing_s` is how long it has failed for certain: from the first
-    symptom to the newest failed probe, not to now."""
+    symptom to the newest failed probe, not to now. `silent_for_s` is the age of the first symptom where
+    nothing came back but waiting, which our own link may be to blame for."""
 
     condition: Condition
     evidence: str
@@ -24,6 +25,7 @@ class Judgement:
     failing_s: float = 0.0
     stable_s: float = 0.0
     recovering: bool = False
+    silent_for_s: float | None = None
 
 
 def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> Judgement:
@@ -40,6 +42,7 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             Cause.UNREACHABLE if lost else Cause.SERVICE,
             failing_s=max(max(0.0, s.symptom_age_s - s.probe_age_s) for s in down),
             recovering=all(s.recovering for s in down),
+            silent_for_s=max((s.symptom_age_s for s in down if s.silent), default=None),
         )
     full = full_paths(view.facts, rules) if view.facts else ()
     if full:

@@ -13,8 +13,8 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import explain
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.operations import Turn
-from mailward.controller.core.planning import plan, reconcile, roll_back
-from mailward.controller.core.requests import take_up
+from mailward.controller.core.planning import abandon, plan, reconcile
+from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Condition, Decision
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, key_of
@@ -36,6 +36,8 @@ def decide(snapshot: Snapshot) -> Decision:
     }
     if may_act(snapshot):
         _act(draft, sight, judgements)
+    elif snapshot.standing is Standing.OBSERVING_ONLY:
+        refuse_all(draft, "this controller only observes: it runs on a mail node without a quorum")
     explanations = explain(draft, sight, judgements)
     if may_act(snapshot) and not draft.fatal:
         episodes.note_what_would_have_been_done(draft, explanations)
@@ -67,6 +69,8 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     episodes.keep(draft, sight, judgements)
     _claim(draft)
     _advance(draft, sight, judgements)
+    if draft.ended_one:
+        return  # what follows is decided on what is then recorded: one phase to the next, one at a time
     take_up(draft, sight, judgements)
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
@@ -75,12 +79,18 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 def _admit_new(draft: Draft) -> None:
     """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
+    One that joins others in service comes in as any node does (I12): it may be empty.
     What is no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
+    acting = policy.automation is Automation.ACT
     for node in policy.nodes:
         for endpoint in policy.endpoints_of(node.name):
-            if state.phase_of(node.name, endpoint.name) is None:
-                draft.set_phase(node.name, endpoint.name, Phase.IN_SERVICE)
+            if state.phase_of(node.name, endpoint.name) is not None:
+                continue
+            others = [state.phase_of(name, endpoint.name) for name in endpoint.nodes]
+            joins = acting and any(r is not None and r.phase is Phase.IN_SERVICE for r in others)
+            phase, detail = (Phase.OUT, "new in the configuration") if joins else (Phase.IN_SERVICE, "")
+            draft.set_phase(node.name, endpoint.name, phase, detail=detail)
     if state.operation is None:
         kept = tuple(
             r
@@ -126,7 +136,7 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
             lost = _successor_lost(cases)
             if lost:
-                roll_back(draft, lost)
+                abandon(draft, lost)
                 return
         actions = operations.wanted(draft.policy, draft.state, operation)
         progress = operations.progress(operation, cases, actions)
@@ -137,6 +147,7 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return
         if progress.reason:
             draft.note(progress.reason)
+            draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'}: {progress.reason}")
         _next(draft)
 
 
@@ -185,7 +196,7 @@ def _give_up(draft: Draft, reason: str) -> None:
     operation = draft.running()
     opened = operation.kind is Kind.READMIT and operation.step in (Step.PUBLISH, Step.VERIFY)
     if operation.kind in (Kind.READMIT, Kind.DRAIN) and not opened:
-        roll_back(draft, reason)
+        abandon(draft, reason)
         return
     command = "check the DNS target, then: mailward explain"
     draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'} handed over: {reason}; {command}")

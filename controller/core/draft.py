@@ -17,7 +17,6 @@ from mailward.model.orders import (
     Order,
     OrderPorts,
     Publish,
-    Result,
     key_of,
 )
 from mailward.model.snapshot import Snapshot
@@ -53,6 +52,7 @@ class Draft:
         self.send: list[Order] = []
         self.notices: list[str] = []
         self.fatal = ""
+        self.ended_one = False
 
     # phases
 
@@ -143,8 +143,9 @@ class Draft:
             self.state = replace(self.state, fenced_at=fenced)
 
     def operation_id(self) -> str:
-        """Unique within the store: an operation is named after the token that follows it."""
-        return f"{self.state.epoch}-{self.state.seq + 1}"
+        """Unique within the store: an operation takes a token of its own for its name."""
+        token = self.next_token()
+        return f"{token.epoch}-{token.seq}"
 
     def enter(self, step: Step) -> None:
         """Go to a step of the running operation; what the step before had out is forgotten."""
@@ -168,7 +169,8 @@ class Draft:
         if before and _same_again(before[-1], entry):
             before = before[:-1]
         self.state = replace(self.state, operation=None, ended=(*before, entry)[-bounds.ENDED :])
-        if operation.kind is Kind.FAILOVER and operation.cause is not Cause.OPERATOR:
+        self.ended_one = True
+        if operation.cause is not Cause.OPERATOR and _went_out(operation, ending):
             self._count_flap(operation)
 
     def running(self) -> Operation:
@@ -200,14 +202,16 @@ class Draft:
         self.state = replace(self.state, tallies=dict(sorted(tallies.items())))
 
 
+def _went_out(operation: Operation, ending: Ending) -> bool:
+    """Whether a node has just left service: withdrawn, or let in and put out again."""
+    if operation.kind is Kind.READMIT:
+        return ending is Ending.ROLLED_BACK and operation.step is not Step.CATCH_UP
+    return operation.kind is Kind.FAILOVER
+
+
 def _same_again(before: Ended, now: Ended) -> bool:
-    """A reconcile that ends as the last one did replaces it, so that it cannot push out the rest."""
-    return now.operation.kind is Kind.RECONCILE and (
-        before.operation.kind,
-        before.operation.node,
-        before.ending,
-    ) == (now.operation.kind, now.operation.node, now.ending)
-
-
-def settled(attempt: Attempt | None) -> bool:
-    return attempt is not None and attempt.result is Result.DONE
+    """What is tried again and again, and ends as the last time, must not push out the rest."""
+    kind, ending = now.operation.kind, now.ending
+    repeats = kind is Kind.RECONCILE or (kind is Kind.READMIT and ending is not Ending.DONE)
+    last = (before.operation.kind, before.operation.node, before.ending)
+    return repeats and last == (kind, now.operation.node, ending)

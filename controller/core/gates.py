@@ -8,17 +8,20 @@ automation careful, never those that protect mail users.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from mailward.controller.core.bounds import MOST_DOUBLINGS
 from mailward.controller.core.conditions import Judgement, cut_off, restart_seen
-from mailward.controller.core.phases import EFFECTS, desired_rrsets
+from mailward.controller.core.phases import EFFECTS, addresses_of, port_map
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Finding
-from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.fencing import FenceOutcome
 from mailward.model.health import Verdict
+from mailward.model.orders import Result
 from mailward.model.policy import Automation, Deployment, Endpoint
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Snapshot
-from mailward.model.state import Phase, PhaseRecord, State
+from mailward.model.state import Kind, Phase, PhaseRecord, State, Step
 
+LAST_RESORT = "LAST RESORT: nobody else serves"
 _WELL = (Condition.HEALTHY, Condition.DEGRADED)
 
 Judgements = Mapping[tuple[str, str], Judgement]
@@ -128,14 +131,16 @@ def successor(case: Case) -> Finding:
     held = []
     for name in case.others():
         problem, known = _unfit(case, name)
+        if not problem and not case.force:
+            problem = _too_far_behind(case, name)
         if not problem:
             return _yes("successor", f"{name} serves {case.endpoint.name} and is well")
         held.append((f"{name} {problem}", known))
     if not held:
         return _no("successor", "no other node is configured for this endpoint")
     reason = "; ".join(text for text, _ in held)
-    other = case.others()[0]
-    command = f"mailward explain {other}"
+    forced = any(_unfit(case, name) == ("", True) for name in case.others())
+    command = f"mailward failover {case.node} --force" if forced else f"mailward explain {case.others()[0]}"
     return (_no if all(known for _, known in held) else _unknown)("successor", reason, command)
 
 
@@ -145,24 +150,44 @@ def _unfit(case: Case, name: str) -> tuple[str, bool]:
     judgement = case.judgements[name, case.endpoint.name]
     if record is None or record.phase is not Phase.IN_SERVICE:
         return f"is {record.phase if record else 'not in service'}", True
-    operation = case.state.operation
-    if operation and operation.node == name and case.endpoint.name in operation.endpoints:
-        return f"is in the middle of a {operation.kind}", True
+    if _half_admitted(case, name):
+        return "is in the middle of a readmission", True
     if judgement.condition is Condition.UNKNOWN:
         return f"is unknown ({judgement.evidence})", False
     if judgement.condition not in _WELL:
         return f"is {judgement.condition} ({judgement.evidence})", True
-    lag = case.sight.lags.get((case.node, name))
-    if lag and lag.seconds is not None and not case.force and lag.seconds > _max_lag(case):
-        return (
-            f"is behind by {lag.seconds:.0f} s ({lag.mailboxes} mailboxes), more than {_max_lag(case):.0f} s",
-            True,
-        )
+    silent_for_s = case.judgement.silent_for_s
+    if silent_for_s is not None and not _answered_within(case, name, silent_for_s):
+        return f"has not answered since {case.node} fell silent", False
     return "", True
 
 
-def _max_lag(case: Case) -> float:
-    return case.snapshot.policy.rules.max_lag_s
+def _answered_within(case: Case, name: str, seconds: float) -> bool:
+    """I7: silence may be our own link's fault. Then the other has fallen silent as well, and its
+    verdict has only not turned yet."""
+    services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
+    return all(service.answered_age_s <= seconds for service in services)
+
+
+def _half_admitted(case: Case, name: str) -> bool:
+    """Recorded in service, not yet open and published everywhere."""
+    operation = case.state.operation
+    return (
+        operation is not None
+        and operation.kind is Kind.READMIT
+        and operation.step is not Step.VERIFY
+        and operation.node == name
+        and case.endpoint.name in operation.endpoints
+    )
+
+
+def _too_far_behind(case: Case, name: str) -> str:
+    """I5, as a withdrawal knows it: no mail is lost, but users would miss what `name` has not got yet.
+    Where nobody knows, the withdrawal is the smaller evil."""
+    most, lag = case.snapshot.policy.rules.max_lag_s, case.sight.lags.get((case.node, name))
+    if lag is None or lag.seconds is None or lag.seconds <= most:
+        return ""
+    return f"is behind by {lag.seconds:.0f} s ({lag.mailboxes} mailboxes), more than {most:.0f} s"
 
 
 def last_address(case: Case) -> Finding:
@@ -171,17 +196,10 @@ def last_address(case: Case) -> Finding:
         replace(r, phase=Phase.OUT) if (r.node, r.endpoint) == (case.node, case.endpoint.name) else r
         for r in case.state.phases
     )
-    state = replace(case.state, phases=without)
-    for target in case.endpoint.targets:
-        left = [
-            value
-            for rrset in desired_rrsets(case.snapshot.policy, state, target)
-            if rrset.name == f"{case.endpoint.name}."
-            for value in rrset.values
-        ]
-        if not left:
-            return _no("last-address", f"{case.endpoint.name} would have no address left on {target}")
-    return _yes("last-address", f"{case.endpoint.name} keeps an address")
+    if addresses_of(case.snapshot.policy, replace(case.state, phases=without), case.endpoint):
+        return _yes("last-address", f"{case.endpoint.name} keeps an address")
+    targets = ", ".join(case.endpoint.targets)
+    return _no("last-address", f"{case.endpoint.name} would have no address left on {targets}")
 
 
 def rate(case: Case) -> Finding:
@@ -227,6 +245,9 @@ def helper_answers(case: Case) -> Finding:
     node = case.snapshot.policy.node_by_name[case.node]
     if not node.fenced:
         return _yes("helper", "no helper is configured; client ports are not ours to close")
+    claim = case.state.helper(case.node).claim
+    if claim is not None and claim.result in (Result.STALE, Result.FOREIGN):
+        return _no("helper", f"mailward-node obeys another controller: {claim.detail}")
     view = case.sight.nodes[case.node]
     if view.facts is None:
         return _unknown("helper", f"mailward-node does not answer: {view.helper_error}")
@@ -234,14 +255,16 @@ def helper_answers(case: Case) -> Finding:
 
 
 def behind_closed_ports(case: Case) -> Finding:
-    """A node is tried behind closed ports before clients may have it."""
+    """A node is tried behind closed ports before clients may have it; a port that another endpoint in
+    service here needs stays open."""
     if not case.snapshot.policy.node_by_name[case.node].fenced:
         return _yes("fence", "no helper is configured")
     ports = case.state.ports_of(case.node)
     if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
         detail = f": {ports.detail}" if ports and ports.detail else ""
         return _unknown("fence", f"its client ports are not known to be closed{detail}")
-    if any(ports.ports[s].kind is PortKind.OPEN for s in case.endpoint.services if s in ports.ports):
+    wanted = port_map(case.snapshot.policy, case.state, case.node)
+    if any(ports.ports.get(service) != wanted[service] for service in case.endpoint.services):
         return _unknown("fence", "its client ports were last ordered open")
     return _yes("fence", "its client ports are closed, seen from outside")
 
@@ -271,7 +294,9 @@ def hold_down(case: Case) -> Finding:
     )
     if flap is None or flap.count < 2:
         return _yes("hold-down", "first time for this cause")
-    wait = min(rules.hold_down_s * 2 ** (flap.count - 2), rules.hold_down_max_s)
+    if rules.last_resort and not _alive(case):
+        return _yes("hold-down", LAST_RESORT)
+    wait = min(rules.hold_down_s * 2.0 ** min(flap.count - 2, MOST_DOUBLINGS), rules.hold_down_max_s)
     age = flap.last.age_s(case.snapshot.now)
     reason = f"out {flap.count} times for {flap.cause}; {age:.0f} s since, {wait:.0f} s needed"
     return (_yes if age >= wait else _no)("hold-down", reason)
@@ -287,10 +312,10 @@ def caught_up(case: Case) -> Finding:
         return _yes("caught-up", "forced by hand")
     if not policy.node_by_name[case.node].replicates:
         return _yes("caught-up", "no replication is configured")
-    alive = [name for name in case.others() if case.serving(name) and _serves(case, name)]
+    alive = _alive(case)
     if not alive:
         if policy.rules.last_resort:
-            return _yes("caught-up", "LAST RESORT: nobody else serves; mail not yet replicated may show late")
+            return _yes("caught-up", f"{LAST_RESORT}; mail not yet replicated may show late")
         return _no("caught-up", "nobody else serves, and last_resort is off", _force(case))
     for name in alive:
         if not policy.node_by_name[name].replicates:
@@ -303,10 +328,16 @@ def caught_up(case: Case) -> Finding:
     return _yes("caught-up", "mail has arrived both ways")
 
 
-def _serves(case: Case, name: str) -> bool:
-    """Whether `name` may still be serving: only a settled DOWN of everything says no."""
-    services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
-    return any(service.verdict is not Verdict.DOWN for service in services)
+def _alive(case: Case) -> list[str]:
+    """The others that may still be serving: only a settled DOWN of everything says no."""
+    return [
+        name
+        for name in case.others()
+        if case.serving(name)
+        and any(
+            case.sight.nodes[name].services[s].verdict is not Verdict.DOWN for s in case.endpoint.services
+        )
+    ]
 
 
 def _force(case: Case) -> str:
@@ -316,7 +347,7 @@ def _force(case: Case) -> str:
 def _behind(lag: Lag | None, limit_s: float) -> str:
     if lag is None or lag.confidence is not Confidence.KNOWN or lag.seconds is None:
         return f"is unknown{f' ({lag.detail})' if lag and lag.detail else ''}"
-    if lag.seconds > limit_s or (lag.failed_mailboxes or 0) > 0:
+    if not lag.seconds <= limit_s or (lag.failed_mailboxes or 0) > 0:  # NaN is not a small lag
         return f"behind by {lag.seconds:.0f} s, {lag.mailboxes} mailboxes wait"
     return ""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mailward.controller.core import gates
+from mailward.controller.core.bounds import MOST_DOUBLINGS
 from mailward.controller.core.gates import Case
 from mailward.controller.core.phases import desired_rrsets, port_map
 from mailward.model.decision import Answered, Condition
@@ -80,8 +81,8 @@ def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
         return True
     if attempt.result is None or attempt.result is Result.DONE:
         return False
-    wait: float = min(policy.rules.retry_s * 2.0 ** (attempt.tries - 1), policy.rules.retry_max_s)
-    return age_s >= wait
+    doublings = min(attempt.tries - 1, MOST_DOUBLINGS)
+    return age_s >= min(policy.rules.retry_s * 2.0**doublings, policy.rules.retry_max_s)
 
 
 def progress(operation: Operation, cases: tuple[Case, ...], actions: tuple[Action, ...]) -> Progress:
@@ -157,11 +158,20 @@ def _open(at: _At) -> Progress:
 def _wait_ttl(at: _At) -> Progress:
     ttl = max(case.endpoint.ttl_s for case in at.cases)
     if at.age_s >= ttl:
-        return Progress(Turn.DONE)
+        return _with_a_successor(at, ttl + at.policy.rules.step_patience_s)
     failed = (Condition.FAILED, Condition.UNREACHABLE)
     if all(case.judgement.condition in failed for case in at.cases):
         return Progress(Turn.DONE, "failed while draining")
     return Progress(Turn.WAIT, f"clients may hold the old answer for {ttl - at.age_s:.0f} s more")
+
+
+def _with_a_successor(at: _At, patience_s: float) -> Progress:
+    """I8: the node is closed only while somebody else is known to serve."""
+    for case in at.cases:
+        finding = gates.successor(case)
+        if finding.answer is not Answered.YES:
+            return Progress(Turn.GIVE_UP if at.age_s >= patience_s else Turn.WAIT, finding.reason)
+    return Progress(Turn.DONE)
 
 
 def _catch_up(at: _At) -> Progress:
@@ -178,7 +188,8 @@ def _catch_up(at: _At) -> Progress:
             finding = gate(case)
             if finding.answer is not Answered.YES:
                 return _patiently(at, finding.reason)
-    return Progress(Turn.DONE)
+    alone = [f.reason for f in map(gates.caught_up, at.cases) if f.reason.startswith(gates.LAST_RESORT)]
+    return Progress(Turn.DONE, alone[0] if alone else "")
 
 
 def _patiently(at: _At, reason: str) -> Progress:

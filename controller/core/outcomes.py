@@ -79,9 +79,11 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             )
         )
         _watch_for_foreign(draft, action.target, outcome)
+        if outcome.result is Result.STALE:  # somebody else wrote: claim anew, or find out who leads
+            draft.put_target(replace(draft.state.target(action.target), claim=None, claimed=None))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
-            draft.put_helper(replace(draft.state.helper(action.node), claimed=order.token))
+            draft.put_helper(HelperRecord(action.node, claim=None, claimed=order.token))
         ports = draft.state.ports_of(action.node)
         if ports is not None and ports.token == order.token:
             draft.put_ports(
@@ -121,6 +123,8 @@ def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> Non
 
 def _claimed_helper(draft: Draft, record: HelperRecord, outcome: Outcome) -> None:
     claimed = outcome.token if outcome.result is Result.DONE else record.claimed
+    if outcome.result in (Result.STALE, Result.FOREIGN):
+        draft.notices.append(f"mailward-node on {record.node} obeys another controller: {outcome.detail}")
     draft.put_helper(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
 
 

@@ -3,12 +3,12 @@
 Effects are derived from phases and nothing else: the desired RRsets and every node's port map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED, OPEN, PortKind, PortState
-from mailward.model.policy import Policy
+from mailward.model.policy import Endpoint, Policy
 from mailward.model.state import Phase, State
 
 
@@ -42,28 +42,36 @@ TRANSITIONS: Mapping[Phase, tuple[Phase, ...]] = {
 
 
 def may_follow(before: Phase | None, after: Phase) -> bool:
-    """Whether the table allows it. A (node, endpoint) new to the record starts in service."""
+    """Whether the table allows it. A (node, endpoint) new to the record starts in service, or out."""
     if before is None:
-        return after is Phase.IN_SERVICE
+        return after in (Phase.IN_SERVICE, Phase.OUT)
     return before is after or after in TRANSITIONS[before]
 
 
 def desired_rrsets(policy: Policy, state: State, target: str) -> tuple[RRset, ...]:
-    """Every address RRset this target should hold, empty ones included (they are to be deleted)."""
+    """Every address RRset this target should hold, empty ones included (they are to be deleted).
+
+    An endpoint that nobody serves, as only a change of the configuration can bring about, keeps all
+    configured addresses: a name without any would be worse (I2)."""
     wanted = []
     for endpoint in policy.endpoints:
         if target not in endpoint.targets:
             continue
-        published = [
-            address
-            for node in endpoint.nodes
-            if _effects(state, node, endpoint.name).published
-            for address in policy.node_by_name[node].addresses
-        ]
+        published = addresses_of(policy, state, endpoint) or _addresses(policy, endpoint.nodes)
         for kind in ("A", "AAAA"):
             values = tuple(sorted(a for a in published if (":" in a) is (kind == "AAAA")))
             wanted.append(RRset(f"{endpoint.name}.", kind, endpoint.ttl_s, values))
     return tuple(sorted(wanted))
+
+
+def addresses_of(policy: Policy, state: State, endpoint: Endpoint) -> tuple[str, ...]:
+    """The addresses of the nodes which serve an endpoint."""
+    serving = [node for node in endpoint.nodes if _effects(state, node, endpoint.name).published]
+    return _addresses(policy, serving)
+
+
+def _addresses(policy: Policy, nodes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(address for node in nodes for address in policy.node_by_name[node].addresses)
 
 
 def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:

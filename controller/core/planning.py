@@ -7,7 +7,7 @@ pre-empts planned work, which rolls back first; it also takes in further endpoin
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mailward.controller.core import gates
+from mailward.controller.core import bounds, gates
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Gate, Judgements
@@ -62,8 +62,10 @@ def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bo
 
 
 def preemptible(operation: Operation) -> bool:
-    """Planned work gives way. A readmission past catch-up does not: it ends within seconds, and the
-    node it lets in may be the successor."""
+    """Planned work gives way, and so does whatever only waits to be verified. A readmission between
+    the two does not: it ends within seconds, and the node it lets in may be the successor."""
+    if operation.step is Step.VERIFY:
+        return True
     if operation.kind is Kind.READMIT:
         return operation.step is Step.CATCH_UP
     if operation.kind is Kind.DRAIN:
@@ -82,19 +84,15 @@ def withdraw(
     draft: Draft, cases: list[Case], by_hand: Cause | None = None, request: str | None = None,
     reason: str = "",
 ) -> None:  # fmt: skip
-    """Start a failover of these endpoints of one node, or let the running one take them in.
-
-    After `roll_back` a readmission may be running in its place; then this waits for its end."""
+    """Start a failover of these endpoints of one node, or let the running one take them in."""
     node = cases[0].node
     running = draft.state.operation
-    if running is not None and not (running.kind is Kind.FAILOVER and running.node == node):
-        return
     judgement = cases[0].judgement
     cause = by_hand or judgement.cause
     why = reason or judgement.evidence
     names = [case.endpoint.name for case in cases]
     row = diagnose(cases[0].record, judgement.condition).id
-    if running is not None:
+    if running is not None and running.kind is Kind.FAILOVER and running.node == node:
         draft.note(f"took in {', '.join(names)}: {why}")
         merged = tuple(sorted({*running.endpoints, *names}))
         draft.state = replace(draft.state, operation=replace(draft.running(), endpoints=merged))
@@ -110,10 +108,11 @@ def _set_out(draft: Draft, cases: list[Case], cause: Cause, why: str) -> None:
         draft.set_phase(case.node, case.endpoint.name, Phase.OUT, cause, why)
 
 
-def drain(draft: Draft, cases: list[Case], request: str, reason: str) -> None:
+def drain(draft: Draft, cases: list[Case], request: str, reason: str, force: bool) -> None:
     names = [case.endpoint.name for case in cases]
     node = cases[0].node
-    draft.start(_operation(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request))
+    operation = _operation(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request)
+    draft.start(replace(operation, force=force))
     for name in names:
         draft.set_phase(node, name, Phase.DRAINING, Cause.OPERATOR, reason)
 
@@ -142,38 +141,46 @@ def _operation(
 ) -> Operation:  # fmt: skip
     return Operation(
         id=draft.operation_id(), kind=kind, node=node, endpoints=tuple(sorted(names)),
-        step=STEPS[kind][0], started=draft.now, step_since=draft.now, cause=cause, reason=reason,
-        row=row, request=request,
+        step=STEPS[kind][0], started=draft.now, step_since=draft.now, cause=cause,
+        reason=reason[: bounds.DETAIL], row=row, request=request,
     )  # fmt: skip
 
 
 def roll_back(draft: Draft, why: str) -> None:
-    """Undo planned work: a readmission goes back to `out`, a drain back into service."""
+    """Undo planned work: a readmission goes back to `out`, a drain back into service. What only waits
+    to be verified is done."""
     operation = draft.running()
+    if operation.step is Step.VERIFY and operation.kind is not Kind.DRAIN:
+        draft.end(Ending.DONE, f"not verified everywhere: {why}")
+        return
     draft.end(Ending.ROLLED_BACK, why)
-    if operation.kind is Kind.READMIT:
-        for name in operation.endpoints:
-            record = draft.state.phase_of(operation.node, name)
-            cause = operation.cause if operation.cause is not Cause.NONE else Cause.SERVICE
-            if record is not None and record.phase in (Phase.REJOINING, Phase.IN_SERVICE):
-                draft.set_phase(operation.node, name, Phase.OUT, cause, why)
+    for name in operation.endpoints:
+        record = draft.state.phase_of(operation.node, name)
+        if record is None:
+            continue
+        if operation.kind is Kind.READMIT and record.phase in (Phase.REJOINING, Phase.IN_SERVICE):
+            draft.set_phase(operation.node, name, Phase.OUT, operation.cause, why)
+        if operation.kind is Kind.DRAIN and record.phase is Phase.DRAINING:
+            draft.set_phase(operation.node, name, Phase.IN_SERVICE)
+
+
+def abandon(draft: Draft, why: str) -> None:
+    """Roll back where no other operation follows: a drained node is published again."""
+    operation = draft.running()
+    roll_back(draft, why)
     if operation.kind is Kind.DRAIN:
-        for name in operation.endpoints:
-            record = draft.state.phase_of(operation.node, name)
-            if record is not None and record.phase is Phase.DRAINING:
-                draft.set_phase(operation.node, name, Phase.IN_SERVICE)
-        back = _operation(draft, Kind.READMIT, operation.node, list(operation.endpoints),
-                          Cause.OPERATOR, f"drain rolled back: {why}", operation.row, None)  # fmt: skip
+        names, reason = list(operation.endpoints), f"drain rolled back: {why}"
+        back = _operation(draft, Kind.READMIT, operation.node, names, Cause.OPERATOR, reason, 0, None)
         draft.start(replace(back, step=Step.PUBLISH))
 
 
 def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Repeat effects that could not be confirmed when they were due, one node at a time."""
-    if draft.state.operation is not None or not _may_reconcile(draft):
+    if draft.state.operation is not None:
         return
-    node = next((n.name for n in draft.policy.nodes if _ports_unsettled(draft, sight, n)), "")
+    node = _longest_unsettled(draft, sight)
     targets = _targets_unsettled(draft, judgements)
-    if not node and not targets:
+    if not (node or targets) or not _may_reconcile(draft, node):
         return
     names = [e.name for e in draft.policy.endpoints]
     why = "; ".join(
@@ -183,16 +190,28 @@ def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     draft.start(_operation(draft, Kind.RECONCILE, node, names, Cause.NONE, why, 0, None))
 
 
-def _may_reconcile(draft: Draft) -> bool:
+def _may_reconcile(draft: Draft, node: str) -> bool:
+    """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause
     if pause is not None and draft.now.wall_s < pause.until_wall_s:
         return False
     last = draft.state.ended[-1] if draft.state.ended else None
     if last is None or last.operation.kind is not Kind.RECONCILE:
         return True
-    if last.ending is Ending.DONE and not last.operation.notes:
+    settled = last.ending is Ending.DONE and not last.operation.notes
+    if settled and (not node or last.operation.node != node):
         return True
     return last.at.age_s(draft.now) >= draft.policy.rules.retry_max_s
+
+
+def _longest_unsettled(draft: Draft, sight: Sight) -> str:
+    """The node whose ports were touched longest ago: one that never settles holds up nobody."""
+    unsettled = []
+    for node in draft.policy.nodes:
+        if _ports_unsettled(draft, sight, node):
+            record = draft.state.ports_of(node.name)
+            unsettled.append((-record.at.age_s(draft.now) if record else float("-inf"), node.name))
+    return min(unsettled)[1] if unsettled else ""
 
 
 def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
@@ -205,7 +224,7 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
         return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases if r.node == node.name)
     if record.fence is not FenceOutcome.CONFIRMED or dict(record.ports) != wanted:
         return True
-    return facts.applied is False and facts.token == record.token
+    return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 
 
 def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
@@ -217,7 +236,7 @@ def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
             continue
         if record.token is None and (
             draft.policy.automation is not Automation.ACT
-            or any(j.condition is not Condition.HEALTHY for j in judgements.values())
+            or any(j.condition not in (Condition.HEALTHY, Condition.DEGRADED) for j in judgements.values())
         ):
             continue
         if record.published != desired_rrsets(draft.policy, state, target):

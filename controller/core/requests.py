@@ -4,7 +4,7 @@ A request waits only for what passes by itself (another operation, a claim, a fe
 not longer than `PATIENCE_S`.
 """
 
-from mailward.controller.core import gates, planning
+from mailward.controller.core import bounds, gates, planning
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.sight import Sight
@@ -27,10 +27,21 @@ _GATES = {
 
 def take_up(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Look at every unanswered request, oldest first."""
+    for request in _unanswered(draft):
+        _consider(draft, sight, judgements, request)
+
+
+def refuse_all(draft: Draft, why: str) -> None:
+    """Nobody waits for an answer in vain."""
+    for request in _unanswered(draft):
+        draft.answer(request, False, why)
+
+
+def _unanswered(draft: Draft) -> list[Request]:
+    """The oldest ones, never so many that their answers push each other out."""
     answered = {answer.request for answer in draft.state.answers}
-    for request in sorted(draft.snapshot.requests, key=lambda r: (r.at.wall_s, r.id)):
-        if request.id not in answered:
-            _consider(draft, sight, judgements, request)
+    waiting = [request for request in draft.snapshot.requests if request.id not in answered]
+    return sorted(waiting, key=lambda r: (r.at.wall_s, r.id))[: bounds.ANSWERS // 2]
 
 
 def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Request) -> None:
@@ -87,12 +98,10 @@ def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
     reason = f"{request.by}: {request.reason}" if request.reason else request.by
     if draft.state.operation is not None:
         planning.roll_back(draft, f"{request.kind} asked for by {request.by}")
-        if draft.state.operation is not None:
-            return  # a drain being rolled back; the request waits for its end
     if request.kind is RequestKind.FAILOVER:
         planning.withdraw(draft, cases, Cause.OPERATOR, request.id, reason)
     elif request.kind is RequestKind.DRAIN:
-        planning.drain(draft, cases, request.id, reason)
+        planning.drain(draft, cases, request.id, reason, request.force)
     else:
         planning.readmit(draft, cases, request.id, reason, request.force)
     operation = draft.running()

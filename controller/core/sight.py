@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailward.model.fencing import NodeFacts
-from mailward.model.health import ServiceReport, Vantage, Verdict
+from mailward.model.health import FailureKind, ServiceReport, Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport
 from mailward.model.snapshot import ObserverView, Snapshot
@@ -17,7 +17,9 @@ from mailward.model.snapshot import ObserverView, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """The agreed verdict on a service. Ages are of the *youngest* agreeing report: careful."""
+    """The agreed verdict on a service. Ages are of the *youngest* agreeing report: careful.
+
+    `answered_age_s` is how long ago the last of the agreeing observers had a dialogue that went well."""
 
     service: str
     verdict: Verdict
@@ -27,7 +29,9 @@ class ServiceView:
     symptom_age_s: float = 0.0
     probe_age_s: float = 0.0
     recovering: bool = False  # the newest dialogue went well, the verdict has not turned yet
+    silent: bool = False  # the newest dialogue ended in waiting, which our own link can cause as well
     cut_off: bool = False  # nothing came back at all: no RST, no bytes
+    answered_age_s: float = float("inf")
     answered_by: str | None = None
     cert_days_left: float | None = None
 
@@ -57,13 +61,15 @@ class Sight:
 def see(snapshot: Snapshot) -> Sight:
     """Add up the reports."""
     policy = snapshot.policy
+    views = {view.name: view for view in snapshot.observers}
     blind, voters = [], []
-    for view in snapshot.observers:
+    for observer in policy.observers:
+        view = views.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
         reason = _void(view, snapshot)
         if reason:
-            blind.append(f"{view.name}: {reason}")
+            blind.append(f"{observer.name}: {reason}")
         else:
-            voters.append(view)
+            voters.append(replace(view, votes=observer.votes))
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
     nodes = {}
     for node in policy.nodes:
@@ -132,13 +138,20 @@ def _view(
         symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
         probe_age_s=min(v.age_s + s.probe_age_s for v, s in agreeing),
         recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
+        silent=failure is not None and failure.kind in _SILENT,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
+        answered_age_s=max(_answered_age_s(v, s) for v, s in agreeing),
         answered_by=newest.last.answered_by if newest.last else None,
         cert_days_left=certificate.days_left if certificate else None,
     )
 
 
-_SILENT = ("timeout", "unreachable")
+_SILENT = (FailureKind.TIMEOUT, FailureKind.UNREACHABLE)
+
+
+def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
+    went_well = report.last is not None and report.last.ok
+    return view.age_s + report.probe_age_s if went_well else float("inf")
 
 
 def _node_view(
