@@ -268,7 +268,7 @@ def _target(each: TargetStatus, width: int) -> Lines:
 
 def _running(operation: OperationStatus, width: int) -> Lines:
     told = [
-        f"{operation.kind} {operation.node}: step {operation.step} for {duration(operation.step_for_s)}, "
+        f"{_named(operation)}: step {operation.step} for {duration(operation.step_for_s)}, "
         f"running for {duration(operation.running_s)} ({operation.reason})"
     ]
     for each in operation.attempts:
@@ -278,11 +278,15 @@ def _running(operation: OperationStatus, width: int) -> Lines:
     return _block("Running", [*told, *operation.notes], width)
 
 
+def _named(operation: OperationStatus) -> str:
+    return f"{operation.kind} {operation.node or 'DNS'}"
+
+
 def _ended(each: OperationStatus) -> str:
     ending = ENDINGS[each.ending] if each.ending else "running"
     detail = f": {each.detail}" if each.detail else ""
     ago = f"{duration(each.ended_ago_s or 0)} ago"
-    return f"{ago}: {each.kind} {each.node} {ending} in {duration(each.running_s)} ({each.reason}){detail}"
+    return f"{ago}: {_named(each)} {ending} in {duration(each.running_s)} ({each.reason}){detail}"
 
 
 def _episode(each: EpisodeStatus, at_unix_s: float) -> str:

@@ -16,6 +16,7 @@ from mailward.app.status import (
 )
 from mailward.app.wording import printable
 from mailward.model.decision import Decision, Explanation, Finding
+from mailward.model.orders import Result
 from mailward.model.snapshot import Snapshot
 from mailward.model.state import Cause, Request, State, TargetRecord
 
@@ -87,6 +88,7 @@ def _notices(decision: Decision | None) -> tuple[str, ...]:
 
 
 def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:
+    claim = record.claim
     published = None if record.published is None else tuple(str(each) for each in record.published)
     return TargetStatus(
         target=record.target,
@@ -94,7 +96,9 @@ def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:
         published=published,
         token=str(record.token) if record.token else "",
         for_s=None if record.at is None else record.at.age_s(snapshot.now),
-        detail=printable(record.detail or (record.claim.detail if record.claim else "")),
+        detail=printable(
+            record.detail or (claim.detail if claim and claim.result is not Result.DONE else "")
+        ),
     )
 
 
