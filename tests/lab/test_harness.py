@@ -118,6 +118,7 @@ def test_killed_node_vanishes_and_comes_back_with_its_mail(cluster: Cluster) -> 
     cluster.mail_a.kill()
     assert connect_result(cluster.mail_a, IMAP) == "timeout"
     cluster.mail_a.heal()
+    cluster.mail_a.wait_open()
     wait_until(lambda: messages_of(cluster.mail_a, "kept")[0] == 1, "the message is still on mail-a", 5)
 
 

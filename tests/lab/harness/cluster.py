@@ -76,7 +76,8 @@ class Cluster:
             self._start_name_servers,
             self._start_resolver,
         )
-        together(*(node.wait_ready for node in self.nodes.values()), self._wait_dns)
+        together(*(node.heal for node in self.nodes.values()), self._wait_dns)
+        together(*(node.wait_open for node in self.nodes.values()))
         self.drain_replication()
         return self
 
@@ -202,6 +203,7 @@ class Cluster:
         """Back to the state after `start`."""
         together(*(node.heal for node in self.nodes.values()), self.restore_zone)
         together(*(partial(helper.forget, node) for node in self.nodes.values()))
+        together(*(node.wait_open for node in self.nodes.values()))
         self.drain_replication()
 
     def collect_logs(self) -> None:

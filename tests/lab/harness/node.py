@@ -156,26 +156,33 @@ class MailNode:
 
     # Back to health
 
-    def heal(self) -> None:
-        """Undo every fault above, whichever there are; returns when the node serves."""
+    def heal(self, deadline_s: float = 30) -> None:
+        """Undo every fault above, whichever there are; returns when each unit speaks on the node itself.
+
+        Client ports that the helper closed stay closed: opening them is mailward's to do.
+        """
         self.container.reload()
         if self.container.status == "paused":
             self.unpause()
         elif self.container.status != "running":
             self.boot()
-        self.wait_ready()
-
-    def wait_ready(self, deadline_s: float = 30) -> None:
-        """Until every service speaks, after making units and network whole."""
         wait_until(self._entry_done, f"{self.name} has started its units", deadline_s)
-        self.shell(
-            f"nft delete table inet lab_cut 2>/dev/null; rm -f {FILLER}; "
-            + "; ".join(f"svc thaw {unit}; svc start {unit}" for unit in UNITS)
-        )
+        units = "; ".join(f"svc thaw {unit}; svc start {unit}" for unit in UNITS)
+        self.shell(f"nft delete table inet lab_cut 2>/dev/null; rm -f {FILLER}; {units}")
+        wait_until(self._speaks_within, f"{self.name} speaks on its own loopback", deadline_s)
+
+    def wait_open(self, deadline_s: float = 30) -> None:
+        """Until every service speaks to the test host."""
         for port in SPEAKS_FIRST:
             wait_until(partial(self.speaks, port), f"{self.name} speaks on port {port}", deadline_s)
         for port in (IMAPS, DSYNC, DOVEADM_HTTP):
             wait_until(partial(self.accepts, port), f"{self.name} accepts on port {port}", deadline_s)
+
+    def _speaks_within(self) -> bool:
+        ports = " ".join(map(str, SPEAKS_FIRST))
+        script = f"for port in {ports}; do exec 3<>/dev/tcp/127.0.0.1/$port && read -rt1 -u3 || exit 1; done"
+        code, _ = self.container.exec_run(["bash", "-c", script])
+        return bool(code == 0)
 
     def _entry_done(self) -> bool:
         try:
