@@ -19,7 +19,8 @@ from mailward.model.errors import ConfigError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
-MAX_VALUES = 20_000
+MAX_VALUES = 5_000
+_TOO_MANY = f"more than {MAX_VALUES} values, aliases followed: this cannot be a configuration"
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
@@ -40,20 +41,24 @@ class Source:
     problems: tuple[Problem, ...] = ()
 
 
-class _TooDeep(yaml.MarkedYAMLError):
-    pass
+class _TooMuch(yaml.MarkedYAMLError):
+    """`problem` is the whole sentence."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, no deeper than MAX_DEPTH."""
+    """Composes nodes, not too many and not too deep."""
 
     _depth = 0
+    _nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
+        self._nodes += 1
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self._depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise _TooDeep(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=mark)
+            raise _TooMuch(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=mark)
+        if self._nodes > 2 * MAX_VALUES:  # keys are nodes as well
+            raise _TooMuch(problem=_TOO_MANY, problem_mark=mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -105,7 +110,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     problem = str(error.problem or error.context)
-    if isinstance(error, _TooDeep):
+    if isinstance(error, _TooMuch):
         return where + problem
     if "'\\t'" in problem:
         return f"{where}a tab: indent with spaces"
@@ -146,9 +151,7 @@ class _Reader:
         """Aliases make a small file large, or endless."""
         self._values += 1
         if self._values > MAX_VALUES:
-            raise ConfigError(
-                (f"more than {MAX_VALUES} values, aliases followed: this cannot be a configuration",)
-            )
+            raise ConfigError((_TOO_MANY,))
         if any(node is outer for outer in self._within):
             raise ConfigError((f"line {_line(node)}: an alias that contains itself",))
 

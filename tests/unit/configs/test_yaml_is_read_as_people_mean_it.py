@@ -105,12 +105,16 @@ NOT_READABLE = {
     "a merge of itself": ("nodes: &a {<<: *a}\n", "line 1: an alias that contains itself"),
     "a control character": ("cluster: l\x00ab\n", "line 1: a character that no text file holds (#x0000)"),
     "lists in lists without end": ("a: " + "[" * 3000, "line 1, column 23: nested more than 20 levels deep"),
+    "values without end": (
+        "a: [" + "1," * 20_000 + "]",
+        "line 1, column 19999: more than 5000 values, aliases followed: this cannot be a configuration",
+    ),
     "a laugh": (
         "a: &a [x, x, x, x, x, x, x, x, x]\n"
         + "".join(
             f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
         ),
-        "more than 20000 values, aliases followed: this cannot be a configuration",
+        "more than 5000 values, aliases followed: this cannot be a configuration",
     ),
 }
 
