@@ -1,5 +1,9 @@
-"""Model values to and from JSON, strictly: a wrong type or a missing field names its place."""
+"""Model values to and from JSON, strictly: a wrong type or a missing field names its place.
 
+Infinity is written as Python's json does. Text that came from outside and is no Unicode loses what is not.
+"""
+
+import json
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +23,7 @@ class Codec(Generic[T]):
         self._name = kind.__name__
 
     def dump(self, value: T) -> bytes:
-        return self._adapter.dump_json(value)
+        return to_bytes(self.plain(value))
 
     def plain(self, value: T) -> Any:
         return self._adapter.dump_python(value, mode="json")
@@ -27,7 +31,7 @@ class Codec(Generic[T]):
     def load(self, raw: bytes, where: str) -> T:
         """Read JSON from `where`; StoreError says what is wrong at which place in it."""
         try:
-            return self._adapter.validate_json(raw)
+            return self._adapter.validate_json(raw, strict=True)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -41,15 +45,31 @@ class StateCodec(Codec[State]):
         super().__init__(State)
 
     def load(self, raw: bytes, where: str) -> State:
-        state = super().load(raw, where)
-        if state.min_writer > SCHEMA:
+        needs = _min_writer(raw)
+        if needs > SCHEMA:
             raise StoreError(
-                f"{where} was written by a newer mailward (it needs schema {state.min_writer}, this one "
+                f"{where} was written by a newer mailward (it needs schema {needs}, this one "
                 f"writes {SCHEMA}): upgrade this daemon"
             )
+        state = super().load(raw, where)
         if state.schema < MIN_WRITER:
             raise StoreError(f"{where} has schema {state.schema}, older than any this version can read")
         return state
+
+
+def _min_writer(raw: bytes) -> int:
+    """What the document says of itself, 0 when it says nothing that can be read."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        return 0
+    needs = document.get("min_writer") if isinstance(document, dict) else None
+    return needs if isinstance(needs, int) else 0
+
+
+def to_bytes(plain: Any) -> bytes:
+    """Compact JSON in UTF-8."""
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 STATE = StateCodec()

@@ -61,6 +61,7 @@ class Executor:
         self._report = report
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def send(self, order: Order) -> None:
         """Begin carrying out a recorded order."""
@@ -70,6 +71,7 @@ class Executor:
 
     async def close(self) -> None:
         """Stop what is under way; its outcome is for the next controller to find out."""
+        self._closing = True
         tasks = sorted(self._tasks, key=lambda task: task.get_name())
         for task in tasks:
             task.cancel()
@@ -82,7 +84,9 @@ class Executor:
         except TimeoutError:
             outcome = self._outcome(order, Result.UNKNOWN, f"no answer within {order.expires_s:g} s")
         except asyncio.CancelledError:
-            raise
+            if self._closing:
+                raise
+            outcome = self._outcome(order, Result.UNKNOWN, "cancelled by the driver itself")
         except Exception as error:
             log.exception("order %s failed in a way nobody foresaw", order.token)
             outcome = self._outcome(order, Result.UNKNOWN, f"{type(error).__name__}: {error}")

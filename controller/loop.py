@@ -96,8 +96,9 @@ class Loop:
                 return self._held(f"a step of the controller failed: {type(error).__name__}")
             if again is not None:
                 return again
-        log.warning("the decision did not settle within %d steps", STEPS_WITHOUT_REST)
-        return RETRY_S
+        return self._held(
+            f"the decision could not be recorded, or changed {STEPS_WITHOUT_REST} times at once"
+        )
 
     def _held(self, problem: str) -> float:
         if problem != self.problem:
@@ -125,9 +126,11 @@ class Loop:
             self.problem = decision.fatal
             raise Superseded(decision.fatal)
         if decision.state == recorded.state:
+            self.problem = ""
             self._forget(snapshot.outcomes)
             return decision.check_again_s
         if await self._record(decision, recorded):
+            self.problem = ""
             self._forget(snapshot.outcomes)
             for order in decision.send:
                 self.counters.orders_sent += 1
@@ -150,7 +153,7 @@ class Loop:
         )
 
     def _publish(self, snapshot: Snapshot, decision: Decision) -> None:
-        self.snapshot, self.decision, self.problem = snapshot, decision, ""
+        self.snapshot, self.decision = snapshot, decision
         for notice in decision.notices:
             if notice not in self._said:
                 log.warning("%s", notice)
@@ -167,7 +170,7 @@ class Loop:
             ours = found.state == decision.state and found.versions.epoch == recorded.versions.epoch
             commit = Commit.COMMITTED if ours else Commit.LOST
             if not ours:
-                log.error("the store did not take the new state; it is read and decided again")
+                self._held("the store did not take the new state; it is read and decided again")
                 await asyncio.sleep(RETRY_S)
         self.counters.commits[commit.value] = self.counters.commits.get(commit.value, 0) + 1
         return commit is Commit.COMMITTED

@@ -15,8 +15,7 @@ LIMIT = 1024 * 1024
 
 def write(path: Path, content: bytes) -> None:
     """Replace `path` as one step; StoreError says what could not be done."""
-    if len(content) > LIMIT:
-        raise StoreError(f"{path} would be {len(content)} bytes, more than the {LIMIT} allowed")
+    check_size(path, content)
     aside = path.with_name(f".{path.name}.new")
     try:
         with aside.open("wb") as file:
@@ -27,6 +26,11 @@ def write(path: Path, content: bytes) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_size(path: Path, content: bytes) -> None:
+    if len(content) > LIMIT:
+        raise StoreError(f"{path} would be {len(content)} bytes, more than the {LIMIT} allowed")
 
 
 def sync_directory(path: Path) -> None:
@@ -49,6 +53,13 @@ def read(path: Path) -> bytes | None:
     if len(content) > LIMIT:
         raise StoreError(f"{path} is larger than {LIMIT} bytes; it is not ours")
     return content
+
+
+def remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}: {error.strerror}") from error
 
 
 @contextmanager
@@ -76,5 +87,8 @@ def take_lock(path: Path, wait_s: float, busy: str) -> int:
                 os.close(handle)
                 raise StoreBusy(busy) from None
             time.sleep(0.02)
+        except OSError as error:
+            os.close(handle)
+            raise StoreError(f"cannot lock {path}: {error.strerror}") from error
         else:
             return handle

@@ -14,7 +14,9 @@ would withdraw the others.
 """
 
 import asyncio
+import contextlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -24,13 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mailward.controller.codec import PAUSE, REQUEST, STATE
+from mailward.controller.codec import PAUSE, REQUEST, STATE, to_bytes
 from mailward.controller.coordination import files
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.ports import Commit, Recorded
 from mailward.model.snapshot import Standing, Versions
 from mailward.model.state import Pause, Request, State
 from mailward.model.token import Token
+
+log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
 LOCK_WAIT_S = 2.0
@@ -71,7 +75,7 @@ def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = 
     except OSError as error:
         raise StoreError(f"cannot make {directory}: {error.strerror}") from error
     _write_json(directory / "epoch.json", {"epoch": epoch})
-    _write_state(directory, _Versioned(1, state))
+    files.write(directory / "state.json", _state_bytes(_Versioned(1, state)))
     _write_json(directory / "pause.json", {"version": 1, "pause": None})
     _write_json(directory / "store.json", {"store_id": store_id})
     return state
@@ -80,18 +84,22 @@ def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = 
 def post_offline(directory: Path, entry: Request | Pause | None) -> None:
     """What `LocalStore.post` does, without a running controller; works while it hangs."""
     _must_exist(directory)
-    if isinstance(entry, Request):
-        waiting = list((directory / "requests").glob("*.json"))
-        if len(waiting) >= MAX_REQUESTS:
-            raise StoreError(f"{len(waiting)} requests already wait in {directory}; is a controller running?")
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", entry.id):
-            raise StoreError(f"a request's id is letters, digits and dashes, not {entry.id!r}")
-        files.write(directory / "requests" / f"{entry.id}.json", REQUEST.dump(entry))
-        return
     with files.locked(directory / "write.lock", LOCK_WAIT_S, _BUSY.format(directory)):
+        if isinstance(entry, Request):
+            _write_request(directory, entry)
+            return
         before = _read_pause(directory)
         plain = PAUSE.plain(entry) if entry else None
         _write_json(directory / "pause.json", {"version": before.version + 1, "pause": plain})
+
+
+def _write_request(directory: Path, request: Request) -> None:
+    waiting = list((directory / "requests").glob("*.json"))
+    if len(waiting) >= MAX_REQUESTS:
+        raise StoreError(f"{len(waiting)} requests already wait in {directory}; is a controller running?")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", request.id):
+        raise StoreError(f"a request's id is letters, digits and dashes, not {request.id!r}")
+    files.write(directory / "requests" / f"{request.id}.json", REQUEST.dump(request))
 
 
 class LocalStore:
@@ -112,9 +120,14 @@ class LocalStore:
         return await self._call(self._read)
 
     async def record(self, state: State, seen: Versions) -> Commit:
+        """StoreError for a document that can never be written; what else goes wrong is UNKNOWN."""
+        content = _state_bytes(_Versioned(seen.state + 1, state))
+        files.check_size(self._directory / "state.json", content)
+        answered = [answer.request for answer in state.answers]
         try:
-            return await self._call(lambda: self._record(state, seen))
-        except StoreError:
+            return await self._call(lambda: self._record(content, seen, answered))
+        except StoreError as error:
+            log.error("the new state may not have been written: %s", error)
             return Commit.UNKNOWN
 
     def may_act_until_s(self) -> float:
@@ -142,14 +155,23 @@ class LocalStore:
         _must_exist(self._directory)
         if self._lock is None:
             busy = f"another controller runs on {self._directory}; there can be only one"
-            self._lock = files.take_lock(self._directory / "lock", 0.0, busy)
-            for leftover in self._directory.glob(".*.new"):
-                leftover.unlink()
-            with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
-                epoch = max(_read_epoch(self._directory), _read_state(self._directory).content.epoch)
-                self._epoch = epoch + 1
-                _write_json(self._directory / "epoch.json", {"epoch": self._epoch})
+            lock = files.take_lock(self._directory / "lock", 0.0, busy)
+            try:
+                self._epoch = self._next_epoch()
+            except BaseException:
+                os.close(lock)
+                raise
+            self._lock = lock
         return Standing.OBSERVING_ONLY if self._observe_only else Standing.LEADING
+
+    def _next_epoch(self) -> int:
+        with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
+            for folder in (self._directory, self._directory / "requests"):
+                for leftover in folder.glob(".*.new"):
+                    files.remove(leftover)
+            epoch: int = 1 + max(_read_epoch(self._directory), _read_state(self._directory).content.epoch)
+            _write_json(self._directory / "epoch.json", {"epoch": epoch})
+            return epoch
 
     def _read(self) -> Recorded:
         store_id = _must_exist(self._directory)
@@ -174,7 +196,7 @@ class LocalStore:
             self._read_cache = (mark, _read_state(self._directory))
         return self._read_cache[1]
 
-    def _record(self, state: State, seen: Versions) -> Commit:
+    def _record(self, content: bytes, seen: Versions, answered: Sequence[str]) -> Commit:
         with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
             now = Versions(
                 _read_epoch(self._directory),
@@ -183,9 +205,10 @@ class LocalStore:
             )
             if now != seen or self._lock is None:
                 return Commit.LOST
-            _write_state(self._directory, _Versioned(seen.state + 1, state))
-        for answer in state.answers:
-            (self._directory / "requests" / f"{answer.request}.json").unlink(missing_ok=True)
+            files.write(self._directory / "state.json", content)
+            self._read_cache = None
+        for request in answered:
+            files.remove(self._directory / "requests" / f"{request}.json")
         return Commit.COMMITTED
 
 
@@ -207,9 +230,8 @@ def _read_epoch(directory: Path) -> int:
     return epoch
 
 
-def _write_state(directory: Path, document: _Versioned) -> None:
-    plain = STATE.plain(document.content)
-    _write_json(directory / "state.json", {"version": document.version, "state": plain})
+def _state_bytes(document: _Versioned) -> bytes:
+    return to_bytes({"version": document.version, "state": STATE.plain(document.content)})
 
 
 def _read_state(directory: Path) -> _Versioned:
@@ -231,11 +253,21 @@ def _read_pause(directory: Path) -> _Versioned:
 
 
 def _read_requests(directory: Path) -> tuple[Request, ...]:
+    """One that cannot be understood is set aside: it must not keep automation from its work."""
     found = []
     for path in sorted((directory / "requests").glob("*.json"))[:MAX_REQUESTS]:
-        raw = files.read(path)
-        if raw is not None:
-            found.append(REQUEST.load(raw, str(path)))
+        try:
+            raw = files.read(path)
+            if raw is None:
+                continue
+            request = REQUEST.load(raw, str(path))
+            if path.name != f"{request.id}.json":
+                raise StoreError(f"{path} holds the request {request.id!r}")
+            found.append(request)
+        except StoreError as error:
+            log.warning("a request is set aside: %s", error)
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".unreadable"))
     return tuple(found)
 
 
@@ -245,7 +277,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise StoreError(f"{path} is not a JSON object")
@@ -253,4 +285,4 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    files.write(path, json.dumps(content, separators=(",", ":")).encode())
+    files.write(path, to_bytes(content))
