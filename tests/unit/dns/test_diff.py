@@ -1,6 +1,6 @@
 """The diff turns what is held into what is wanted, and touches nothing else."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailward.dns.diff import complete, diff
@@ -62,6 +62,7 @@ def test_the_missing_family_of_a_mentioned_name_is_wanted_absent() -> None:
     assert diff(wanted, [A, A6, B]) == (Change(A.name, "AAAA", None),)
 
 
+@settings(deadline=None)
 @given(_zones, _zones)
 def test_after_the_changes_what_is_wanted_is_held_and_the_rest_is_as_before(
     wanted: tuple[RRset, ...], held: tuple[RRset, ...]

@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.tsig
 import dns.update
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailward.dns.embedded.respond import LARGEST_QUESTION, PAYLOAD, Transport, respond
@@ -272,6 +272,7 @@ def _mutated(draw: st.DrawFn) -> bytes:
     return bytes(wire)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=600), _mutated()), st.sampled_from(Transport))
 @example(
     struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 1) + b"\0\0\1\0\1" + b"\0" + b"\0\xfa" + bytes(8), Transport.UDP
@@ -292,6 +293,7 @@ def test_no_bytes_make_it_raise_or_answer_what_is_not_an_answer(wire: bytes, tra
         dns.message.from_wire(answer)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=63), st.integers(0, 65535), st.integers(0, 65535))
 def test_any_name_type_and_class_gets_a_readable_answer(label: bytes, kind: int, rdclass: int) -> None:
     name = bytes([len(label)]) + label + b"\4mail\7example\4test\0" if label else b"\0"

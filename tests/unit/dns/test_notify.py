@@ -47,7 +47,7 @@ async def claim(secondary: Secondary, answer: Answer, wait_s: float = 1.0) -> Ap
             "ns1", "c1", "example.test", server, "ctl", SECRET, secondaries=(listening,)
         )
         target = Rfc2136Target(settings, OLD.store_id)
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(1.2):  # its own tries last 1.5 s
             applied = await target.claim(OLD, NEW)
         if target._notifying:
             await asyncio.wait(target._notifying, timeout=wait_s)

@@ -111,7 +111,7 @@ async def test_a_server_in_trouble_disagrees_within_the_deadline(odd: Odd, detai
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: odd, local_addr=("127.0.0.1", 0))
     server = Server("127.0.0.1", transport.get_extra_info("sockname")[1])
-    async with asyncio.timeout(0.3):
+    async with asyncio.timeout(2):
         (check,) = await Verification(ORIGIN, server, (), deadline_s=0.1).check([MAIL])
     transport.close()
     assert check == ServerCheck(str(server), False, detail)
