@@ -103,11 +103,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", hidden=True)] = None,
+    socket: Annotated[Path | None, typer.Option("--socket", metavar="PATH", hidden=True)] = None,
     _shown: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    """`--config` and `--socket` may stand before the command as well as after it."""
+    for name, value in (("MAILWARD_CONFIG", config), ("MAILWARD_SOCKET", socket)):
+        if value is not None:
+            os.environ[name] = str(value)
 
 
 def _ask(

@@ -20,6 +20,7 @@ from mailward.app.status import (
     NodeStatus,
     OperationStatus,
     PortsStatus,
+    Progress,
     RequestStatus,
     ServiceStatus,
     Status,
@@ -92,18 +93,32 @@ def _bottom(ended: tuple[OperationStatus, ...], suggestions: tuple[Suggestion, .
 
 
 def request(shown: RequestStatus, width: int = 80) -> str:
-    """What became, or would become, of a request."""
-    head = f"{'Dry run: ' if shown.dry_run else ''}{shown.progress}"
-    if shown.id:
-        head += f" (request {shown.id})"
-    out = _wrapped(f"{head}{': ' + shown.detail if shown.detail else ''}", width)
+    """What became of a request."""
+    if shown.dry_run:
+        return _joined(_dry_run(shown, width))
+    detail = f": {shown.detail}" if shown.detail else ""
+    out = _wrapped(f"{shown.progress} (request {shown.id}){detail}", width)
     if shown.operation is not None and shown.operation.ending is None:
         out += _running(shown.operation, width)
-    if shown.dry_run:
-        out += [line for each in shown.would_send for line in _field("would", each, width)]
-        for each in shown.explanations:
-            out += ["", *_explained(each, width)]
     return _joined(out)
+
+
+_WOULD = {
+    Progress.WAITING: "it would wait",
+    Progress.REFUSED: "it would be refused",
+    Progress.RUNNING: "it would start now",
+}
+
+
+def _dry_run(shown: RequestStatus, width: int) -> Lines:
+    detail = f": {shown.detail}" if shown.detail else ""
+    out = _wrapped(f"Dry run: {_WOULD.get(shown.progress, 'it would end at once')}{detail}", width)
+    if shown.operation is not None:
+        out += _field("first", f"step {shown.operation.step} of a {_named(shown.operation)}", width)
+    out += _block("sending", shown.would_send, width, indent=2)
+    for each in shown.explanations if shown.progress in (Progress.WAITING, Progress.REFUSED) else ():
+        out += ["", *_explained(each, width)]
+    return out
 
 
 def automation_line(now: Automation, at_unix_s: float, zone: tzinfo | None, width: int) -> Lines:

@@ -1,5 +1,7 @@
 """From a daemon's `View` to what the surfaces show: `status_of` and `explanations_of`. Pure."""
 
+from dataclasses import replace
+
 from mailward import __version__
 from mailward.app import advice, nodes, operations
 from mailward.app.live import View
@@ -157,17 +159,16 @@ def _finding(each: Finding) -> Finding:
 
 
 def dry_run_of(view: View, request: Request, decision: Decision) -> RequestStatus:
-    """What leaving `request` now would lead to, by the decision it would get."""
-    assert view.snapshot is not None, "a dry run needs a snapshot"
-    pending = (*view.snapshot.requests, request)
-    known = operations.progress(request.id, decision.state, pending, view.snapshot.now)
-    would = known or RequestStatus(request.id, Progress.WAITING)
-    return RequestStatus(
+    """What leaving `request` now would lead to, by the decision it would get; the gates as they are."""
+    now, pending = view.now, (request,)
+    would = operations.progress(request.id, decision.state, pending, now) or RequestStatus(
+        request.id, Progress.WAITING
+    )
+    state = view.snapshot.state if view.snapshot else decision.state
+    return replace(
+        would,
         id="",
-        progress=would.progress,
-        detail=would.detail,
-        operation=would.operation,
         dry_run=True,
         would_send=tuple(operations.describe(order.action) for order in decision.send),
-        explanations=_explained(decision, decision.state, view, request.node),
+        explanations=_explained(view.decision, state, view, request.node),
     )

@@ -100,7 +100,7 @@ def _tell(now: RequestStatus, asked: Asked) -> None:
         typer.echo(_PROGRESS.dump_json(now).decode())
         return
     terminal.show(render.request(now, terminal.width()))
-    if now.progress is Progress.REFUSED:
+    if now.progress is Progress.REFUSED and "mailward " not in now.detail:
         typer.echo(f"Next: mailward explain {asked.node}")
     elif now.progress in (Progress.WAITING, Progress.RUNNING) and not asked.dry_run:
         typer.echo("Next: mailward status")

@@ -49,7 +49,7 @@ def pause(socket: Path, store: Path, for_s: float, reason: str, *, as_json: bool
     elif as_json:
         typer.echo(json.dumps({"mode": "PAUSED", "by": _me(), "reason": reason, "offline": past}))
         return Exit.DONE
-    typer.echo(f"Paused {until}: no new operation starts; a running one goes on to its next serving state.")
+    typer.echo(f"Paused {until}. Nothing new is started; a running operation goes on to its end.")
     typer.echo("Lift it with: mailward resume")
     return Exit.DONE
 

@@ -247,7 +247,7 @@ def test_wait_gives_up_after_its_time(running: Running) -> None:
 def test_a_dry_run_shows_orders_and_leaves_nothing(running: Running) -> None:
     result = mailward("failover", "mail-a", "--dry-run", socket=running.path)
     assert result.exit_code == Exit.DONE
-    assert result.output.startswith("Dry run: running")
+    assert result.output.startswith("Dry run: it would start now\n")
     assert "publish at ns1: mail.example.org. 30 A 198.51.100.20" in result.output
     assert running.fake.posted == []
 
@@ -256,7 +256,8 @@ def test_a_dry_run_that_would_be_refused_exits_1(running: Running) -> None:
     running.fake.shown = daemon("withdrawn").shown
     result = mailward("failover", "mail-b", "--dry-run", socket=running.path)
     assert result.exit_code == Exit.FAILED
-    assert result.output.startswith("Dry run: refused")
+    assert result.output.startswith("Dry run: it would be refused: ")
+    assert "NO       successor" in result.output
 
 
 def test_pause_says_until_when_and_how_to_lift_it(running: Running) -> None:
@@ -373,6 +374,15 @@ def test_the_socket_is_found_in_the_configuration(running: Running, tmp_path: Pa
     assert mailward("status", config=config).exit_code == Exit.UNREACHABLE  # broken YAML: the default socket
     config.write_text(f"api:\n  socket: {running.path.name}\nsecrets: unreadable\n")
     assert mailward("status", config=config).exit_code == Exit.DONE
+
+
+def test_socket_and_config_may_stand_before_the_command(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILWARD_SOCKET", "/nonexistent")
+    monkeypatch.setenv("MAILWARD_CONFIG", "/nonexistent")
+    result = CliRunner().invoke(app, ["--socket", str(running.path), "--config", "/dev/null", "status"])
+    assert result.exit_code == Exit.DONE
 
 
 def test_an_unforeseen_error_is_a_sentence(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
