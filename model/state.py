@@ -8,6 +8,7 @@ daemon must not lead.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
@@ -225,7 +226,7 @@ class Episode:
     lasted_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """The document. Tuples are bounded: `controller.core.bounds` says how long each may grow."""
 
@@ -247,11 +248,12 @@ class State:
     episodes: tuple[Episode, ...] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def _phase_index(self) -> dict[tuple[str, str], PhaseRecord]:
+        return {(record.node, record.endpoint): record for record in self.phases}
+
     def phase_of(self, node: str, endpoint: str) -> PhaseRecord | None:
-        for record in self.phases:
-            if record.node == node and record.endpoint == endpoint:
-                return record
-        return None
+        return self._phase_index.get((node, endpoint))
 
     def ports_of(self, node: str) -> PortsRecord | None:
         return next((record for record in self.ports if record.node == node), None)

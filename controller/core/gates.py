@@ -6,11 +6,11 @@ automation careful, never those that protect mail users.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mailward.controller.core.bounds import MOST_DOUBLINGS
 from mailward.controller.core.conditions import Judgement, cut_off, restart_seen
-from mailward.controller.core.phases import EFFECTS, addresses_of, port_map
+from mailward.controller.core.phases import EFFECTS, port_map
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
@@ -192,11 +192,8 @@ def _too_far_behind(case: Case, name: str) -> str:
 
 def last_address(case: Case) -> Finding:
     """I2: an endpoint never loses its last serving address, on no target."""
-    without = tuple(
-        replace(r, phase=Phase.OUT) if (r.node, r.endpoint) == (case.node, case.endpoint.name) else r
-        for r in case.state.phases
-    )
-    if addresses_of(case.snapshot.policy, replace(case.state, phases=without), case.endpoint):
+    nodes = case.snapshot.policy.node_by_name
+    if any(nodes[name].addresses for name in case.others() if case.serving(name)):
         return _yes("last-address", f"{case.endpoint.name} keeps an address")
     targets = ", ".join(case.endpoint.targets)
     return _no("last-address", f"{case.endpoint.name} would have no address left on {targets}")

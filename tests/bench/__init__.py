@@ -1,0 +1,1 @@
+"""Measurements: `python -m tests.bench --out FILE [--only NAME]`. Figures, never pass or fail."""
