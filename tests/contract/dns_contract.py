@@ -13,8 +13,8 @@ from mailward.model.token import Token
 STORE = "0123456789abcdef"
 OTHER_STORE = "fedcba9876543210"
 ZONE = "example.test."
-CLUSTER = "c1"
-TOKEN_NAME = "_mailward-c1.example.test."
+CLUSTER = "lab"
+TOKEN_NAME = "_mailward-lab.example.test."
 MAIL_A = ("mail.example.test.", "A")
 MAIL_AAAA = ("mail.example.test.", "AAAA")
 IMAP_A = ("imap.example.test.", "A")
