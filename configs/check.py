@@ -13,7 +13,7 @@ def describe(config: Config) -> list[str]:
         *(line for name in config.nodes for line in _node(config, name)),
         *(_service(config, name) for name in config.services),
         *(line for name in config.endpoints for line in _endpoint(config, name)),
-        *(_target(config, name) for name in config.dns),
+        *(line for name in config.dns for line in _target(config, name)),
         *(f"warning: {warning}" for warning in config.warnings),
     ]
 
@@ -57,9 +57,9 @@ def _node(config: Config, name: str) -> list[str]:
 def _service(config: Config, name: str) -> str:
     probe = config.services[name].probe
     account = effective.login_of(config, name)
-    login = f"logs in as {account.user}" if account is not None else "without login"
-    where = f"{effective.protocol_of(config, name)} on port {effective.port_of(config, name)}"
-    return f"service {name}: {where}, probed every {plain(probe.interval_s)} s, {login}"
+    login = f"login {account.user}" if account is not None else "no login"
+    where = f"{effective.protocol_of(config, name)}, port {effective.port_of(config, name)}"
+    return f"service {name}: {where}, every {plain(probe.interval_s)} s, {login}"
 
 
 def _endpoint(config: Config, name: str) -> list[str]:
@@ -72,10 +72,13 @@ def _endpoint(config: Config, name: str) -> list[str]:
     ]
 
 
-def _target(config: Config, name: str) -> str:
+def _target(config: Config, name: str) -> list[str]:
     target = config.dns[name]
     if target.rfc2136 is not None:
         servers = " ".join(str(server) for server in target.rfc2136.verified)
-        return f"dns {name}: zone {target.zone}, updates to {target.rfc2136.primary}, verified on {servers}"
+        return [
+            f"dns {name}: zone {target.zone}, updates to {target.rfc2136.primary}",
+            f"  verified on {servers}",
+        ]
     listening = " ".join(str(address) for address in target.embedded.listen) if target.embedded else ""
-    return f"dns {name}: zone {target.zone}, answered here on {listening}"
+    return [f"dns {name}: zone {target.zone}, answered here on {listening}"]

@@ -83,6 +83,15 @@ def _services(config: Config) -> Iterator[Problem]:
             if port in taken:
                 yield _same_port(config, node, name, taken[port], port)
             taken.setdefault(port, name)
+            if speaking[name].begins_with_tls or effective.uses_starttls(config, name):
+                yield from _certificate(config, node, name)
+
+
+def _certificate(config: Config, node: str, service: str) -> Iterator[Problem]:
+    """A certificate is checked against a name."""
+    if effective.tls_name_of(config, service, node) is None:
+        sentence = f"missing: {service} has a certificate to check, and no endpoint gives it a name here"
+        yield Problem(("nodes", node, "hostname"), sentence, (("endpoints",), ("services", service)))
 
 
 def _probe(config: Config, name: str, service: Service, protocol: Protocol) -> Iterator[Problem]:
@@ -125,6 +134,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     publishing.endpoints,
     publishing.targets,
     sources.replication,
+    sources.one_node_only,
     sources.secrets,
     contradictions,
 )

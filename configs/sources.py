@@ -1,9 +1,9 @@
 """How nodes are reached: helper, replication, and where each secret stands."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from mailward.configs import effective
+from mailward.configs.nodes import Replication
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
@@ -27,41 +27,64 @@ def secret_sections(config: Config) -> Iterator[tuple[Path, SecretSection]]:
 
 def replication(config: Config) -> Iterator[Problem]:
     """In a hybrid a returning node waits until it has caught up: somebody must say how that is known."""
-    said: list[tuple[Path, Any]] = [(("replication",), config.replication)]
+    said: list[tuple[Path, Replication | None]] = [(("replication",), config.replication)]
     said += [(("nodes", name, "replication"), node.replication) for name, node in config.nodes.items()]
     for path, section in said:
-        if section is not None and section.doveadm is not None and section.ssh:
+        if section is None or not section.model_fields_set:
+            continue
+        if section.doveadm is not None and section.ssh:
             yield Problem(path, "doveadm and ssh are both given: keep one")
-        elif section is not None and section.model_fields_set and section.doveadm is None and not section.ssh:
+        elif section.doveadm is None and not section.ssh:
             yield Problem(path, "neither doveadm nor ssh is given: write one, or `none`")
+    if config.deployment is Deployment.HYBRID and _unsaid(config):
+        sentence = (
+            "missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or `{ssh: true}`, or"
+            " `none` where nodes share their mail store or nothing"
+        )
+        yield Problem(("replication",), sentence, (("deployment",), ("nodes",)))
+    else:
+        yield from _measured(config)
+
+
+def _unsaid(config: Config) -> bool:
+    """Whether a node leans on a section of defaults that says nothing."""
     silent = config.replication is not None and not config.replication.model_fields_set
-    for name, node in config.nodes.items():
-        path = ("nodes", name, "replication")
-        inherits = node.replication is not None and not node.replication.model_fields_set
-        source = effective.replication_of(config, name) if node.addresses else None
-        if config.deployment is Deployment.HYBRID and inherits and silent:
-            yield Problem(
-                ("replication",),
-                "missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or `{ssh: true}`,"
-                " or `none` where nodes share their mail store or nothing",
-                (("deployment",), path),
-            )
-            return
+    return silent and any(
+        node.replication is not None and not node.replication.model_fields_set
+        for node in config.nodes.values()
+    )
+
+
+def _measured(config: Config) -> Iterator[Problem]:
+    """What measuring needs: a pair, and a helper where it goes over its account."""
+    if not all(node.addresses for node in config.nodes.values()):
+        return
+    sources = {name: effective.replication_of(config, name) for name in config.nodes}
+    pair = [name for name, source in sources.items() if source is not None]
+    alone = len(config.nodes) == 1 and config.deployment is Deployment.HYBRID
+    if len(pair) not in (0, 2) and not alone:
+        sentence = (
+            f"Dovecot replicates between two nodes, and here it is measured on {', '.join(pair)}:"
+            " write `replication: none` where there is none"
+        )
+        yield Problem(("replication",), sentence, (("nodes",), ("deployment",)))
+    for name, source in sources.items():
         if source is not None and source.ssh and effective.ssh_of(config, name) is None:
             yield Problem(
-                path,
+                ("nodes", name, "replication"),
                 f"measuring over ssh uses the helper's account, and {name} has no helper",
                 (("helper",), ("replication",), ("nodes", name, "helper")),
             )
+
+
+def one_node_only(config: Config) -> Iterator[Problem]:
+    """What would be the same for all nodes, and cannot be."""
     if config.replication and config.replication.doveadm and config.replication.doveadm.url:
-        yield Problem(
-            ("replication", "doveadm", "url"),
-            "belongs to one node: write it under nodes.NAME.replication.doveadm",
-        )
+        sentence = "belongs to one node: write it under nodes.NAME.replication.doveadm"
+        yield Problem(("replication", "doveadm", "url"), sentence)
     if config.helper and config.helper.ssh.address:
-        yield Problem(
-            ("helper", "ssh", "address"), "belongs to one node: write it under nodes.NAME.helper.ssh"
-        )
+        sentence = "belongs to one node: write it under nodes.NAME.helper.ssh"
+        yield Problem(("helper", "ssh", "address"), sentence)
 
 
 def secrets(config: Config) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ nodes:
   mail-b:
     site: south
     addresses: [192.0.2.11, "2001:db8::11"]
+    hostname: mail-b.example.com
 helper: {ssh: {key_file: ssh_key, known_hosts_file: known_hosts}}
 replication: {doveadm: {api_key_file: doveadm_key}}
 services:

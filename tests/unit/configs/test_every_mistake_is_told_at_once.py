@@ -69,7 +69,7 @@ def test_a_file_full_of_mistakes_is_told_whole_and_in_order(problems: Problems, 
 def test_a_broken_time_is_not_compared_with_others(problems: Problems) -> None:
     """`hold_down_s` is unreadable: that its default would be above the maximum is only its shadow."""
     assert problems(("canary: {", "policy: {hold_down_s: 1 min, hold_down_max_s: 5}\ncanary: {")) == (
-        "line 17: policy.hold_down_s: '1 min': write seconds as a number: 60",
+        "line 18: policy.hold_down_s: '1 min': write seconds as a number: 60",
     )
 
 

@@ -43,8 +43,8 @@ ROWS = {
         "line 11: nodes.mail-b.addresses[1]: 2001:db8::10 is already an address of mail-a",
     ),
     "two nodes with one name": (
-        ("    site: south", "    site: south\n    hostname: mail-a.example.com"),
-        "line 11: nodes.mail-b.hostname: mail-a.example.com is already the name of mail-a",
+        ("hostname: mail-b.example.com", "hostname: mail-a.example.com"),
+        "line 12: nodes.mail-b.hostname: mail-a.example.com is already the name of mail-a",
     ),
     "a node without an address": (
         ('[192.0.2.10, "2001:db8::10"]', "[]"),
@@ -52,7 +52,7 @@ ROWS = {
     ),
     "a name instead of a name server's address": (
         ("server: 192.0.2.53", "server: ns1.example.com"),
-        "line 23: dns.primary.rfc2136.server: 'ns1.example.com' is not an IP address: write one such as"
+        "line 24: dns.primary.rfc2136.server: 'ns1.example.com' is not an IP address: write one such as"
         " 192.0.2.10"
         " or 2001:db8::10",
     ),
@@ -66,25 +66,25 @@ ROWS = {
     ),
     "an endpoint in letters outside ASCII": (
         ("mail.example.com: {", "pöst.example.com: {"),
-        "line 19: endpoints.pöst.example.com: 'pöst.example.com' has letters outside ASCII: write its"
+        "line 20: endpoints.pöst.example.com: 'pöst.example.com' has letters outside ASCII: write its"
         " ASCII form"
         " (xn--…)",
     ),
     "a zone that is no name": (
         ("zone: example.com", "zone: example..com"),
-        "line 24: dns.primary.rfc2136.zone: 'example..com' is not a DNS name: write one such as example.com",
+        "line 25: dns.primary.rfc2136.zone: 'example..com' is not a DNS name: write one such as example.com",
     ),
     "a port missing from where to listen": (
         ("canary: {", "api: {listen: 127.0.0.1}\ncanary: {"),
-        "line 17: api.listen: '127.0.0.1' is not an address and a port: write 127.0.0.1:8080 or [::1]:8080",
+        "line 18: api.listen: '127.0.0.1' is not an address and a port: write 127.0.0.1:8080 or [::1]:8080",
     ),
     "the primary among its secondaries": (
         ("      zone:", "      secondaries: ['192.0.2.53:53']\n      zone:"),
-        "line 24: dns.primary.rfc2136.secondaries[0]: 192.0.2.53:53 is the primary: list only the others",
+        "line 25: dns.primary.rfc2136.secondaries[0]: 192.0.2.53:53 is the primary: list only the others",
     ),
     "two services on one port": (
         ("  smtp: {}", "  smtp: {port: 993}"),
-        "line 16: services.imaps.port: port 993 is already that of smtp: each service has its own",
+        "line 17: services.imaps.port: port 993 is already that of smtp: each service has its own",
     ),
     "two services on one port of one node": (
         ("    hostname:", "    services: {smtp: {port: 993}}\n    hostname:"),
@@ -95,12 +95,12 @@ ROWS = {
         ("interval_s: 2", "rcpt: postmaster"),
         ("imaps: {probe", "smtps: {probe"),
         ("services: [imaps]", "services: [smtps]"),
-        "line 16: services.smtps.probe.rcpt: 'postmaster' is not a mail address: write one such as"
+        "line 17: services.smtps.probe.rcpt: 'postmaster' is not a mail address: write one such as"
         " canary@example.com",
     ),
     "a password in a URL, which is not shown": (
         ("{doveadm: {", "{doveadm: {url: 'http://me:hunter2@192.0.2.10:8080', "),
-        "line 13: replication.doveadm.url: a URL without a user or a password is wanted: the key goes into"
+        "line 14: replication.doveadm.url: a URL without a user or a password is wanted: the key goes into"
         " api_key_file",
     ),
     "a URL with a path": (

@@ -23,29 +23,29 @@ ROWS = {
     ),
     "a probe key without its unit": (
         ("interval_s: 2", "interval: 2"),
-        "line 16: services.imaps.probe.interval: unknown key: did you mean interval_s?",
+        "line 17: services.imaps.probe.interval: unknown key: did you mean interval_s?",
     ),
     "a key like no other": (
         ("helper: {ssh:", "helper: {telnet:"),
-        "line 12: helper.telnet: unknown key: known here are ssh",
+        "line 13: helper.telnet: unknown key: known here are ssh",
     ),
     "a key in the wrong section": (
         (RFC2136, "    embedded: {verify: [192.0.2.53], zone: example.com, ns: [ns.example.org]}\n"),
-        "line 22: dns.primary.embedded.verify: unknown key: known here are zone, listen, ns, contact,"
+        "line 23: dns.primary.embedded.verify: unknown key: known here are zone, listen, ns, contact,"
         " state_file",
     ),
     "a backend that does not exist yet": (
         ("canary: {", "coordination: {zookeeper: {hosts: [zk1]}}\ncanary: {"),
-        "line 17: coordination.zookeeper: unknown key: known here are local",
+        "line 18: coordination.zookeeper: unknown key: known here are local",
     ),
     "a secret written into the file": (
         ("password_file: canary", "password: hunter2"),
-        "line 17: canary.password: secrets do not stand in this file: put it into a file and name that in"
+        "line 18: canary.password: secrets do not stand in this file: put it into a file and name that in"
         " password_file",
     ),
     "a key twice": (
         ("helper: {", "sites: [north]\nhelper: {"),
-        "line 12: sites: stands here twice (first in line 3): keep one",
+        "line 13: sites: stands here twice (first in line 3): keep one",
     ),
     "a required key left out": (
         ("    site: north\n", ""),
@@ -61,7 +61,7 @@ ROWS = {
     ),
     "a value where a section is wanted": (
         ("  smtp: {}", "  smtp: 25"),
-        "line 15: services.smtp: a section is wanted here, keys with values: a client-facing service of"
+        "line 16: services.smtp: a section is wanted here, keys with values: a client-facing service of"
         " every node",
     ),
     "a section where a value is wanted": (

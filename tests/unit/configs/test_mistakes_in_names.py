@@ -8,15 +8,15 @@ import pytest
 ROWS = {
     "an unknown node": (
         ("nodes: [mail-a, mail-b]", "nodes: [mail-a, mial-b]"),
-        "line 19: endpoints.mail.example.com.nodes[1]: 'mial-b' is not a node: did you mean mail-b?",
+        "line 20: endpoints.mail.example.com.nodes[1]: 'mial-b' is not a node: did you mean mail-b?",
     ),
     "an unknown service": (
         ("services: [imaps]", "services: [pop3s]"),
-        "line 19: endpoints.mail.example.com.services[0]: 'pop3s' is not a service: known are smtp, imaps",
+        "line 20: endpoints.mail.example.com.services[0]: 'pop3s' is not a service: known are smtp, imaps",
     ),
     "an unknown DNS target": (
         ("dns: [primary]", "dns: [primry]"),
-        "line 19: endpoints.mail.example.com.dns[0]: 'primry' is not a DNS target: did you mean primary?",
+        "line 20: endpoints.mail.example.com.dns[0]: 'primry' is not a DNS target: did you mean primary?",
     ),
     "an unknown site": (
         ("site: south", "site: suoth"),
@@ -24,7 +24,7 @@ ROWS = {
     ),
     "an observer in an unknown site": (
         ("canary: {", "observers: [{name: controller, site: office}]\ncanary: {"),
-        "line 17: observers[0].site: 'office' is not a site: known are north, south",
+        "line 18: observers[0].site: 'office' is not a site: known are north, south",
     ),
     "a port of an unknown service on a node": (
         ("    hostname:", "    services: {imap: {port: 1143}}\n    hostname:"),
@@ -32,11 +32,11 @@ ROWS = {
     ),
     "a daemon beside an unknown node": (
         ("canary: {", "on_node: mail-c\ncanary: {"),
-        "line 17: on_node: 'mail-c' is not a node: did you mean mail-b?",
+        "line 18: on_node: 'mail-c' is not a node: did you mean mail-b?",
     ),
     "the same node twice in an endpoint": (
         ("nodes: [mail-a, mail-b]", "nodes: [mail-a, mail-a]"),
-        "line 19: endpoints.mail.example.com.nodes[1]: 'mail-a' stands here twice: keep one",
+        "line 20: endpoints.mail.example.com.nodes[1]: 'mail-a' stands here twice: keep one",
     ),
     "the same site twice": (
         ("sites: [north, south]", "sites: [north, south, north]"),
@@ -56,22 +56,22 @@ ROWS = {
     ),
     "a service whose protocol nobody can guess": (
         ("  smtp: {}", "  webmail: {port: 443}"),
-        "line 15: services.webmail.protocol: missing: 'webmail' says none; write one of smtp, smtps,"
+        "line 16: services.webmail.protocol: missing: 'webmail' says none; write one of smtp, smtps,"
         " submission, imap, imaps",
     ),
     "a probe that logs in without an account": (
         ("canary: {user: canary@example.com, password_file: canary}\n", ""),
         ("interval_s: 2", "login: canary"),
-        "line 16: services.imaps.probe.login: no canary account is given: add the section `canary`, or"
+        "line 17: services.imaps.probe.login: no canary account is given: add the section `canary`, or"
         " write none",
     ),
     "STARTTLS where TLS begins at once": (
         ("interval_s: 2", "starttls: true"),
-        "line 16: services.imaps.probe.starttls: imaps begins with TLS: leave the line out",
+        "line 17: services.imaps.probe.starttls: imaps begins with TLS: leave the line out",
     ),
     "a recipient for IMAP": (
         ("interval_s: 2", "rcpt: canary@example.com"),
-        "line 16: services.imaps.probe.rcpt: imaps takes no recipients: leave the line out",
+        "line 17: services.imaps.probe.rcpt: imaps takes no recipients: leave the line out",
     ),
 }
 

@@ -12,46 +12,53 @@ RFC2136 = """\
       tsig: {name: mailward, secret_file: tsig}
 """
 
+MAIL_B = """\
+  mail-b:
+    site: south
+    addresses: [192.0.2.11, "2001:db8::11"]
+    hostname: mail-b.example.com
+"""
+
 ROWS = {
     "an endpoint without services": (
         ("services: [imaps]", "services: []"),
-        "line 19: endpoints.mail.example.com.services: no service is listed: write what clients use under"
+        "line 20: endpoints.mail.example.com.services: no service is listed: write what clients use under"
         " this name",
     ),
     "an endpoint without nodes": (
         ("nodes: [mail-a, mail-b]", "nodes: []"),
-        "line 19: endpoints.mail.example.com.nodes: no node is listed: write all, or the names of some",
+        "line 20: endpoints.mail.example.com.nodes: no node is listed: write all, or the names of some",
     ),
     "an endpoint without DNS targets": (
         ("dns: [primary]", "dns: []"),
-        "line 19: endpoints.mail.example.com.dns: no DNS target is listed: write one, or leave the line"
+        "line 20: endpoints.mail.example.com.dns: no DNS target is listed: write one, or leave the line"
         " out for all"
         " that fit",
     ),
     "no endpoint": (
         ("endpoints:\n", "endpoints: {}\n"),
         ("  mail.example.com: {services: [imaps], nodes: [mail-a, mail-b], ttl_s: 60, dns: [primary]}\n", ""),
-        "line 18: endpoints: missing: write at least one DNS name that clients use",
+        "line 19: endpoints: missing: write at least one DNS name that clients use",
     ),
     "an endpoint outside its target's zone": (
         ("zone: example.com", "zone: example.org"),
-        "line 19: endpoints.mail.example.com.dns[0]: mail.example.com is not in the zone of primary,"
+        "line 20: endpoints.mail.example.com.dns[0]: mail.example.com is not in the zone of primary,"
         " example.org",
     ),
     "an endpoint outside every zone": (
         ("zone: example.com", "zone: example.org"),
         (", dns: [primary]", ""),
-        "line 19: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are"
+        "line 20: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are"
         " example.org",
     ),
     "a zone that only ends alike": (
         ("zone: example.com", "zone: ample.com"),
         (", dns: [primary]", ""),
-        "line 19: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are ample.com",
+        "line 20: endpoints.mail.example.com: no DNS target's zone holds this name: the zones are ample.com",
     ),
     "an endpoint that is a node's own name": (
         ("  mail.example.com:", "  mail-a.example.com:"),
-        "line 19: endpoints.mail-a.example.com: is the own name of mail-a, which must not move: write the"
+        "line 20: endpoints.mail-a.example.com: is the own name of mail-a, which must not move: write the"
         " name that"
         " clients use",
     ),
@@ -59,21 +66,38 @@ ROWS = {
         (RFC2136, ""),
         (", dns: [primary]", ""),
         ("  primary:", "  primary: {}"),
-        "line 21: dns.primary: missing: write one of rfc2136 and embedded",
+        "line 22: dns.primary: missing: write one of rfc2136 and embedded",
     ),
     "a name server inside the zone it serves": (
         (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.com]}\n"),
-        "line 22: dns.primary.embedded.ns[0]: ns.example.com lies in the zone itself, which holds"
+        "line 23: dns.primary.embedded.ns[0]: ns.example.com lies in the zone itself, which holds"
         " endpoints only:"
         " write a name outside",
     ),
     "two servers on one port": (
         (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.org]}\n"),
         ("canary: {", "api: {listen: '127.0.0.1:53'}\ncanary: {"),
-        "line 23: dns.primary.embedded.listen[0]: 0.0.0.0:53 is already taken by api.listen (127.0.0.1:53)",
+        "line 24: dns.primary.embedded.listen[0]: 0.0.0.0:53 is already taken by api.listen (127.0.0.1:53)",
+    ),
+    "no node": (
+        ("nodes:\n", "nodes: {}\nold:\n"),
+        (", nodes: [mail-a, mail-b]", ""),
+        "line 4: nodes: no node is listed: write at least one, under its name",
+        "line 5: old: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, on_node, api, policy",
+    ),
+    "no service": (
+        ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services:\n"),
+        ("services: [imaps]", "services: []"),
+        "line 15: services: no service is listed: leave the section out for smtp, submission, imaps",
+        "line 18: endpoints.mail.example.com.services: no service is listed: write what clients use under this"
+        " name",
     ),
     "a hybrid of one": (
-        ('  mail-b:\n    site: south\n    addresses: [192.0.2.11, "2001:db8::11"]\n', ""),
+        (
+            MAIL_B,
+            "",
+        ),
         (", nodes: [mail-a, mail-b]", ""),
         "line 2: deployment: hybrid needs two nodes or more, here is one: add a node, or write standard",
     ),
@@ -88,8 +112,12 @@ ROWS = {
     ),
     "a standard that should act": (
         ("deployment: hybrid", "deployment: standard\nautomation: act"),
-        ('  mail-b:\n    site: south\n    addresses: [192.0.2.11, "2001:db8::11"]\n', ""),
+        (
+            MAIL_B,
+            "",
+        ),
         (", nodes: [mail-a, mail-b]", ""),
+        ("{doveadm: {api_key_file: doveadm_key}}", "none"),
         "line 3: automation: standard has nothing to fail over to: write observe",
     ),
     "a hybrid that does not say how lag is measured": (
@@ -100,11 +128,11 @@ ROWS = {
     ),
     "replication measured in two ways": (
         ("replication: {doveadm:", "replication: {ssh: true, doveadm:"),
-        "line 13: replication: doveadm and ssh are both given: keep one",
+        "line 14: replication: doveadm and ssh are both given: keep one",
     ),
     "replication measured in no way": (
         ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: no}"),
-        "line 13: replication: neither doveadm nor ssh is given: write one, or `none`",
+        "line 14: replication: neither doveadm nor ssh is given: write one, or `none`",
     ),
     "replication over the ssh of a helper that is not there": (
         ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: true}"),
@@ -112,22 +140,34 @@ ROWS = {
         "line 5: nodes.mail-a.replication: measuring over ssh uses the helper's account, and mail-a has no"
         " helper",
     ),
+    "replication of one node with nobody": (
+        ("    site: north", "    site: north\n    replication: none"),
+        "line 15: replication: Dovecot replicates between two nodes, and here it is measured on mail-b:"
+        " write `replication: none` where there is none",
+    ),
+    "a certificate without a name to look for": (
+        ("    hostname: mail-a.example.com\n", ""),
+        ("smtp: {}", "submission: {}"),
+        "line 5: nodes.mail-a.hostname: missing: submission has a certificate to check, and no endpoint"
+        " gives it"
+        " a name here",
+    ),
     "one ssh address for all nodes": (
         ("helper: {ssh: {", "helper: {ssh: {address: 192.0.2.10, "),
-        "line 12: helper.ssh.address: belongs to one node: write it under nodes.NAME.helper.ssh",
+        "line 13: helper.ssh.address: belongs to one node: write it under nodes.NAME.helper.ssh",
     ),
     "one doveadm URL for all nodes": (
         ("{doveadm: {", "{doveadm: {url: 'http://192.0.2.10:8080', "),
-        "line 13: replication.doveadm.url: belongs to one node: write it under"
+        "line 14: replication.doveadm.url: belongs to one node: write it under"
         " nodes.NAME.replication.doveadm",
     ),
     "two observers with the local store": (
         ("canary: {", "observers: [{name: one}, {name: two}]\ncanary: {"),
-        "line 17: observers[1]: the local store takes one observer: keep the one that leads",
+        "line 18: observers[1]: the local store takes one observer: keep the one that leads",
     ),
     "no observer": (
         ("canary: {", "observers: []\ncanary: {"),
-        "line 17: observers: no observer is listed: leave the section out for one",
+        "line 18: observers: no observer is listed: leave the section out for one",
     ),
 }
 

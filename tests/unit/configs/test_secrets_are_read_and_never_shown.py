@@ -90,46 +90,46 @@ def test_mistakes_everywhere_show_no_secret(problems: Problems, etc: Path) -> No
 MISTAKES = {
     "a file that does not exist": (
         ("password_file: canary", "password_file: nowhere"),
-        "line 17: canary.password_file: {etc}/nowhere does not exist",
+        "line 18: canary.password_file: {etc}/nowhere does not exist",
     ),
     "a folder": (
         ("password_file: canary", "password_file: ."),
-        "line 17: canary.password_file: {etc} cannot be read: Is a directory",
+        "line 18: canary.password_file: {etc} cannot be read: Is a directory",
     ),
     "an absolute path": (
         ("password_file: canary", "password_file: /nowhere/canary"),
-        "line 17: canary.password_file: /nowhere/canary does not exist",
+        "line 18: canary.password_file: /nowhere/canary does not exist",
     ),
     "no file": (
         (", password_file: canary", ""),
-        "line 17: canary.password_file: missing: write the path of a file that holds the password",
+        "line 18: canary.password_file: missing: write the path of a file that holds the password",
     ),
     "no file for the defaults all nodes lean on": (
         ("{doveadm: {api_key_file: doveadm_key}}", "{doveadm: {}}"),
-        "line 13: replication.doveadm.api_key_file: missing: write the path of a file that holds the api_key",
+        "line 14: replication.doveadm.api_key_file: missing: write the path of a file that holds the api_key",
     ),
     "a file and a variable": (
         ("password_file: canary", "password_file: canary, password_env: CANARY"),
-        "line 17: canary: password_file and password_env are both given: keep one",
+        "line 18: canary: password_file and password_env are both given: keep one",
     ),
     "a variable that is not set": (
         ("password_file: canary", "password_env: CANARY"),
-        "line 17: canary.password_env: the environment variable CANARY is not set, or empty",
+        "line 18: canary.password_env: the environment variable CANARY is not set, or empty",
     ),
     "a variable that is none": (
         ("password_file: canary", "password_env: hunter2"),
-        "line 17: canary.password_env: not the name of an environment variable: write a name such as"
+        "line 18: canary.password_env: not the name of an environment variable: write a name such as"
         " MAILWARD_SECRET",
     ),
     "no ssh key where the default says": (
         ("helper: {ssh: {key_file: ssh_key, ", "helper: {ssh: {"),
-        "line 12: helper.ssh.key_file: /etc/mailward/ssh_key does not exist (the default): name another,"
+        "line 13: helper.ssh.key_file: /etc/mailward/ssh_key does not exist (the default): name another,"
         " or write"
         " `helper: none` where none runs",
     ),
     "a public key": (
         ("key_file: ssh_key", "key_file: known_hosts"),
-        "line 12: helper.ssh.key_file: {etc}/known_hosts is not a private key: name the one without .pub",
+        "line 13: helper.ssh.key_file: {etc}/known_hosts is not a private key: name the one without .pub",
     ),
     "a node's own key": (
         ("    hostname:", "    helper: {ssh: {key_file: nowhere}}\n    hostname:"),
@@ -137,7 +137,7 @@ MISTAKES = {
     ),
     "certificates that are none": (
         ("helper: {", "tls: {ca_file: known_hosts}\nhelper: {"),
-        "line 12: tls.ca_file: {etc}/known_hosts holds no PEM certificate",
+        "line 13: tls.ca_file: {etc}/known_hosts holds no PEM certificate",
     ),
 }
 
@@ -161,13 +161,13 @@ CONTENTS = {
 @pytest.mark.parametrize(("content", "said"), CONTENTS.values(), ids=CONTENTS)
 def test_what_is_no_password_is_not_taken(problems: Problems, etc: Path, content: bytes, said: str) -> None:
     (etc / "canary").write_bytes(content)
-    assert problems() == (f"line 17: canary.password_file: {etc}/canary {said}",)
+    assert problems() == (f"line 18: canary.password_file: {etc}/canary {said}",)
 
 
 def test_a_tsig_secret_that_is_a_whole_key_statement_is_told_so(problems: Problems, etc: Path) -> None:
     (etc / "tsig").write_text('key "mailward" { algorithm hmac-sha256; secret "cGxhbnRlZA=="; };')
     assert problems() == (
-        f"line 25: dns.primary.rfc2136.tsig.secret_file: {etc}/tsig is not base64: write only what"
+        f"line 26: dns.primary.rfc2136.tsig.secret_file: {etc}/tsig is not base64: write only what"
         f" tsig-keygen"
         " prints in quotes after `secret`",
     )
@@ -176,7 +176,7 @@ def test_a_tsig_secret_that_is_a_whole_key_statement_is_told_so(problems: Proble
 def test_a_named_pipe_does_not_keep_us_waiting(problems: Problems, etc: Path) -> None:
     (etc / "canary").unlink()
     os.mkfifo(etc / "canary")
-    assert problems() == (f"line 17: canary.password_file: {etc}/canary is not a file",)
+    assert problems() == (f"line 18: canary.password_file: {etc}/canary is not a file",)
 
 
 def test_a_file_others_can_read_is_a_warning(loaded: Loaded, etc: Path) -> None:

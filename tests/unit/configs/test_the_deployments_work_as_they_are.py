@@ -86,8 +86,10 @@ def test_the_hybrid_with_its_comments_taken_up_loads_as_well(loaded: Loaded) -> 
     assert config.dns["local"].zone == "mail.example.com"
 
 
-def test_config_check_says_what_the_hybrid_does(loaded: Loaded) -> None:
-    assert describe(loaded(text=_here(HYBRID))) == [
+def test_config_check_says_what_the_hybrid_does_in_eighty_columns(loaded: Loaded) -> None:
+    lines = describe(loaded(text=_here(HYBRID)))
+    assert max(map(len, lines)) <= 80
+    assert lines == [
         "cluster example: hybrid, 2 nodes; mailward only observes (automation: observe)",
         "  a service may be down 1 s, 15 s during a restart the node reports",
         "node mail-a in north: 192.0.2.10 2001:db8:a::10",
@@ -96,14 +98,15 @@ def test_config_check_says_what_the_hybrid_does(loaded: Loaded) -> None:
         "node mail-b in south: 198.51.100.10 2001:db8:b::10",
         "  helper: ssh mailward@198.51.100.10 port 22",
         "  replication: doveadm at http://198.51.100.10:8080",
-        "service smtp: smtp on port 25, probed every 2 s, without login",
-        "service submission: submission on port 587, probed every 2 s, logs in as canary@example.com",
-        "service imaps: imaps on port 993, probed every 2 s, logs in as canary@example.com",
+        "service smtp: smtp, port 25, every 2 s, no login",
+        "service submission: submission, port 587, every 2 s, login canary@example.com",
+        "service imaps: imaps, port 993, every 2 s, login canary@example.com",
         "endpoint mail.example.com: mail-a, mail-b",
         "  for imaps, submission; published in primary, TTL 60 s",
         "endpoint mx.example.com: mail-a, mail-b",
         "  for smtp; published in primary, TTL 60 s",
-        "dns primary: zone example.com, updates to 192.0.2.53:53, verified on 192.0.2.53:53 198.51.100.53:53",
+        "dns primary: zone example.com, updates to 192.0.2.53:53",
+        "  verified on 192.0.2.53:53 198.51.100.53:53",
     ]
 
 

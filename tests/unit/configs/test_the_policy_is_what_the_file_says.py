@@ -17,7 +17,7 @@ def test_everything_the_core_needs_is_there(loaded: Loaded) -> None:
     assert policy.services == (Service("smtp", 25, "smtp"), Service("imaps", 993, "imaps"))
     assert policy.nodes == (
         Node("mail-a", "north", ("192.0.2.10", "2001:db8::10"), hostname="mail-a.example.com"),
-        Node("mail-b", "south", ("192.0.2.11", "2001:db8::11")),
+        Node("mail-b", "south", ("192.0.2.11", "2001:db8::11"), hostname="mail-b.example.com"),
     )
     assert policy.endpoints == (
         Endpoint("mail.example.com", ("imaps",), ("mail-a", "mail-b"), 60, ("primary",)),
@@ -28,14 +28,16 @@ def test_everything_the_core_needs_is_there(loaded: Loaded) -> None:
 
 
 def test_a_node_without_helper_or_replication_says_so(loaded: Loaded) -> None:
-    policy = policy_of(loaded(("    hostname:", "    helper: none\n    replication: none\n    hostname:")))
-    assert [(node.fenced, node.replicates) for node in policy.nodes] == [(False, False), (True, True)]
+    policy = policy_of(loaded(("    hostname:", "    helper: none\n    hostname:")))
+    assert [(node.fenced, node.replicates) for node in policy.nodes] == [(False, True), (True, True)]
+    policy = policy_of(loaded(("{doveadm: {api_key_file: doveadm_key}}", "none")))
+    assert [(node.fenced, node.replicates) for node in policy.nodes] == [(True, False), (True, False)]
 
 
 def test_a_standard_of_one_node_needs_no_replication_and_no_dns(loaded: Loaded) -> None:
     config = loaded(
         text="cluster: one\ndeployment: standard\nhelper: none\n"
-        "nodes: {mail: {site: here, addresses: [192.0.2.10]}}\n"
+        "nodes: {mail: {site: here, addresses: [192.0.2.10], hostname: mail.example.org}}\n"
         "endpoints: {mail.example.com: {services: [imaps]}}\n"
     )
     policy = policy_of(config)

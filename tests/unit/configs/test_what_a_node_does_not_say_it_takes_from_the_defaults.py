@@ -113,7 +113,8 @@ def test_certificates_are_for_the_name_clients_use(loaded: Loaded) -> None:
     config = loaded()
     assert effective.tls_name_of(config, "imaps", "mail-a") == "mail.example.com"
     assert effective.tls_name_of(config, "smtp", "mail-a") == "mail-a.example.com"
-    assert effective.tls_name_of(config, "smtp", "mail-b") is None
+    nameless = loaded(("    hostname: mail-b.example.com\n", ""))
+    assert effective.tls_name_of(nameless, "smtp", "mail-b") is None
     said = loaded(("interval_s: 2", "tls_name: imap.example.org"))
     assert effective.tls_name_of(said, "imaps", "mail-a") == "imap.example.org"
 

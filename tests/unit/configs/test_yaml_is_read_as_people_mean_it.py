@@ -64,8 +64,8 @@ def test_a_mistake_in_a_merged_section_is_told_where_it_is_written(problems: Pro
         ("{probe: {interval_s: 2}}", "{probe: {<<: *slow}}"),
     )
     assert said == (
-        "line 15: services.smtp.probe.interval: unknown key: did you mean interval_s?",
-        "line 15: services.imaps.probe.interval: unknown key: did you mean interval_s?",
+        "line 16: services.smtp.probe.interval: unknown key: did you mean interval_s?",
+        "line 16: services.imaps.probe.interval: unknown key: did you mean interval_s?",
     )
 
 
@@ -139,7 +139,7 @@ def test_a_key_that_is_a_list_is_no_key(problems: Problems) -> None:
 
 def test_a_merge_takes_a_section(problems: Problems) -> None:
     assert problems(("smtp: {}", "smtp: {<<: word}")) == (
-        "line 15: services.smtp: `<<` takes a section: write `<<: *its-anchor`",
+        "line 16: services.smtp: `<<` takes a section: write `<<: *its-anchor`",
     )
 
 
