@@ -104,10 +104,12 @@ def _status(parsed: argparse.Namespace) -> int:
 
 
 def _restore(parsed: argparse.Namespace) -> int:
+    from mailward.fencing.node.firewall import remove_from_others
     from mailward.fencing.node.journal import note
 
     try:
         obeyed = _orders(parsed).restore()
+        remove_from_others()
     except Refused as error:
         note(f"restore: {error.message}")
         raise
@@ -143,9 +145,11 @@ def _close(parsed: argparse.Namespace) -> int:
 
 def _by_hand(parsed: argparse.Namespace, state: str) -> int:
     from mailward.fencing.node.config import load_config
+    from mailward.fencing.node.firewall import remove_from_others
     from mailward.fencing.node.journal import note_by_hand
 
     obeyed = _orders(parsed).by_hand(state, parsed.reason)
+    remove_from_others()
     note_by_hand(load_config(parsed.config).state_dir, f"every port {state} by hand: {parsed.reason}")
     services = ", ".join(sorted(obeyed.record.ports or {}))
     print(f"{state}: {services}. The controller's next order replaces this: `mailward pause` keeps it away.")

@@ -67,3 +67,12 @@ def every() -> tuple[Firewall, ...]:
     from mailward.fencing.node.nftables import Nftables
 
     return tuple(backend for backend in (Nftables(), Iptables()) if backend.works())
+
+
+def remove_from_others() -> None:
+    """Take our rules out of the backend not chosen: what it closed before the other one was installed.
+    Not done for an order in haste; at boot and by hand it is."""
+    chosen = choose().name
+    for backend in every():
+        if backend.name != chosen:
+            backend.remove()
