@@ -103,10 +103,12 @@ class Verification:
         try:
             async with asyncio.timeout(self.deadline_s):
                 listed = await self._ask(self.primary, (absolute(self.zone), "NS"))
+            if listed is None:
+                raise _NoAnswer("it has no NS records")
         except (TimeoutError, _NoAnswer) as error:
             detail = f"the name servers of {self.zone} are not known: {error or 'no answer'}"
             return (), (ServerCheck(f"NS of {self.zone}", False, detail),)
-        names = listed.values[:_MOST_SERVERS] if listed else ()
+        names = listed.values[:_MOST_SERVERS]
         found = await asyncio.gather(*(self._addresses(absolute(name)) for name in names))
         servers = tuple(Server(host) for hosts in found for host in hosts)
         lost = [name for name, hosts in zip(names, found, strict=True) if not hosts]

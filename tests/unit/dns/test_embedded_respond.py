@@ -182,9 +182,22 @@ def test_less_than_a_header_is_not_answered(length: int) -> None:
         struct.pack("!HHHHHH", 77, 0x0100, 1, 0, 0, 0) + b"\0\0\1\0\1 and more",
         struct.pack("!HHHHHH", 77, 0x0100, 1, 65535, 65535, 65535) + b"\0\0\1\0\1",
         struct.pack("!HHHHHH", 77, 0x0100, 1, 0, 0, 0) + b"\0\0\1\0\1" + bytes(LARGEST_QUESTION),
+        struct.pack("!HHHHHH", 77, 0x0100, 1, 1, 0, 0) + b"\0\0\1\0\1" + b"\0\0\x10\0\1\0\0\0\0\0\1\0",
+        struct.pack("!HHHHHH", 77, 0x0100, 1, 0, 0, 3) + b"\0\0\1\0\1" + b"\0\0\x10\0\1\0\0\0\0\0\1\0" * 3,
         struct.pack("!HHHHHH", 77, 0x0100, 1, 0, 0, 0) + b"\0" + struct.pack("!HH", dns.rdatatype.OPT, 1),
     ],
-    ids=["none", "two", "cut", "a loop", "more bytes", "records promised", "too long", "OPT asked"],
+    ids=[
+        "none",
+        "two",
+        "cut",
+        "a loop",
+        "more bytes",
+        "records promised",
+        "too long",
+        "an answer",
+        "three more",
+        "OPT asked",
+    ],
 )
 def test_a_question_that_cannot_be_read_is_a_format_error(wire: bytes) -> None:
     answer = respond(ZONE, wire, Transport.UDP)

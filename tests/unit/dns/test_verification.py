@@ -149,3 +149,9 @@ class TestFinding:
         checks = await Verification(ORIGIN, Server("127.0.0.1", 1), None, deadline_s=0.1).check([MAIL])
         assert [check.agrees for check in checks] == [False, False]
         assert "the name servers of example.test. are not known" in checks[1].detail
+
+    async def test_a_name_that_has_no_name_servers_is_not_called_verified(self) -> None:
+        async with serving(MAIL) as one:
+            checks = await Verification(MAIL.name, one).check([MAIL])
+        assert [check.agrees for check in checks] == [True, False]
+        assert "it has no NS records" in checks[1].detail
