@@ -92,6 +92,8 @@ def _sentence(path: Path, kind: str, found: Any, detail: ErrorDetails) -> str:
         return f"{shown(found)} is not known here: write {near or expected}"
     if kind in ("tuple_type", "list_type"):
         return _list_wanted(found)
+    if kind == "dict_type" and found is None:
+        return "the section is empty: write keys with values, or leave it out"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"a section is wanted here, keys with values: {_described(path)}"
     return f"{detail['msg']}: {_described(path)}"

@@ -64,6 +64,12 @@ ROWS = {
         "line 16: services.smtp: a section is wanted here, keys with values: a client-facing service of"
         " every node",
     ),
+    "a section with nothing in it": (
+        ("endpoints:\n", "endpoints:\nx:\n"),
+        "line 19: endpoints: the section is empty: write keys with values, or leave it out",
+        "line 20: x: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, on_node, api, policy",
+    ),
     "a section where a value is wanted": (
         ("cluster: lab", "cluster: {name: lab}"),
         "line 1: cluster: a single value is wanted here: write a name",

@@ -87,11 +87,11 @@ ROWS = {
         " replication, services, canary, tls, endpoints, dns, coordination, observers, on_node, api, policy",
     ),
     "no service": (
-        ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services:\n"),
+        ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services: {}\n"),
         ("services: [imaps]", "services: []"),
         "line 15: services: no service is listed: leave the section out for smtp, submission, imaps",
-        "line 18: endpoints.mail.example.com.services: no service is listed: write what clients use under this"
-        " name",
+        "line 18: endpoints.mail.example.com.services: no service is listed: write what clients use under"
+        " this name",
     ),
     "a hybrid of one": (
         (
