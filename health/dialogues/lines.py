@@ -6,6 +6,8 @@ not depend on how the bytes were cut into packets.
 
 MAX_LINE = 8192
 MAX_TOTAL = 65536
+LINE_COST = 24
+"""What a line counts besides its bytes: thousands of empty ones take time, not room."""
 
 
 class TooMuch(Exception):
@@ -26,17 +28,17 @@ class LineBuffer:
 
     def next(self) -> bytes | None:
         """The next whole line, or None if more bytes are needed. `TooMuch` beyond a limit."""
-        room = min(self._max_line, self._max_total - self._consumed)
+        room = max(0, min(self._max_line, self._max_total - self._consumed))
         end = self._pending.find(b"\n", 0, room)
         if end < 0:
             if len(self._pending) < room:
                 return None
             if room < self._max_line:
-                raise TooMuch(f"more than {self._max_total} bytes without coming to an end")
+                raise TooMuch("it goes on and on without coming to an end")
             raise TooMuch(f"more than {self._max_line} bytes without a line end")
         line = bytes(self._pending[:end])
         del self._pending[: end + 1]
-        self._consumed += end + 1
+        self._consumed += end + 1 + LINE_COST
         return line.removesuffix(b"\r")
 
     @property

@@ -145,8 +145,8 @@ class SmtpDialogue(_Smtp):
                 reply = yield from self._expect(wanted)
             return reply
         self._enter("auth")
-        found = self._quote(" ".join(offered).encode()) or "nothing"
-        self._fail(FailureKind.LOGIN, f"the server offers neither AUTH PLAIN nor LOGIN but {found}")
+        found = self._quote(" ".join(offered).encode()) or "none"
+        self._fail(FailureKind.LOGIN, f"the server offers no AUTH PLAIN or LOGIN here, but {found}")
 
 
 class SmtpHold(_Smtp):

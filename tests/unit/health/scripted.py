@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from mailward.health.streams import ByteStream
@@ -93,6 +93,41 @@ class MemoryServer:
     def drop(self, reset: bool = False) -> None:
         for stream in list(self.streams):
             stream.push(ConnectionResetError() if reset else b"")
+
+
+class Recital:
+    """A server in memory that speaks a fixed part (None: wait for a line), then behaves as `end` says:
+    silence, close or reset. `pause_s` goes before everything it says."""
+
+    def __init__(self, steps: Sequence[bytes | None], end: str = "silence", pause_s: float = 0.0) -> None:
+        self._steps = deque(steps)
+        self._end = end
+        self._pause_s = pause_s
+        self._heard = asyncio.Queue[bytes]()
+        self.closed = False
+
+    async def connect(self) -> ByteStream:
+        return self
+
+    async def read(self) -> bytes:
+        while self._steps:
+            step = self._steps.popleft()
+            if step is not None:
+                await asyncio.sleep(self._pause_s)
+                return step
+            await self._heard.get()
+        if self._end == "silence":
+            await asyncio.Event().wait()
+        if self._end == "reset":
+            raise ConnectionResetError
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        for line in data.splitlines():
+            self._heard.put_nowait(line)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

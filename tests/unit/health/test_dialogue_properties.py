@@ -49,7 +49,7 @@ LINES = [
 plausible = st.lists(st.sampled_from(LINES), max_size=24).map(lambda lines: b"\r\n".join(lines) + b"\r\n")
 long = st.integers(1, 3).flatmap(
     lambda n: st.sampled_from(
-        [b"2" * MAX_LINE * n, b"220-" + b"x" * 8000 + b"\n", b"220-x\n" * (MAX_TOTAL // 5)]
+        [b"2" * MAX_LINE * n, b"220-" + b"x" * 8000 + b"\n", b"220-x\n" * (MAX_TOTAL // 25)]
     )
 )
 speech = st.lists(st.one_of(st.binary(max_size=60), plausible, long), max_size=4).map(b"".join)

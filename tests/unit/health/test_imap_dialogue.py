@@ -46,6 +46,12 @@ def test_starttls_forgets_the_capabilities_from_before() -> None:
     assert t.last_sent.startswith(b"m4 LOGIN")
 
 
+def test_starttls_forgets_them_even_if_the_server_names_no_new_ones() -> None:
+    t = talk(Security.STARTTLS).hear(GREETING, b"* CAPABILITY STARTTLS LOGINDISABLED", b"m1 OK", b"m2 OK go")
+    t.secured().hear(b"m3 OK")
+    assert t.last_sent.startswith(b"m4 LOGIN")
+
+
 @pytest.mark.parametrize(
     ("login", "password", "parts"),
     [

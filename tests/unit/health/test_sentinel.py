@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from tests.unit.health import virtual
-from tests.unit.health.scripted import MemoryServer
+from tests.unit.health.conftest import Authority
+from tests.unit.health.scripted import Loopback, MemoryServer
 
-from mailward.health.dialogues import ImapSettings, SmtpSettings
+from mailward.health.dialogues import ImapSettings, Security, SmtpSettings
 from mailward.health.sentinel import Sentinel
+from mailward.health.streams import TcpConnector
 from mailward.health.target import Pace, Target
+from mailward.health.tls import TlsClient, client_context
 
 PACE = Pace()
 
@@ -200,3 +203,30 @@ def test_imap_is_asked_before_any_login() -> None:
 
     virtual.run(body())
     assert set(server.commands) == {b"NOOP", b"LOGOUT"}
+
+
+async def test_a_connection_is_held_inside_tls(authority: Authority) -> None:
+    asked, alarmed, drop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        for _ in range(3):
+            tag = (await reader.readline()).split()[0]
+            writer.write(tag + b" OK\r\n")
+        asked.set()
+        await drop.wait()
+
+    tls = TlsClient(client_context(authority.ca_file), "mail-a.test")
+    async with Loopback(handler, ssl=authority.server("mail-a.test")) as port:
+        pace = Pace(noop_s=0.01, noop_answer_s=5.0)
+        connector = TcpConnector("127.0.0.1", port)
+        target = Target("mail-a", "imaps", ImapSettings(Security.IMPLICIT), connector, tls, pace=pace)
+        sentinel = Sentinel(target, lambda: True, lambda why: alarmed.set(), random.Random(1))
+        task = asyncio.create_task(sentinel.run())
+        async with asyncio.timeout(10):
+            await asked.wait()
+            assert sentinel.held
+            drop.set()
+            await alarmed.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -88,9 +88,14 @@ def test_auth_answers_are_classed(answer: bytes, kind: str) -> None:
     assert t.verdict == (kind, "auth")
 
 
+def test_a_reply_that_changes_its_code_halfway_is_none() -> None:
+    t = talk(recipient="canary@example.test").hear(BANNER, b"250 a", b"250 ok", b"250-yes", b"251 no")
+    assert t.verdict == ("protocol", "rcpt")
+
+
 def test_no_usable_mechanism_names_what_is_offered() -> None:
     t = talk(account=CANARY).hear(BANNER, b"250-a", b"250 AUTH CRAM-MD5")
-    assert str(t.failure) == "login at auth: the server offers neither AUTH PLAIN nor LOGIN but CRAM-MD5"
+    assert str(t.failure) == "login at auth: the server offers no AUTH PLAIN or LOGIN here, but CRAM-MD5"
 
 
 def test_a_password_never_goes_over_a_stripped_starttls() -> None:
@@ -135,7 +140,7 @@ def test_endless_replies_and_lines_are_cut_off() -> None:
     for _ in range(100):
         if not t.ended:
             t.hear(b"220-" + b"x" * 1000)
-    assert str(t.failure) == "protocol at banner: more than 65536 bytes without coming to an end"
+    assert str(t.failure) == "protocol at banner: it goes on and on without coming to an end"
 
 
 def test_details_are_printable() -> None:
