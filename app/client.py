@@ -10,7 +10,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, UnixConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    UnixConnector,
+)
 
 from mailward.app.wording import printable
 from mailward.model.errors import MailwardError
@@ -46,10 +54,7 @@ async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
             ) as session,
             session.request(method, path, json=body) as response,
         ):
-            answer = await response.content.read(MAX_ANSWER_BYTES)
-            while len(answer) < MAX_ANSWER_BYTES and not response.content.at_eof():
-                answer += await response.content.read(MAX_ANSWER_BYTES - len(answer))
-            status = response.status
+            answer, status = await _whole(response), response.status
     except ClientConnectorError as error:
         raise Unreachable(_unreachable(socket, error.os_error)) from error
     except TimeoutError as error:
@@ -60,6 +65,15 @@ async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
     if status >= 400:
         raise Rejected(status, _message(answer, status))
     return answer
+
+
+async def _whole(response: ClientResponse) -> bytes:
+    answer = bytearray()
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise ClientPayloadError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return bytes(answer)
 
 
 def _unreachable(socket: Path, error: OSError) -> str:

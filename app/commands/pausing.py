@@ -9,7 +9,8 @@ import json
 import os
 import re
 import socket as sockets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -87,18 +88,26 @@ def _write(store: Path, for_s: float | None, reason: str) -> None:
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.local import post_offline
 
-    _become_owner_of(store)
     now = SystemClock().now()
     entry = None if for_s is None else Pause(_me(), printable(reason), now, now.wall_s + for_s)
-    post_offline(store, entry)
+    with _as_owner_of(store):
+        post_offline(store, entry)
 
 
-def _become_owner_of(store: Path) -> None:
+@contextmanager
+def _as_owner_of(store: Path) -> Iterator[None]:
     """As root, write as the daemon's user: a file of root's could be one the daemon cannot read."""
-    if os.geteuid() == 0:
-        owner = store.stat()
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
+    owner = store.stat()
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def _me() -> str:

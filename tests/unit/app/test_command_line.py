@@ -317,6 +317,24 @@ def test_pause_goes_past_a_daemon_whose_store_call_fails(running: Running, tmp_p
     assert left(directory) is not None
 
 
+def test_root_leaves_the_pause_as_the_store_s_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, directory = store(tmp_path)
+    became: list[tuple[str, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "seteuid", lambda uid: became.append(("user", uid)))
+    monkeypatch.setattr(os, "setegid", lambda gid: became.append(("group", gid)))
+    assert mailward("pause", config=config).exit_code == Exit.DONE
+    owner = directory.stat()
+    assert became == [("group", owner.st_gid), ("user", owner.st_uid), ("user", 0), ("group", 0)]
+
+
+def test_an_endless_answer_is_broken_off(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_ANSWER_BYTES", 100)
+    result = mailward("status", socket=running.path)
+    assert result.exit_code == Exit.UNREACHABLE
+    assert "longer than 100 bytes" in result.stderr
+
+
 def test_a_pause_that_can_be_left_nowhere_exits_3(tmp_path: Path) -> None:
     config = tmp_path / "m.yaml"
     config.write_text("coordination: {local: {directory: nowhere}}")

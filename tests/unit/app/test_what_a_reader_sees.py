@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -15,6 +16,7 @@ from mailward.app.status import Explanations, Mode, Status
 from mailward.model.decision import Answered, Condition, Explanation, Finding, Goal
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
+from mailward.model.replication import Confidence
 from mailward.model.state import Phase, PhaseRecord
 
 Golden = Callable[[str, str], None]
@@ -79,6 +81,28 @@ def test_a_stale_report_is_unknown_with_the_reason() -> None:
     services = [service for node in shown.nodes for service in node.services]
     assert {service.verdict for service in services} == {Verdict.UNKNOWN}
     assert services[0].evidence == "the last report of watch is 41 s old"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"tilted": True}, "does not trust itself"), ({"config_digest": "other"}, "another configuration")],
+)
+def test_a_report_that_does_not_count_is_unknown_with_the_reason(change: dict[str, Any], reason: str) -> None:
+    view = scenes.healthy().view()
+    assert view.snapshot is not None
+    (seen,) = view.snapshot.observers
+    assert seen.report is not None
+    observers = (replace(seen, report=replace(seen.report, **change)),)
+    shown = summary.status_of(replace(view, snapshot=replace(view.snapshot, observers=observers)))
+    assert shown.nodes[0].services[0].verdict is Verdict.UNKNOWN
+    assert reason in shown.nodes[0].services[0].evidence
+
+
+def test_an_old_lag_figure_is_stale() -> None:
+    old = replace(scenes.lag("mail-a", "mail-b", 3), age_s=61.0)
+    shown = summary.status_of(replace(scenes.healthy(), lags=(old,)).view())
+    assert [lag.confidence for lag in shown.lags] == [Confidence.STALE, Confidence.UNKNOWN]
+    assert "mail-a to mail-b: 3 s (STALE, 1 min 2 s old)" in render.status(shown, UTC)
 
 
 def test_a_running_grace_is_waited_for_and_not_called_held() -> None:
