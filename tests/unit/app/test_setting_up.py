@@ -1,0 +1,167 @@
+"""`state init`, `config check` and `run`, on a configuration that needs nothing but this machine."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from mailward.app import client
+from mailward.app.cli import app
+from mailward.app.compose import build
+from mailward.app.exits import Exit
+from mailward.configs.loading import load
+from mailward.controller.clock import SystemClock
+from mailward.model.token import Token
+
+CONFIG = """\
+cluster: test
+deployment: hybrid
+nodes:
+  mail-a: {{site: north, addresses: [127.0.0.31]}}
+  mail-b: {{site: south, addresses: [127.0.0.32]}}
+helper: none
+replication: none
+services: {{smtp: {{port: {port}, probe: {{interval_s: 1, timeout_s: 1}}}}}}
+endpoints: {{mail.test.example: {{services: [smtp]}}}}
+dns: {{here: {{embedded: {{zone: test.example, listen: ["127.0.0.1:{port}"], ns: [ns.example.net]}}}}}}
+coordination: {{local: {{directory: store}}}}
+api: {{socket: m.sock}}
+"""
+
+
+def configured(tmp_path: Path) -> Path:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = tmp_path / "m.yaml"
+    config.write_text(CONFIG.format(port=port))
+    return config
+
+
+def mailward(*words: str) -> Result:
+    return CliRunner().invoke(app, words, env={"COLUMNS": "80"})
+
+
+def remember(config: Path, token: Token) -> None:
+    """Let the embedded DNS target hold a token, as a controller of before left it."""
+
+    async def claim() -> None:
+        parts = build(load(config), token.store_id, SystemClock())
+        await parts.dns["here"].driver.claim(None, token)
+        await parts.close()
+
+    (config.parent / "store").mkdir(exist_ok=True)
+    asyncio.run(claim())
+
+
+def epoch(config: Path) -> tuple[str, int]:
+    store = config.parent / "store"
+    return (
+        json.loads((store / "store.json").read_text())["store_id"],
+        json.loads((store / "epoch.json").read_text())["epoch"],
+    )
+
+
+def test_config_check_says_what_a_right_file_means(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    result = mailward("config", "check", str(config))
+    assert result.exit_code == Exit.DONE, result.stderr
+    assert "cluster test: hybrid, 2 nodes" in result.output
+    assert result.output.endswith("is right.\n")
+
+
+def test_state_init_makes_a_store_once(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    result = mailward("state", "init", "--config", str(config))
+    assert result.exit_code == Exit.DONE, result.stderr
+    assert "DNS target here: remembers nothing" in result.output
+    assert epoch(config)[1] == 0
+    again = mailward("state", "init", "--config", str(config))
+    assert again.exit_code == Exit.FAILED
+    assert "already holds a store" in again.stderr
+
+
+def test_state_init_takes_over_another_store_s_targets_only_by_name(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7))
+    refused = mailward("state", "init", "--config", str(config))
+    assert refused.exit_code == Exit.FAILED
+    assert "remembers aaaabbbbcccc.41.7" in refused.output
+    assert "--adopt aaaabbbbcccc" in refused.stderr
+    adopted = mailward("state", "init", "--config", str(config), "--adopt", "aaaabbbbcccc")
+    assert adopted.exit_code == Exit.DONE, adopted.stderr
+    assert epoch(config) == ("aaaabbbbcccc", 41)
+
+
+def test_state_init_wants_everybody_asked(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    key = "c2VjcmV0c2VjcmV0c2VjcmV0"
+    (tmp_path / "tsig").write_text(key)
+    (tmp_path / "tsig").chmod(0o600)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        text = config.read_text()
+        start = text.index("dns: ")
+        rfc2136 = (
+            f"dns: {{here: {{rfc2136: {{server: 127.0.0.1, port: {port}, zone: test.example, "
+            "tsig: {name: k, secret_file: tsig}}}}\n"
+        )
+        config.write_text(text[:start] + rfc2136 + text[text.index("coordination:") :])
+        silent = mailward("state", "init", "--config", str(config))
+        assert silent.exit_code == Exit.FAILED
+        assert "DNS target here could not be asked" in silent.stderr
+        assert not (tmp_path / "store" / "store.json").exists()
+        forced = mailward("state", "init", "--config", str(config), "--without-asking")
+    assert forced.exit_code == Exit.DONE, forced.stderr
+    assert key not in silent.output + silent.stderr + forced.output + forced.stderr
+
+
+def test_run_without_a_store_says_how_to_make_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mailward.app.cli", "run", "--config", str(configured(tmp_path))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == Exit.FAILED
+    assert "mailward state init" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_daemon_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    assert mailward("state", "init", "--config", str(config)).exit_code == Exit.DONE
+    command = [sys.executable, "-m", "mailward.app.cli", "run", "--config", str(config), "--log", "json"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            shown = wait_for_status(tmp_path / "m.sock")
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+        _, logged = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0, logged
+    assert shown["cluster"] == "test"
+    assert shown["automation"]["mode"] == "OBSERVING"
+    assert [json.loads(line)["message"] for line in logged.splitlines()][-1] == "stopped"
+    assert not (tmp_path / "m.sock").exists()
+
+
+def wait_for_status(path: Path) -> dict[str, Any]:
+    """The first status of a daemon that is ready."""
+    end = time.monotonic() + 20
+    shown: dict[str, Any] = {}
+    while time.monotonic() < end:
+        with suppress(client.Unreachable):
+            shown = json.loads(client.call(path, "GET", "/v1/status"))
+        if shown.get("ready"):
+            return shown
+        time.sleep(0.05)
+    raise AssertionError(f"not ready within 20 s: {shown}")
