@@ -231,11 +231,12 @@ def run(
 @config_app.command("check")
 def config_check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],
+    live: Annotated[bool, typer.Option("--live", help="Try every connection, too; changes nothing.")] = False,
 ) -> None:
     """Every mistake in FILE, or what it means."""
     from mailward.app.commands import setting_up
 
-    raise typer.Exit(setting_up.check(file))
+    raise typer.Exit(setting_up.check(file, live=live))
 
 
 @state_app.command("init")

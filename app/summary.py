@@ -107,7 +107,7 @@ def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:
 def explanations_of(view: View, node: str | None) -> Explanations:
     """Every (node, endpoint), or one node's; ended operations and notices of that node or of all."""
     status = status_of(view)
-    said = _explained(view.decision, view.snapshot.state, view, node) if view.snapshot else ()
+    said = _explained(view, view.decision, node) if view.decision else ()
     return Explanations(
         schema=SCHEMA,
         cluster=status.cluster,
@@ -122,12 +122,11 @@ def explanations_of(view: View, node: str | None) -> Explanations:
     )
 
 
-def _explained(
-    decision: Decision | None, state: State, view: View, node: str | None
-) -> tuple[Explained, ...]:
+def _explained(view: View, decision: Decision, node: str | None) -> tuple[Explained, ...]:
+    """The explanations of `decision`, with the phases it decides."""
     now = advice.automation(view)
-    chosen = decision.explanations if decision else ()
-    return tuple(_one(each, state, view, now) for each in chosen if node in (None, each.node))
+    chosen = (each for each in decision.explanations if node in (None, each.node))
+    return tuple(_one(each, decision.state, view, now) for each in chosen)
 
 
 def _one(each: Explanation, state: State, view: View, now: Automation) -> Explained:
@@ -164,11 +163,10 @@ def dry_run_of(view: View, request: Request, decision: Decision) -> RequestStatu
     would = operations.progress(request.id, decision.state, pending, now) or RequestStatus(
         request.id, Progress.WAITING
     )
-    state = view.snapshot.state if view.snapshot else decision.state
     return replace(
         would,
         id="",
         dry_run=True,
         would_send=tuple(operations.describe(order.action) for order in decision.send),
-        explanations=_explained(view.decision, state, view, request.node),
+        explanations=_explained(view, view.decision or decision, request.node),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,8 +12,12 @@ from mailward.app.exits import Exit
 from mailward.app.wording import printable
 from mailward.model.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mailward.configs.schema import Config
 
-def check(file: Path) -> Exit:
+
+def check(file: Path, *, live: bool = False) -> Exit:
+    """Every mistake, or what the file means; `live` tries every connection as well."""
     from mailward.configs.check import describe
     from mailward.configs.loading import load
 
@@ -23,7 +28,19 @@ def check(file: Path) -> Exit:
     for line in describe(config):
         typer.echo(line)
     typer.echo(f"{file} is right.")
-    return Exit.DONE
+    return _try(config) if live else Exit.DONE
+
+
+def _try(config: "Config") -> Exit:
+    from mailward.app.live_check import try_all
+    from mailward.controller.clock import SystemClock
+
+    tried = asyncio.run(try_all(config, SystemClock()))
+    for each in tried:
+        typer.echo(f"{'works ' if each.works else 'FAILED'}  {each.what}: {printable(each.detail, 300)}")
+    failed = sum(not each.works for each in tried)
+    typer.echo(f"{len(tried) - failed} of {len(tried)} connections work.")
+    return Exit.FAILED if failed else Exit.DONE
 
 
 def _mistakes(file: Path, error: ConfigError) -> Exit:

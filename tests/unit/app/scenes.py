@@ -213,6 +213,7 @@ class Scene:
     mail_b: tuple[ServiceReport, ...] = field(default_factory=all_up)
     facts_a: NodeFacts | None = field(default_factory=facts)
     facts_b: NodeFacts | None = field(default_factory=facts)
+    facts_age_a_s: float = 1.4
     error_a: str = ""
     error_b: str = ""
     lags: tuple[Lag, ...] = (lag("mail-a", "mail-b", 0), lag("mail-b", "mail-a", 0))
@@ -264,7 +265,7 @@ class Scene:
             41,
             self.policy.digest,
             (
-                NodeReport("mail-a", self.mail_a, self.facts_a, 1.4, self.error_a),
+                NodeReport("mail-a", self.mail_a, self.facts_a, self.facts_age_a_s, self.error_a),
                 NodeReport("mail-b", self.mail_b, self.facts_b, 1.2, self.error_b),
             ),
             self.lags,
@@ -449,6 +450,7 @@ def handed_over() -> Scene:
         withdrawn(),
         mail_a=all_up(Vantage.HELPER),
         facts_a=facts(closed=True, token=token(5), applied=False),
+        facts_age_a_s=95,
         error_a="mailward-node refused: firewall: nft: permission denied",
         lags=Scene().lags,
         target=replace(

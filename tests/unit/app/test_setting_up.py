@@ -78,6 +78,14 @@ def test_config_check_says_what_a_right_file_means(tmp_path: Path) -> None:
     assert result.output.endswith("is right.\n")
 
 
+def test_config_check_live_tries_every_connection(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    result = mailward("config", "check", "--live", str(config))
+    assert result.exit_code == Exit.FAILED
+    assert "FAILED  mail-a smtp: port " in result.output
+    assert "connections work." in result.output
+
+
 def test_state_init_makes_a_store_once(tmp_path: Path) -> None:
     config = configured(tmp_path)
     result = mailward("state", "init", "--config", str(config))
