@@ -5,9 +5,9 @@ ASCII, except for what others wrote, and never longer than `width`.
 """
 
 import textwrap
-from collections.abc import Sequence
 from datetime import tzinfo
 
+from mailward.app.layout import LABEL, Lines, block, field, joined, wrapped
 from mailward.app.operations import ENDINGS
 from mailward.app.status import (
     Automation,
@@ -34,7 +34,6 @@ from mailward.model.health import Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
 from mailward.model.state import Phase
 
-LABEL = 11
 GATE = 14
 OLD_PROBE_S = 10.0
 CERTIFICATE_WARNING_DAYS = 21.0
@@ -42,8 +41,6 @@ SHOWN_OPERATIONS = 3
 SHOWN_EPISODES = 3
 WITHDRAWN = "withdrawn"
 """Episodes which ended so are told as operations."""
-
-Lines = list[str]
 
 
 def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
@@ -61,14 +58,14 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
         out += ["", *_running(shown.operation, width)]
     waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]
     if waiting:
-        out += ["", *_block("Waiting", waiting, width)]
+        out += ["", *block("Waiting", waiting, width)]
     told = [each for each in shown.episodes if each.ended != WITHDRAWN]
     episodes = [_episode(each, shown.at_unix_s) for each in told[:SHOWN_EPISODES]]
     if episodes:
         in_all = ", ".join(f"{key} {count}" for key, count in shown.tallies.items())
-        out += ["", *_block("Episodes", episodes + ([f"in all: {in_all}"] if in_all else []), width)]
+        out += ["", *block("Episodes", episodes + ([f"in all: {in_all}"] if in_all else []), width)]
     out += _bottom(shown.ended, shown.next, width)
-    return _joined([*out, _footer(shown, zone, width)])
+    return joined([*out, _footer(shown, zone, width)])
 
 
 def explanations(shown: Explanations, zone: tzinfo | None = None, width: int = 80) -> str:
@@ -78,29 +75,29 @@ def explanations(shown: Explanations, zone: tzinfo | None = None, width: int = 8
         out += ["", *_explained(each, width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
-    return _joined(out + _bottom(shown.ended, shown.next, width))
+    return joined(out + _bottom(shown.ended, shown.next, width))
 
 
 def _top(shown: Status | Explanations, zone: tzinfo | None, width: int) -> Lines:
     out = automation_line(shown.automation, shown.at_unix_s, zone, width)
-    out += _wrapped(shown.headline, width)
-    return out + [line for notice in shown.notices for line in _field("Notice", notice, width, indent=0)]
+    out += wrapped(shown.headline, width)
+    return out + [line for notice in shown.notices for line in field("Notice", notice, width, indent=0)]
 
 
 def _bottom(ended: tuple[OperationStatus, ...], suggestions: tuple[Suggestion, ...], width: int) -> Lines:
-    last = _block("Last", [_ended(each) for each in ended[:SHOWN_OPERATIONS]], width)
+    last = block("Last", [_ended(each) for each in ended[:SHOWN_OPERATIONS]], width)
     return [*(["", *last] if last else []), "", *_next(suggestions, width)]
 
 
 def request(shown: RequestStatus, width: int = 80) -> str:
     """What became of a request."""
     if shown.dry_run:
-        return _joined(_dry_run(shown, width))
+        return joined(_dry_run(shown, width))
     detail = f": {shown.detail}" if shown.detail else ""
-    out = _wrapped(f"{shown.progress} (request {shown.id}){detail}", width)
+    out = wrapped(f"{shown.progress} (request {shown.id}){detail}", width)
     if shown.operation is not None and shown.operation.ending is None:
         out += _running(shown.operation, width)
-    return _joined(out)
+    return joined(out)
 
 
 _WOULD = {
@@ -112,10 +109,10 @@ _WOULD = {
 
 def _dry_run(shown: RequestStatus, width: int) -> Lines:
     detail = f": {shown.detail}" if shown.detail else ""
-    out = _wrapped(f"Dry run: {_WOULD.get(shown.progress, 'it would end at once')}{detail}", width)
+    out = wrapped(f"Dry run: {_WOULD.get(shown.progress, 'it would end at once')}{detail}", width)
     if shown.operation is not None:
-        out += _field("first", f"step {shown.operation.step} of a {_named(shown.operation)}", width)
-    out += _block("sending", shown.would_send, width, indent=2)
+        out += field("first", f"step {shown.operation.step} of a {_named(shown.operation)}", width)
+    out += block("sending", shown.would_send, width, indent=2)
     for each in shown.explanations if shown.progress in (Progress.WAITING, Progress.REFUSED) else ():
         out += ["", *_explained(each, width)]
     return out
@@ -128,7 +125,7 @@ def automation_line(now: Automation, at_unix_s: float, zone: tzinfo | None, widt
         text += f" by {now.by} until {clock_time(now.until_unix_s, zone, at_unix_s)} ({left} more)"
     if now.reason:
         text += f": {now.reason}"
-    return _wrapped(text, width, hang=len("Automation: "))
+    return wrapped(text, width, hang=len("Automation: "))
 
 
 def _node(node: NodeStatus, width: int) -> Lines:
@@ -136,13 +133,13 @@ def _node(node: NodeStatus, width: int) -> Lines:
     phases = {endpoint.endpoint: _phase(endpoint, evidence=not troubled) for endpoint in node.endpoints}
     alike = len(set(phases.values())) == 1
     shared = f": {next(iter(phases.values()))}" if alike else ""
-    out = _wrapped(f"{node.node} ({node.site}){shared}", width, hang=LABEL)
+    out = wrapped(f"{node.node} ({node.site}){shared}", width, hang=LABEL)
     for name, phase in phases.items() if not alike else ():
-        out += _field(name, phase, width)
-    out += _block("services", _services(node.services), width, indent=2)
-    out += _field("ports", _ports(node), width)
+        out += field(name, phase, width)
+    out += block("services", _services(node.services), width, indent=2)
+    out += field("ports", _ports(node), width)
     if node.fenced and _remarkable(node.helper):
-        out += _field("helper", _helper(node.helper), width)
+        out += field("helper", _helper(node.helper), width)
     return out
 
 
@@ -250,7 +247,7 @@ def _lags(lags: tuple[Lag, ...], width: int) -> Lines:
     by_figure: dict[str, list[str]] = {}
     for lag in lags:
         by_figure.setdefault(_lag(lag), []).append(f"{lag.source} to {lag.target}")
-    return _block("Lag", [f"{', '.join(ways)}: {figure}" for figure, ways in by_figure.items()], width)
+    return block("Lag", [f"{', '.join(ways)}: {figure}" for figure, ways in by_figure.items()], width)
 
 
 def _lag(lag: Lag) -> str:
@@ -278,7 +275,7 @@ def _target(each: TargetStatus, width: int) -> Lines:
         told.append(f"NOT CLAIMED{': ' + each.detail if each.detail else ''}")
     elif each.detail:
         told.append(each.detail)
-    return _block(f"DNS {each.target}", told, width)
+    return block(f"DNS {each.target}", told, width)
 
 
 def _running(operation: OperationStatus, width: int) -> Lines:
@@ -290,7 +287,7 @@ def _running(operation: OperationStatus, width: int) -> Lines:
         detail = f": {each.detail}" if each.detail else ""
         tries = f" after {each.tries} tries" if each.tries > 1 else ""
         told.append(f"{each.action} {each.result or 'no answer yet'}{tries}{detail}")
-    return _block("Running", [*told, *operation.notes], width)
+    return block("Running", [*told, *operation.notes], width)
 
 
 def _named(operation: OperationStatus) -> str:
@@ -316,15 +313,15 @@ def _episode(each: EpisodeStatus, at_unix_s: float) -> str:
 def _explained(each: Explained, width: int) -> Lines:
     phase = each.phase.value.upper() if each.phase else "no phase"
     since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
-    out = _wrapped(f"{each.node} {each.endpoint}: {phase}{since}; now {each.condition}", width)
-    out += _field("seen", each.evidence or "nothing", width)
-    out += _field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)
+    out = wrapped(f"{each.node} {each.endpoint}: {phase}{since}; now {each.condition}", width)
+    out += field("seen", each.evidence or "nothing", width)
+    out += field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)
     if each.findings:
         back = each.phase in (Phase.OUT, Phase.REJOINING, Phase.STANDBY)
-        out += _field("gates", f"of {'readmitting' if back else 'withdrawing'} it:", width)
+        out += field("gates", f"of {'readmitting' if back else 'withdrawing'} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
-    return out + _field("so", each.so, width)
+    return out + field("so", each.so, width)
 
 
 _ANSWERS = {Answered.YES: "yes", Answered.NO: "NO", Answered.UNKNOWN: "UNKNOWN"}
@@ -347,7 +344,7 @@ def _next(suggestions: tuple[Suggestion, ...], width: int) -> Lines:
     out: Lines = []
     for position, each in enumerate(suggestions):
         label = f"{'' if position else 'Next':<{LABEL}}{each.command}"
-        out += _field(label, each.why, width, indent=0, column=column)
+        out += field(label, each.why, width, indent=0, column=column)
     return out
 
 
@@ -357,28 +354,3 @@ def _footer(shown: Status, zone: tzinfo | None, width: int) -> str:
     name = f"{shown.cluster}{deployment}; " if shown.cluster else ""
     text = f"{name}observer {shown.observer}, mailward {shown.version}, up {duration(shown.uptime_s)}, {at}"
     return textwrap.shorten(text, width, placeholder="...")
-
-
-def _field(label: str, text: str, width: int, indent: int = 2, column: int = LABEL) -> Lines:
-    """A label with its text hanging beside it from `column` on, or right after a longer label."""
-    head = f"{' ' * indent}{label}"
-    head = f"{head:<{column}}" if len(head) < column else f"{head}  "
-    return textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=" " * column, break_on_hyphens=False
-    ) or [head]
-
-
-def _block(label: str, told: Sequence[str], width: int, indent: int = 0) -> Lines:
-    """Several texts under one label; nothing if there are none."""
-    out: Lines = []
-    for position, text in enumerate(told):
-        out += _field("" if position else label, text, width, indent)
-    return out
-
-
-def _wrapped(text: str, width: int, hang: int = 0) -> Lines:
-    return textwrap.wrap(text, width, subsequent_indent=" " * hang, break_on_hyphens=False) or [""]
-
-
-def _joined(lines: Lines) -> str:
-    return "\n".join(line.rstrip() for line in lines) + "\n"
