@@ -32,6 +32,7 @@ from mailward.replication.sources.judge import (
     Sample,
     figure,
     give_up,
+    kicked,
     observe,
     study,
     wants_listing,
@@ -101,6 +102,8 @@ class Dovecot23Source:
             await self._doveadm.ask([KICK], lambda _, row: rows.append(row), self._timeout_s)
         except DoveadmError as error:
             return f"{self.node}: {error}"
+        if self._memory is not None:
+            self._memory = kicked(self._memory)
         return "" if rows and "result" in rows[0] else f"{self.node}: no word on the kick's result"
 
     def _now_s(self) -> float:

@@ -47,8 +47,9 @@ class HttpApi:
             raise _classed(error) from error
 
     def _session(self) -> aiohttp.ClientSession:
+        # No force_close: with `Connection: close` Dovecot 2.3.19 leaves a wrong key without any answer.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, force_close=True, ssl=self._tls or True),
+            connector=aiohttp.TCPConnector(limit=1, ssl=self._tls or True),
             headers={"Authorization": self._authorization, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),

@@ -14,7 +14,7 @@
   as they do where its memory was empty. The blind spot: a node that lost power before we first looked.
 
 Every doubt is resolved towards more lag. Left out: changes that never reached the replicator (a dead
-aggregator). Only a canary sees those.
+aggregator), and users the peer does not know, whom the replicator drops. Only a canary sees those.
 """
 
 from collections.abc import Iterable, Mapping
@@ -113,6 +113,11 @@ def wants_listing(memory: Memory, now_s: float, every_s: float) -> bool:
     return memory.baseline_s is None or now_s - memory.baseline_s >= every_s
 
 
+def kicked(memory: Memory) -> Memory:
+    """Note a kick: the very next list may prove the replicator, so it need not wait for its turn."""
+    return replace(memory, listed_s=None)
+
+
 def give_up(memory: Memory, asked_s: float, took_s: float) -> Memory:
     """Note that a list was asked for in vain: that costs time as well."""
     return replace(memory, listed_s=asked_s + took_s, list_cost_s=took_s)
@@ -182,7 +187,7 @@ def _unproven(memory: Memory, now_s: float) -> str:
     ago = f"the replicator restarted, first seen {now_s - memory.met_s:.0f} s ago"
     if memory.unproven is None:
         return f"{ago}, and its users have not been read yet"
-    return f"{ago}: {memory.unproven} of {memory.sample.overview.known} mailboxes not synchronised since"
+    return f"{ago}: {memory.unproven} of {memory.read} mailboxes not synchronised since"
 
 
 def _about(memory: Memory) -> str:

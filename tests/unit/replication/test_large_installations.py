@@ -23,6 +23,18 @@ async def test_the_list_costs_at_most_a_twentieth_of_the_servers_time() -> None:
     assert replicator.asked.count("users") == 5  # after 5 s, then 20 s after each
 
 
+async def test_a_kick_does_not_wait_for_the_lists_turn() -> None:
+    replicator = Replicator()
+    replicator.list_takes_s = 3.0
+    measured = source(replicator)
+    await lag_of(measured)
+    replicator.dump = dict(replicator.users)
+    replicator.kill()
+    await watch(replicator, measured, 2)
+    await measured.kick()
+    assert (await watch(replicator, measured, 4)).confidence is Confidence.KNOWN
+
+
 async def test_a_list_that_is_never_answered_does_not_hold_up_the_summary() -> None:
     replicator = Replicator()
     replicator.list_takes_s, replicator.list_answers = 20.0, False
