@@ -210,6 +210,30 @@ class Controller:
         assert code == 200, f"/v1/status answered {code}: {document}"
         return document
 
+    @property
+    def state_file(self) -> Path:
+        """The recorded state: `{"version": …, "state": {…}}`, replaced by each commit."""
+        return self.folder / "state" / "state.json"
+
+    def recorded(self) -> dict[str, Any]:
+        """The document in `state_file`."""
+        document: dict[str, Any] = json.loads(self.state_file.read_bytes())
+        return document
+
+    def kill_at_version(self, version: int, deadline_s: float) -> bool:
+        """kill -9 within a millisecond of the commit that writes `version`; False if none came."""
+        ends = time.monotonic() + deadline_s
+        seen = 0
+        while time.monotonic() < ends:
+            changed = self.state_file.stat().st_mtime_ns
+            if changed != seen:
+                seen = changed
+                if self.recorded()["version"] >= version:
+                    self.kill()
+                    return True
+            time.sleep(0.0003)
+        return False
+
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 

@@ -6,10 +6,14 @@ Client ports are what users speak to; dsync and doveadm's HTTP API stay open. Th
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 from tests.lab.harness.layout import DOVEADM_HTTP, DSYNC, IMAP, IMAPS, SMTP, SUBMISSION, UNITS
+from tests.lab.harness.material import SshMaterial
 from tests.lab.harness.node import QUEUE, STORE, MailNode
 
 from mailward.fencing.node.build import build
@@ -28,6 +32,31 @@ def install(node_folder: Path, peer: str) -> None:
         "paths": {"mail": STORE, "queue": QUEUE},
     }
     (node_folder / "node.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def ask(node: MailNode, ssh: SshMaterial, **request: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One request over SSH as the controller makes it; the helper's hello and its answer."""
+    return asyncio.run(_ask(node, ssh, request))
+
+
+async def _ask(
+    node: MailNode, ssh: SshMaterial, request: dict[str, object]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    async with (
+        asyncio.timeout(10),
+        asyncssh.connect(
+            node.address,
+            username="mailward",
+            client_keys=[str(ssh.key_file)],
+            known_hosts=str(ssh.known_hosts),
+            config=None,
+            agent_path=None,
+        ) as connection,
+        connection.create_process() as process,
+    ):
+        hello = json.loads(await process.stdout.readline())
+        process.stdin.write(json.dumps({"nonce": hello["nonce"], **request}) + "\n")
+        return hello, json.loads(await process.stdout.readline())
 
 
 def forget(node: MailNode) -> None:
