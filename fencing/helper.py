@@ -81,7 +81,7 @@ class NodeHelper:
 
     async def close(self) -> None:
         for pipe in list(self._pipes):
-            pipe.close()
+            await pipe.close()
         await self._transport.close()
 
     async def _send(self, token: Token, request: dict[str, Any]) -> HelperAnswer:

@@ -29,12 +29,20 @@ class Pipe:
 
     def start(self, ended: Callable[[Pipe], None]) -> None:
         """Begin to carry; `ended` is called once it is over."""
-        self._task = asyncio.create_task(self._carry(), name="pipe to a service behind closed ports")
-        self._task.add_done_callback(lambda _: ended(self))
 
-    def close(self) -> None:
+        def let_go(_: asyncio.Task[None]) -> None:
+            self._channel.close()
+            self._kept.close()
+            ended(self)
+
+        self._task = asyncio.create_task(self._carry(), name="pipe to a service behind closed ports")
+        self._task.add_done_callback(let_go)
+
+    async def close(self) -> None:
+        """End it now."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def _carry(self) -> None:
         ways = [asyncio.create_task(way()) for way in (self._from_node, self._to_node)]
@@ -44,8 +52,6 @@ class Pipe:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            self._channel.close()
-            self._kept.close()
 
     async def _from_node(self) -> None:
         loop = asyncio.get_running_loop()

@@ -219,6 +219,22 @@ async def test_connecting_fails_as_a_socket_does(helper: NodeHelper) -> None:
         await helper.connect("pop3s")
 
 
+async def test_pipes_are_bounded_and_end_with_the_helper(helper: NodeHelper) -> None:
+    held = [await helper.connect("imaps") for _ in range(16)]
+    with pytest.raises(OSError, match="16 pipes to this node are open already"):
+        await helper.connect("imaps")
+    held.pop().close()
+    async with asyncio.timeout(5):
+        while len(helper._pipes) == 16:  # noqa: ASYNC110 - there is nothing to wait for
+            await asyncio.sleep(0.01)
+    held.append(await helper.connect("imaps"))
+    await helper.close()
+    loop = asyncio.get_running_loop()
+    for end in held:
+        assert await loop.sock_recv(end, 1) == b""
+        end.close()
+
+
 async def test_many_requests_run_side_by_side(helper: NodeHelper) -> None:
     answers = await asyncio.gather(*(helper.claim(token(1, seq)) for seq in range(1, 6)))
     replies = [answer.reply for answer in answers]

@@ -73,9 +73,10 @@ def test_a_command_that_is_missing_is_unknown() -> None:
 
 def test_a_program_that_hangs_is_killed_with_its_children() -> None:
     began = time.monotonic()
-    ran = run(["sh", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.1)
+    ran = run(["sh", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.5)
     assert ran.code is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
+    assert ran.out
     child = Path(f"/proc/{ran.out.strip()}/stat")
     assert not child.exists() or child.read_text().split()[2] in "ZX"
 
