@@ -194,6 +194,8 @@ class Daemon:
                 rounds=counters.steps,
                 last_round_s=counters.last_step_s,
                 commits={Commit(name): count for name, count in counters.commits.items()},
+                errors=counters.errors,
+                orders_sent=counters.orders_sent,
             )
             if counters
             else Counters(),

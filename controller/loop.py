@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from mailward.controller.core.decide import decide
 from mailward.controller.executor import Executor
+from mailward.controller.telling import told
 from mailward.model.decision import Decision
 from mailward.model.errors import MailwardError, StoreError
 from mailward.model.orders import Outcome
@@ -132,6 +133,8 @@ class Loop:
         if await self._record(decision, recorded):
             self.problem = ""
             self._forget(snapshot.outcomes)
+            for sentence in told(recorded.state, decision.state):
+                log.info("%s", sentence)
             for order in decision.send:
                 self.counters.orders_sent += 1
                 self._executor.send(order)

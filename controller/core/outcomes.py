@@ -75,6 +75,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             replace(
                 record,
                 published=action.rrsets if done else record.published,
+                at=outcome.at if done else record.at,
                 detail="" if done else outcome.detail[: bounds.DETAIL],
             )
         )
@@ -117,7 +118,8 @@ def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> Non
         draft.fatal = (
             f"DNS target {record.target} obeys a higher token than ours ({outcome.detail}): another "
             "controller leads this cluster, or this store was restored from a backup. Nothing is done. "
-            "If no other controller runs: mailward state init --above-targets"
+            "If no other controller runs, move the store away and make it anew: "
+            f"mailward state init --adopt {draft.state.store_id}"
         )
 
 

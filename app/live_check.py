@@ -1,0 +1,141 @@
+"""`mailward config check FILE --live`: every connection the configuration names, tried once.
+
+Nothing is changed anywhere: services are probed as the daemon does, helpers asked for their status,
+replication measured, DNS targets read and their servers asked. Each answer is one line with what to do.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailward.app.compose import DnsPart, Parts, build
+from mailward.configs import effective
+from mailward.configs.schema import Config
+from mailward.health.probe import run_probe
+from mailward.health.target import Target
+from mailward.model.dns import ReadFailure, Unread
+from mailward.model.fencing import NodeFacts
+from mailward.model.ports import Clock, Helper, LagSource
+from mailward.model.replication import Confidence
+
+LIMIT_S = 20.0
+AT_ONCE = 16
+NOBODY = "0" * 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One connection: what was tried, whether it works, and what came of it."""
+
+    what: str
+    works: bool
+    detail: str
+
+
+async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
+    """Try everything, side by side, each within `LIMIT_S`; in the order of the configuration."""
+    parts = build(config, NOBODY, clock)
+    slots = asyncio.Semaphore(AT_ONCE)
+    try:
+        tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts)]
+        return (*await asyncio.gather(*tries), _store(config))
+    finally:
+        await parts.close()
+
+
+def _tries(config: Config, parts: Parts) -> Sequence[tuple[str, Awaitable[Tried]]]:
+    found: list[tuple[str, Awaitable[Tried]]] = []
+    for node in parts.watched:
+        for target in node.targets:
+            what = f"{node.name} {target.service}"
+            found.append((what, _probe(what, target, _port(config, target))))
+        if node.helper is not None:
+            what = f"{node.name} helper"
+            found.append((what, _helper(what, node.helper, set(config.services))))
+    for name, source in parts.lag_sources.items():
+        found.append((f"{name} replication", _lag(f"{name} replication", source)))
+    for name, part in parts.dns.items():
+        if part.server is None:
+            found.append((f"DNS target {name}", _dns(f"DNS target {name}", config, part)))
+    return found
+
+
+async def _bounded(what: str, trying: Awaitable[Tried], slots: asyncio.Semaphore) -> Tried:
+    try:
+        async with slots, asyncio.timeout(LIMIT_S):
+            return await trying
+    except TimeoutError:
+        return Tried(what, False, f"no answer within {LIMIT_S:g} s")
+
+
+def _port(config: Config, target: Target) -> int:
+    return effective.port_of(config, target.service, target.node)
+
+
+async def _probe(what: str, target: Target, port: int) -> Tried:
+    result = await run_probe(target.settings, target.direct, target.tls)
+    if result.failure is not None:
+        return Tried(what, False, f"port {port}: {result.failure}")
+    told = [f"port {port}: {result.seconds * 1000:.0f} ms"]
+    if result.answered_by:
+        told.append(f"answered by {result.answered_by}")
+    if result.certificate is not None:
+        told.append(f"certificate for {result.certificate.days_left:.0f} days")
+    return Tried(what, True, ", ".join(told))
+
+
+async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
+    facts = await helper.status()
+    if not isinstance(facts, NodeFacts):
+        return Tried(what, False, facts)
+    missing = sorted(services - set(facts.ports))
+    if missing:
+        return Tried(
+            what, False, f"its node.json does not list {', '.join(missing)}; it would refuse every order"
+        )
+    unread = sorted(path for path, space in facts.paths.items() if space.free_bytes is None)
+    if unread:
+        return Tried(what, False, f"it cannot read the free space of {', '.join(unread)}")
+    token = f"obeys {facts.token}" if facts.token else "has obeyed nobody yet"
+    return Tried(what, True, f"{facts.hostname} answers; it {token}")
+
+
+async def _lag(what: str, source: LagSource) -> Tried:
+    lags = await source.measure()
+    unknown = [lag for lag in lags if lag.confidence is Confidence.UNKNOWN]
+    told = "; ".join(
+        f"to {lag.target}: {lag.detail or lag.confidence.value}"
+        if lag.seconds is None
+        else f"to {lag.target}: {lag.seconds:.0f} s behind, {lag.mailboxes} mailboxes wait"
+        for lag in lags
+    )
+    # One look cannot prove a replicator that has just been met; only silence is a mistake to mend.
+    answered = bool(lags) and not all(lag.detail.startswith("doveadm") for lag in unknown)
+    return Tried(what, answered or not unknown, told or "it says nothing")
+
+
+async def _dns(what: str, config: Config, part: DnsPart) -> Tried:
+    name = part.driver.name
+    endpoints = [e for e in config.endpoints if name in effective.targets_of(config, e)]
+    view = await part.driver.read([(f"{e}.", kind) for e in endpoints for kind in ("A", "AAAA")])
+    if isinstance(view, Unread) and view.failure is not ReadFailure.FOREIGN:
+        return Tried(what, False, view.detail)
+    if isinstance(view, Unread):
+        return Tried(what, True, f"signed read works; {view.detail}")
+    now = ", ".join(str(rrset) for rrset in view.rrsets) or "no address yet"
+    silent = [
+        f"{check.server}: {check.detail}"
+        for check in await part.publisher.verify(view.rrsets)
+        if not check.agrees
+    ]
+    if silent:
+        return Tried(what, False, "not every server agrees with the primary: " + "; ".join(silent))
+    return Tried(what, True, f"signed read works, all servers agree; it holds {now}")
+
+
+def _store(config: Config) -> Tried:
+    directory = Path(config.coordination.local.directory)
+    if (directory / "store.json").exists():
+        return Tried("store", True, f"{directory} holds one")
+    return Tried("store", False, f"{directory} holds none yet: mailward state init")
