@@ -76,7 +76,10 @@ class Detection:
                 evidence += f": {self.own_fault}"
             stale_s = max(since_s, probed_s + self.thresholds.stale_s)
             return Judgement(Verdict.UNKNOWN, stale_s, probed_s, self.symptom_s, evidence)
-        return Judgement(self.verdict, since_s, probed_s, self.symptom_s, self._evidence())
+        evidence = self._evidence()
+        if self.own_fault:
+            evidence += f"; then {self.own_fault}"
+        return Judgement(self.verdict, since_s, probed_s, self.symptom_s, evidence)
 
     def _resumed(self, at_s: float) -> "Detection":
         """After a gap longer than `stale_s` old verdict and counts mean nothing."""
@@ -109,7 +112,7 @@ class Detection:
 
     def _evidence(self) -> str:
         if self.last is None:
-            return f"not probed yet: {self.own_fault}" if self.own_fault else "not probed yet"
+            return "not probed yet"
         if self.last.failure is not None:
             text = str(self.last.failure)
             return text if self.failures == 1 else f"{text} ({self.failures} in a row)"

@@ -121,6 +121,8 @@ class Watch:
             self._flying.discard(flying)
         if self._ask_vantage() is vantage:
             self._take(result)
+        else:
+            self.recheck()
 
     async def _look(self, vantage: Vantage) -> ProbeResult:
         connector = self.target.connector(vantage)

@@ -111,8 +111,10 @@ def test_in_doubt_until_there_is_a_verdict() -> None:
     ("text", "evidence"),
     [
         ("", "not probed yet"),
-        ("l", "not probed yet: local at connect: Too many open files"),
+        ("l", "not probed yet; then local at connect: Too many open files"),
         (".", "passed in 5 ms"),
+        (".l", "passed in 5 ms; then local at connect: Too many open files"),
+        (".l.", "passed in 5 ms"),
         (".x", "refused at connect"),
         (".xxx", "refused at connect (3 in a row)"),
         (".xx..", "passed again, 2 of 3 in a row"),

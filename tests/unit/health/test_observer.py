@@ -247,7 +247,7 @@ def test_behind_closed_ports_without_a_way_in_nothing_is_known() -> None:
         await asyncio.sleep(3)
         seen = scene.service("mail-a")
         assert (seen.verdict, seen.vantage) == (Verdict.UNKNOWN, Vantage.HELPER)
-        assert seen.evidence == "not probed yet: local at connect: no way behind the closed port"
+        assert seen.evidence == "not probed yet; then local at connect: no way behind the closed port"
         assert scene.service("mail-b").verdict is Verdict.UP
 
     play(story)

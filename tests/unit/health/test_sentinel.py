@@ -22,11 +22,11 @@ PACE = Pace()
 class Scene:
     """A sentinel, its server, and when it called."""
 
-    def __init__(self, server: MemoryServer | None = None) -> None:
-        self.server = server or MemoryServer()
+    def __init__(self, pace: Pace) -> None:
+        self.server = MemoryServer()
         self.alarms: list[tuple[float, str]] = []
         self.wanted = True
-        target = Target("mail-a", "smtp", SmtpSettings(), self.server)
+        target = Target("mail-a", "smtp", SmtpSettings(), self.server, pace=pace)
         self.sentinel = Sentinel(target, lambda: self.wanted, self._alarm, random.Random(1))
 
     def _alarm(self, why: str) -> None:
@@ -37,8 +37,8 @@ class Scene:
         return asyncio.get_running_loop().time()
 
 
-def play(story: Callable[[Scene], Awaitable[None]], server: MemoryServer | None = None) -> Scene:
-    scene = Scene(server)
+def play(story: Callable[[Scene], Awaitable[None]], pace: Pace = PACE) -> Scene:
+    scene = Scene(pace)
 
     async def body() -> None:
         task = asyncio.create_task(scene.sentinel.run())
@@ -103,6 +103,16 @@ def test_the_connection_is_renewed_before_a_server_would_mind() -> None:
     assert scene.server.most_at_once == 1
 
 
+def test_a_connection_is_never_older_than_servers_allow() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(600)
+
+    scene = play(story, Pace(noops_per_connection=1_000_000))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(scene.server.connects)]
+    assert len(gaps) == 3
+    assert max(gaps) < 152
+
+
 def test_a_renewal_that_is_refused_is_a_loss() -> None:
     async def story(scene: Scene) -> None:
         await asyncio.sleep(10)
@@ -125,8 +135,8 @@ def test_a_server_that_was_never_there_is_not_lost_and_tried_ever_more_rarely() 
 
 def test_a_server_that_drops_held_connections_is_not_pestered() -> None:
     async def story(scene: Scene) -> None:
-        for _ in range(300):
-            await asyncio.sleep(1)
+        for _ in range(100):
+            await asyncio.sleep(3)
             scene.server.drop()
         assert len(scene.server.connects) <= 24
         assert len(scene.alarms) <= 24

@@ -43,6 +43,15 @@ class Scene:
     def report(self) -> ServiceReport:
         return self.watch.report()
 
+    async def next_connect(self) -> None:
+        """Until a little after the next probe has begun."""
+        count = len(self.server.connects)
+        for _ in range(100):
+            if len(self.server.connects) > count:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("no probe in five seconds")
+
     def verdict(self) -> Verdict:
         return self.report.verdict
 
@@ -205,6 +214,51 @@ def test_a_result_that_went_another_way_is_dropped() -> None:
         await asyncio.sleep(5)
         assert scene.verdict() is Verdict.UP
         assert Verdict.DOWN not in [verdict for _, verdict in scene.changes]
+
+    play(story)
+
+
+def test_a_result_is_dropped_even_if_nobody_told_that_the_way_changed() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        scene.server.hung = True
+        await scene.next_connect()
+        scene.vantage = Vantage.HELPER
+        scene.changes.clear()
+        await asyncio.sleep(1.3)
+        assert [verdict for _, verdict in scene.changes] == [Verdict.UNKNOWN, Verdict.UP]
+
+    play(story)
+
+
+def test_a_new_beginning_gives_up_what_is_under_way() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        scene.server.hung = True
+        scene.watch.suspect()
+        await asyncio.sleep(0.5)
+        assert len(scene.server.streams) == 2
+        scene.server.hung = False
+        scene.watch.restart()
+        await asyncio.sleep(0.01)
+        assert not scene.server.streams
+        scene.changes.clear()
+        await asyncio.sleep(5)
+        assert scene.verdict() is Verdict.UP
+        assert scene.changes == []
+
+    play(story)
+
+
+def test_a_late_sign_from_the_closed_way_causes_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        scene.vantage = Vantage.HELPER
+        scene.watch.recheck()
+        await asyncio.sleep(0.01)
+        scene.watch.suspect()
+        await asyncio.sleep(0.5)
+        assert len(scene.behind.connects) == 1
 
     play(story)
 
