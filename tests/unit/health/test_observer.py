@@ -13,13 +13,14 @@ from tests.unit.health.scripted import MemoryServer
 from mailward.health.dialogues import SmtpSettings
 from mailward.health.guard import guarded
 from mailward.health.observer import Observer, WatchedNode
-from mailward.health.target import Target
+from mailward.health.target import Rhythm, Target
 from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap, Space
 from mailward.model.health import ServiceReport, Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import Report
 from mailward.model.token import Token
 
+RHYTHM = Rhythm()
 FACTS = NodeFacts("mail-a", "boot", None, {}, True, {}, False, {})
 
 
@@ -61,7 +62,7 @@ class FakeLag:
 
 
 class Scene:
-    def __init__(self) -> None:
+    def __init__(self, rhythm: Rhythm) -> None:
         self.servers = {"mail-a": MemoryServer(), "mail-b": MemoryServer()}
         self.helpers = {"mail-a": FakeHelper(), "mail-b": FakeHelper()}
         self.lag = FakeLag()
@@ -80,7 +81,8 @@ class Scene:
             lambda node, service: self.vantages.get((node, service), Vantage.DIRECT),
             self.clock,
             self._publish,
-            rng=random.Random(1),
+            rhythm,
+            random.Random(1),
         )
 
     async def _publish(self, report: Report) -> None:
@@ -104,9 +106,9 @@ class Scene:
         )
 
 
-def play(story: Callable[[Scene], Awaitable[None]]) -> None:
+def play(story: Callable[[Scene], Awaitable[None]], rhythm: Rhythm = RHYTHM) -> None:
     async def body() -> None:
-        scene = Scene()
+        scene = Scene(rhythm)
         task = asyncio.create_task(scene.observer.run())
         await story(scene)
         task.cancel()
@@ -155,6 +157,17 @@ def test_a_crash_is_reported_down_at_once_and_the_node_is_asked_for_facts(reset:
         assert any(died_s <= when < died_s + 0.06 for when in scene.helpers["mail-a"].asked)
 
     play(story)
+
+
+def test_a_sign_is_enough_to_ask_the_node_for_facts() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(30.5)
+        scene.servers["mail-a"].hung = True
+        await asyncio.sleep(1.9)
+        assert len(scene.helpers["mail-a"].asked) == 2  # at the start, and now
+        assert scene.service("mail-a").symptom_age_s is None
+
+    play(story, Rhythm(facts_s=1000.0))
 
 
 @pytest.mark.parametrize("offset_s", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 1.9])
