@@ -17,7 +17,7 @@ from mailward.app import settings
 from mailward.app.demo.command import demo
 from mailward.app.exits import Exit
 from mailward.app.probe_command import probe
-from mailward.model.errors import MailwardError
+from mailward.model.errors import ForeignStore, MailwardError
 
 FIRST_SCREEN = """mailward keeps a mail service up when a mail server fails.
 
@@ -41,6 +41,8 @@ class Sentences(TyperGroup):
             return super().invoke(ctx)
         except client.Unreachable as error:
             code, text = Exit.UNREACHABLE, str(error)
+        except ForeignStore as error:
+            code, text = Exit.FOREIGN, str(error)
         except MailwardError as error:
             code, text = Exit.FAILED, str(error)
         except KeyboardInterrupt:

@@ -58,7 +58,7 @@ class Daemon:
         self._state: State | None = None
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT. StoreError, ConfigError, Superseded or OSError end it early."""
+        """Run until SIGTERM or SIGINT. StoreError, ForeignStore, ConfigError or OSError end it early."""
         stop = asyncio.Event()
         running_loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

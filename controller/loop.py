@@ -14,7 +14,7 @@ from mailward.controller.core.decide import decide
 from mailward.controller.executor import Executor
 from mailward.controller.telling import told
 from mailward.model.decision import Decision
-from mailward.model.errors import MailwardError, StoreError
+from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.orders import Outcome
 from mailward.model.policy import Policy
 from mailward.model.ports import Clock, Commit, Coordination, Recorded
@@ -24,10 +24,6 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 STEPS_WITHOUT_REST = 50
-
-
-class Superseded(MailwardError):
-    """This controller must stop: a target belongs to another store, or another leads (I14)."""
 
 
 @dataclass
@@ -74,7 +70,7 @@ class Loop:
         self._wake.set()
 
     async def run(self) -> None:
-        """Run until cancelled; Superseded when this controller must stop."""
+        """Run until cancelled; ForeignStore when a target or the store is another cluster's (I14)."""
         try:
             self._standing = await self._coordination.lead()
             while True:
@@ -87,7 +83,7 @@ class Loop:
         for _ in range(STEPS_WITHOUT_REST):
             try:
                 again = await self._step()
-            except (Superseded, asyncio.CancelledError):
+            except (ForeignStore, asyncio.CancelledError):
                 raise
             except StoreError as error:
                 return self._held(str(error))
@@ -125,7 +121,7 @@ class Loop:
         self._publish(snapshot, decision)
         if decision.fatal:
             self.problem = decision.fatal
-            raise Superseded(decision.fatal)
+            raise ForeignStore(decision.fatal)
         if decision.state == recorded.state:
             self.problem = ""
             self._forget(snapshot.outcomes)

@@ -219,14 +219,16 @@ def deployment(case: Case) -> Finding:
 def claimed(case: Case) -> Finding:
     """I1: every DNS target knows our epoch before we change anything."""
     epoch = case.state.epoch
-    missing = []
+    missing, adopt = [], ""
     for target in case.endpoint.targets:
         record = case.state.target(target)
         if record.claimed is None or record.claimed.epoch != epoch:
             why = record.claim.detail if record.claim and record.claim.detail else "not yet tried"
             missing.append(f"{target} ({why})")
+            if record.claim and record.claim.result is Result.STALE:
+                adopt = f"mailward state init --adopt {case.state.store_id}"
     if missing:
-        return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing))
+        return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing), adopt)
     return _yes("claimed", f"every DNS target knows epoch {epoch}")
 
 

@@ -115,9 +115,9 @@ def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> Non
     _watch_for_foreign(draft, record.target, outcome)
     tries = record.claim.tries if record.claim else 0
     if outcome.result is Result.STALE and tries >= STALE_CLAIMS_BELIEVED:
-        draft.fatal = (
+        draft.notices.append(
             f"DNS target {record.target} obeys a higher token than ours ({outcome.detail}): another "
-            "controller leads this cluster, or this store was restored from a backup. Nothing is done. "
+            "controller leads this cluster, or this store was restored from a backup. Nothing is done there. "
             "If no other controller runs, move the store away and make it anew: "
             f"mailward state init --adopt {draft.state.store_id}"
         )
@@ -137,7 +137,8 @@ def _result(attempt: Attempt | None, outcome: Outcome) -> Attempt | None:
 
 
 def _watch_for_foreign(draft: Draft, target: str, outcome: Outcome) -> None:
-    """I14: a foreign store-id means no action, and a human."""
+    """I14: a foreign store-id means no action, and a human. (A higher token of our own store only holds
+    us, with this process alive: each restart would raise the epoch until it won.)"""
     if outcome.result is Result.FOREIGN:
         draft.fatal = (
             f"DNS target {target} belongs to another store ({outcome.detail}); ours is "

@@ -322,3 +322,23 @@ def test_each_endpoint_is_judged_by_its_own_services(services: tuple[str, ...]) 
         await world.close()
 
     virtual.run(main())
+
+
+def test_a_superseded_controller_is_held_and_does_not_climb() -> None:
+    """Were it to end, a supervisor's restarts would raise its epoch until it won."""
+
+    async def main() -> None:
+        world = World()
+        world.dns.token = Token("0123456789ab", 9, 1)
+        world.start()
+        await asyncio.sleep(120)
+        ended, decision = world.controller_ended(), world.loop.decision if world.loop else None
+        await world.close()
+        assert ended is None
+        assert world.dns.log == []
+        assert world.state.epoch == 1
+        assert decision is not None
+        claimed = [f for e in decision.explanations for f in e.findings if f.gate == "claimed"]
+        assert all("--adopt 0123456789ab" in finding.command for finding in claimed)
+
+    virtual.run(main())

@@ -101,7 +101,7 @@ def test_state_init_takes_over_another_store_s_targets_only_by_name(tmp_path: Pa
     config = configured(tmp_path)
     remember(config, Token("aaaabbbbcccc", 41, 7))
     refused = mailward("state", "init", "--config", str(config))
-    assert refused.exit_code == Exit.FAILED
+    assert refused.exit_code == Exit.FOREIGN
     assert "remembers aaaabbbbcccc.41.7" in refused.output
     assert "--adopt aaaabbbbcccc" in refused.stderr
     adopted = mailward("state", "init", "--config", str(config), "--adopt", "aaaabbbbcccc")
