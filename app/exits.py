@@ -10,5 +10,5 @@ class Exit(IntEnum):
     UNREACHABLE = 3  # the daemon does not answer
     HELD = 4  # `status --check`, `--dry-run`: automation is held
     UNFINISHED = 5  # not taken up, or with --wait not finished, in time
-    FOREIGN = 78  # `run`, `state init`: store or target belong to another cluster; starting it again changes nothing
+    FOREIGN = 78  # `run`, `state init`: store or target belong to another cluster; no use in trying again
     INTERRUPTED = 130
