@@ -98,6 +98,43 @@ ROWS = {
         "line 17: services.smtps.probe.rcpt: 'postmaster' is not a mail address: write one such as"
         " canary@example.com",
     ),
+    "a URL of another kind": (
+        ("    site: north", "    site: north\n    replication: {doveadm: {url: 'ftp://192.0.2.10'}}"),
+        "line 7: nodes.mail-a.replication.doveadm.url: 'ftp://192.0.2.10' is not the URL of a server:"
+        " write one"
+        " such as http://192.0.2.10:8080",
+    ),
+    "a URL with a port out of range": (
+        ("    site: north", "    site: north\n    replication: {doveadm: {url: 'http://192.0.2.10:99999'}}"),
+        "line 7: nodes.mail-a.replication.doveadm.url: 'http://192.0.2.10:99999' is not the URL of a server:"
+        " write one such as http://192.0.2.10:8080",
+    ),
+    "a list of URLs": (
+        ("    site: north", "    site: north\n    replication: {doveadm: {url: [a]}}"),
+        "line 7: nodes.mail-a.replication.doveadm.url: a URL is wanted here: write one such as"
+        " http://192.0.2.10:8080",
+    ),
+    "a secondary twice": (
+        ("      zone:", "      secondaries: [192.0.2.54, '192.0.2.54:53']\n      zone:"),
+        "line 25: dns.primary.rfc2136.secondaries[1]: 192.0.2.54:53 stands here twice: keep one",
+    ),
+    "nobody to verify on": (
+        ("      zone:", "      verify: []\n      zone:"),
+        "line 25: dns.primary.rfc2136.verify: no server is listed: write one, or leave the line out for all",
+    ),
+    "a mailbox in letters outside ASCII": (
+        ("interval_s: 2", "mailbox: Entwürfe"),
+        "line 17: services.imaps.probe.mailbox: 'Entwürfe' has letters outside ASCII: write a mailbox with a"
+        " plain name",
+    ),
+    "a login of nothing": (
+        ("user: canary@example.com", 'user: ""'),
+        "line 18: canary.user: '' is not a text of 1 to 255 printable characters",
+    ),
+    "a path of nothing": (
+        ("password_file: canary", 'password_file: ""'),
+        "line 18: canary.password_file: '' is not a path",
+    ),
     "a password in a URL, which is not shown": (
         ("{doveadm: {", "{doveadm: {url: 'http://me:hunter2@192.0.2.10:8080', "),
         "line 14: replication.doveadm.url: a URL without a user or a password is wanted: the key goes into"

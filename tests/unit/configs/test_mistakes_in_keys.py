@@ -78,6 +78,14 @@ ROWS = {
         ('[192.0.2.10, "2001:db8::10"]', "192.0.2.10"),
         "line 7: nodes.mail-a.addresses: a list is wanted here: write [192.0.2.10]",
     ),
+    "a word where only none is known": (
+        ("    site: north", "    site: north\n    helper: off"),
+        "line 7: nodes.mail-a.helper: 'off': write `none`, or a section",
+    ),
+    "a list with nothing in it": (
+        ('[192.0.2.10, "2001:db8::10"]', ""),
+        "line 7: nodes.mail-a.addresses: empty: write a list, or leave the line out",
+    ),
     "an empty list item": (
         ("sites: [north, south]", "sites: [north, south, ~]"),
         "line 3: sites[2]: empty: write a name, or leave the line out",

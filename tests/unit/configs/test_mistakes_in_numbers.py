@@ -60,6 +60,15 @@ ROWS = {
         ("canary: {", "policy: {min_free_bytes: 64M}\ncanary: {"),
         "line 18: policy.min_free_bytes: '64M': write bytes as a whole number: 67108864",
     ),
+    "a time just too short, which is no milliseconds": (
+        ("interval_s: 2", "interval_s: 0.1"),
+        "line 17: services.imaps.probe.interval_s: 0.1 is not between 0.2 and 60 seconds (slower finds a"
+        " failure too late, faster is a load)",
+    ),
+    "a count with a unit": (
+        ("canary: {", "policy: {failovers_per_hour: 5m}\ncanary: {"),
+        "line 18: policy.failovers_per_hour: '5m' is not a whole number of failovers",
+    ),
     "a port out of range": (
         ("  smtp: {}", "  smtp: {port: 70000}"),
         "line 16: services.smtp.port: '70000' is not a TCP port: write a number from 1 to 65535",

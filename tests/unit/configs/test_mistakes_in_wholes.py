@@ -74,6 +74,23 @@ ROWS = {
         " endpoints only:"
         " write a name outside",
     ),
+    "a DNS target of two kinds": (
+        ("    rfc2136:\n", "    embedded: {zone: example.com, ns: [ns.example.org]}\n    rfc2136:\n"),
+        "line 22: dns.primary: rfc2136 and embedded are both given: keep one",
+    ),
+    "an embedded server without a name": (
+        (RFC2136, "    embedded: {zone: example.com, ns: []}\n"),
+        "line 23: dns.primary.embedded.ns: no name server is listed: write this host's name",
+    ),
+    "an embedded server that listens nowhere": (
+        (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.org], listen: []}\n"),
+        "line 23: dns.primary.embedded.listen: no address is listed: write one, such as 0.0.0.0:53",
+    ),
+    "a contact that is none": (
+        (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.org], contact: me}\n"),
+        "line 23: dns.primary.embedded.contact: 'me' is not a contact: write one such as"
+        " hostmaster@example.com",
+    ),
     "two servers on one port": (
         (RFC2136, "    embedded: {zone: example.com, ns: [ns.example.org]}\n"),
         ("canary: {", "api: {listen: '127.0.0.1:53'}\ncanary: {"),

@@ -164,6 +164,11 @@ def test_what_is_no_password_is_not_taken(problems: Problems, etc: Path, content
     assert problems() == (f"line 18: canary.password_file: {etc}/canary {said}",)
 
 
+def test_an_empty_key_is_told(problems: Problems, etc: Path) -> None:
+    (etc / "known_hosts").write_text("")
+    assert problems() == (f"line 13: helper.ssh.known_hosts_file: {etc}/known_hosts is empty",)
+
+
 def test_a_tsig_secret_that_is_a_whole_key_statement_is_told_so(problems: Problems, etc: Path) -> None:
     (etc / "tsig").write_text('key "mailward" { algorithm hmac-sha256; secret "cGxhbnRlZA=="; };')
     assert problems() == (

@@ -114,3 +114,36 @@ def test_config_check_says_what_the_hybrid_does_in_eighty_columns(loaded: Loaded
 def test_a_new_install_only_observes(loaded: Loaded, text: str) -> None:
     text = text if "helper:" in text else WITH_KEYS
     assert loaded(text=_here(text)).automation == "observe"
+
+
+def test_config_check_says_what_is_not_done(loaded: Loaded) -> None:
+    text = """\
+cluster: one
+deployment: hybrid
+automation: act
+on_node: a
+helper: none
+nodes:
+  a: {site: x, addresses: [192.0.2.1], hostname: a.example.com, probe_address: 10.0.0.1}
+  b: {site: y, addresses: [192.0.2.2], hostname: b.example.com}
+replication: none
+services: {imap: {}}
+endpoints: {mail.example.com: {services: [imap]}}
+dns: {here: {embedded: {zone: mail.example.com, ns: [ns.example.com], listen: ["[::]:53"]}}}
+"""
+    assert describe(loaded(text=text)) == [
+        "cluster one: hybrid, 2 nodes; mailward only observes, because it runs on a",
+        "  a service may be down 1 s, 15 s during a restart the node reports",
+        "node a in x: 192.0.2.1",
+        "  probed at 10.0.0.1",
+        "  helper: none, so its client ports are never closed",
+        "  replication: none, so it returns without catching up",
+        "node b in y: 192.0.2.2",
+        "  helper: none, so its client ports are never closed",
+        "  replication: none, so it returns without catching up",
+        "service imap: imap, port 143, every 2 s, no login",
+        "endpoint mail.example.com: a, b",
+        "  for imap; published in here, TTL 60 s",
+        "dns here: zone mail.example.com, answered here on [::]:53",
+        "warning: canary: no account: probes cannot log in, and a server that greets may still serve nobody",
+    ]

@@ -8,6 +8,7 @@ from tests.unit.configs.good import GOOD, Loaded, Problems
 
 from mailward.configs import source
 from mailward.configs.loading import load
+from mailward.configs.policy import policy_of
 from mailward.model.errors import ConfigError
 
 
@@ -129,6 +130,27 @@ def test_a_tag_is_not_obeyed(problems: Problems) -> None:
     assert said[0].startswith(
         "line 1: cluster: the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd' is not used"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "cluster: lab",
+            "cluster: !!binary lab",
+            "cluster: the tag 'tag:yaml.org,2002:binary' is not used here",
+        ),
+        ("sites: [", "sites: !!set [", "sites: the tag 'tag:yaml.org,2002:set' is not used here"),
+        ("nodes:", "nodes: !mine", "nodes: the tag '!mine' is not used here"),
+    ],
+)
+def test_no_tag_is_used(problems: Problems, old: str, new: str, said: str) -> None:
+    assert said in problems((old, new))[0]
+
+
+def test_a_helper_that_says_nothing_is_the_default(loaded: Loaded) -> None:
+    config = loaded(("    site: north", "    site: north\n    helper:\n    replication:"))
+    assert policy_of(config).nodes[0].fenced
 
 
 def test_a_key_that_is_a_list_is_no_key(problems: Problems) -> None:
