@@ -7,9 +7,10 @@
   success, or since we last knew that it did not wait, whichever is later. A user idle for a day who
   got a message just now is not a day behind; one in a slot of a black-holed peer ages with the clock.
 - **Restarted** replicators look clean and may have forgotten everything. One is believed again when
-  each user it knows has either been synchronised by it since, or waits (and so is counted). A kick
-  does that; without one it takes a full sync interval. A reload, which forgets nothing, cannot be
-  told from a crash and is treated as one.
+  each user it knows has either been synchronised by it since, or waits (and so is counted). After our
+  own kick that is so by itself: it made every user wait. Otherwise the list must show it, which takes
+  somebody's kick or a full sync interval. A reload, which forgets nothing, cannot be told from a
+  crash and is treated as one.
 - **First met**, a replicator is believed unless its master has seen one crash, or full resyncs wait,
   as they do where its memory was empty. The blind spot: a node that lost power before we first looked.
 
@@ -68,6 +69,7 @@ class Memory:
     since: Mapping[str, float | None] = field(default_factory=dict)
     listed_s: float | None = None
     list_cost_s: float = 0.0
+    kicked: bool = False
     unproven: int | None = None
     read: int = 0
     complete: bool = True
@@ -95,7 +97,8 @@ def observe(memory: Memory | None, sample: Sample) -> Memory:
         memory = Memory(sample.process, sample.answered_s, trusted, sample)
     elif not sample.process.continues(memory.process):
         memory = Memory(sample.process, sample.answered_s, False, sample)
-    memory = replace(memory, process=sample.process, sample=sample)
+    proven = memory.proven or memory.kicked
+    memory = replace(memory, process=sample.process, sample=sample, proven=proven)
     if memory.waiting == 0:
         return replace(memory, baseline_s=sample.asked_s, since={})
     return memory
@@ -114,8 +117,8 @@ def wants_listing(memory: Memory, now_s: float, every_s: float) -> bool:
 
 
 def kicked(memory: Memory) -> Memory:
-    """Note a kick: the very next list may prove the replicator, so it need not wait for its turn."""
-    return replace(memory, listed_s=None)
+    """Note an answered kick. Whether this process got it, the next summary tells."""
+    return replace(memory, kicked=True, listed_s=None)
 
 
 def give_up(memory: Memory, asked_s: float, took_s: float) -> Memory:
