@@ -14,8 +14,9 @@ from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.layout import DSYNC, IMAP, IMAPS, SMTP, SUBMISSION
 from tests.lab.harness.proxy import TcpProxy
 
+from mailward.fencing.helper import NodeHelper
 from mailward.fencing.rung import HelperRung
-from mailward.fencing.ssh import SshHelper, SshTarget
+from mailward.fencing.ssh import SshHelper, SshTarget, SshTransport
 from mailward.fencing.verification import Seen, look
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, HelperReply, NodeFacts, Scope, UnitState
 from mailward.model.token import Token
@@ -103,27 +104,42 @@ async def test_a_fenced_node_that_restarts_is_closed_before_its_services_are_up(
     assert Seen.ACCEPTED not in seen
 
 
+@pytest.mark.parametrize(
+    ("later", "delivered_after_s"),
+    [(token(1, 2), 0.0), (token(2, 0), 0.0), (None, 2.5)],
+    ids=["a higher seq was obeyed", "a higher epoch was obeyed", "nothing else, but the window is over"],
+)
 async def test_an_order_held_in_the_network_is_void_when_it_arrives(
-    cluster: Cluster, target: SshTarget
+    cluster: Cluster, target: SshTarget, later: Token | None, delivered_after_s: float
 ) -> None:
-    """Held, then a later one is obeyed another way, then the first is delivered: seq and epoch alike."""
+    """The order itself is held, after the helper's hello; while it waits another may be obeyed."""
     direct = SshHelper(target)
     with TcpProxy((target.host, 22)) as proxy:
         cluster.know_proxy("mail-a", proxy.address)
-        delayed = SshHelper(replace(target, host=proxy.address[0], port=proxy.address[1]), timeout_s=1.5)
+        through = SshTransport(replace(target, host=proxy.address[0], port=proxy.address[1]))
+        delayed = NodeHelper(through, timeout_s=1.2, hello_timeout_s=0.9)
         assert (await delayed.claim(token(1, 0))).reply is HelperReply.OBEYED
+        proxy.hold_next(is_longer_than_any_request_before_the_order)
         held = asyncio.create_task(delayed.order(token(1, 1), ALL_CLOSED))
-        proxy.hold_next()
-        answer = await held
-        assert answer.reply is HelperReply.UNKNOWN
-        assert (await direct.order(token(1, 2), ALL_OPEN)).reply is HelperReply.OBEYED
+        await asyncio.to_thread(proxy.wait_held, 1.0)
+        if later is not None:
+            assert (await direct.order(later, ALL_OPEN)).reply is HelperReply.OBEYED
+        await asyncio.sleep(delivered_after_s)
         proxy.deliver()
-        await asyncio.sleep(1.0)
+        answer = await held
+        assert answer.reply in (HelperReply.STALE, HelperReply.UNKNOWN), answer
+        assert "no hello" not in answer.detail
+        await asyncio.sleep(0.5)
         facts = await direct.status()
         assert isinstance(facts, NodeFacts)
-        assert (facts.token, facts.ports, facts.applied) == (token(1, 2), ALL_OPEN, True)
+        assert (facts.token, facts.ports, facts.applied) == (later or token(1, 0), ALL_OPEN, True)
         await delayed.close()
     await direct.close()
+
+
+def is_longer_than_any_request_before_the_order(data: bytes) -> bool:
+    """SSH hides what it carries, not how long it is: opening a channel takes less than 160 bytes."""
+    return len(data) > 160
 
 
 async def test_only_the_forced_command_runs_and_only_known_hosts_are_spoken_to(
