@@ -51,7 +51,7 @@ def respond(zone: Zone, wire: bytes, transport: Transport) -> bytes | None:
         return _bare(wire, dns.rcode.FORMERR)
     try:
         query = dns.message.from_wire(wire, keyring=False)
-    except Exception:  # dnspython raises more kinds on hostile bytes than it documents
+    except dns.exception.DNSException:
         return _bare(wire, dns.rcode.FORMERR)
     reply = dns.message.make_response(query, our_payload=PAYLOAD, pad=0)
     if query.edns >= 0:

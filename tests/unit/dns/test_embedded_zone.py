@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -52,6 +53,17 @@ class TestFile:
         assert load(tmp_path / "zone.json", SETTINGS).published == (MAIL,)
         save(tmp_path / "zone.json", Zone(SETTINGS, 2, ()))
         assert load(tmp_path / "zone.json", SETTINGS).serial == 2
+
+    def test_a_file_is_on_disk_before_it_takes_the_place_of_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And the directory after that: two syncs, the old zone still there at the first."""
+        path = tmp_path / "zone.json"
+        save(path, Zone(SETTINGS, 1))
+        serials = []
+        monkeypatch.setattr(os, "fsync", lambda _: serials.append(json.loads(path.read_text())["serial"]))
+        save(path, Zone(SETTINGS, 2))
+        assert serials == [1, 2]
 
     @pytest.mark.parametrize(
         ("text", "named"),
