@@ -52,7 +52,7 @@ class Sentinel:
                 await asyncio.sleep(self._pace.noop_s)
                 continue
             try:
-                renewing = await self._hold(renewing)
+                renewing = await self._hold()
             except _Lost as lost:
                 if (self.held or renewing) and self._wanted():
                     self._alarm(str(lost))
@@ -64,7 +64,7 @@ class Sentinel:
         self._delay_s = self._pace.reconnect_s
         self._hurry.set()
 
-    async def _hold(self, renewing: bool) -> bool:
+    async def _hold(self) -> bool:
         """Hold one connection until it must be renewed (True) or is not wanted any more (False)."""
         connection = _Connection(self._target)
         loop = asyncio.get_running_loop()
@@ -72,11 +72,9 @@ class Sentinel:
         try:
             await connection.open()
             self.held = True
-            if not renewing:  # spread the services' questions over the period
-                await connection.rest(self._pace.noop_s * self._rng.random())
             for _ in range(self._pace.noops_per_connection):
+                await connection.rest(_to_next_beat_s(loop.time(), self._pace.noop_s))
                 await connection.ask()
-                await connection.rest(self._pace.noop_s)
                 age_s = loop.time() - began_s
                 if age_s >= _LASTING_S:
                     self._delay_s = self._pace.reconnect_s
@@ -95,6 +93,12 @@ class Sentinel:
                 await self._hurry.wait()
         except TimeoutError:
             self._delay_s = min(2 * self._delay_s, self._pace.reconnect_max_s)
+
+
+def _to_next_beat_s(now_s: float, noop_s: float) -> float:
+    """All sentinels ask on one beat, so that this process wakes once for all of them."""
+    to_beat_s = noop_s - now_s % noop_s
+    return to_beat_s if to_beat_s > noop_s / 20 else to_beat_s + noop_s
 
 
 class _Connection:
