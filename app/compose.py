@@ -13,7 +13,7 @@ from mailward.configs import effective
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.configs.services import Probe
-from mailward.configs.targets import Embedded, Rfc2136, within
+from mailward.configs.targets import Embedded, Rfc2136
 from mailward.dns.drivers.embedded import EmbeddedTarget
 from mailward.dns.drivers.rfc2136 import Rfc2136Settings, Rfc2136Target
 from mailward.dns.embedded.server import EmbeddedServer
@@ -32,16 +32,12 @@ from mailward.health.probe import Limits
 from mailward.health.streams import ByteStream, StreamFailed, TcpConnector, TcpStream
 from mailward.health.target import Pace, Target
 from mailward.health.tls import TlsClient, client_context
-from mailward.model.dns import RRset
 from mailward.model.errors import ConfigError
 from mailward.model.health import FailureKind
 from mailward.model.policy import Policy
 from mailward.model.ports import Clock
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
-
-
-NAME_SERVER_TTL_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +144,10 @@ def targets_of(config: Config, node: str, helper: NodeHelper | None) -> tuple[Ta
 
 def pace_of(probe: Probe) -> Pace:
     """A service's pace as configured; what the file does not name stays as it is."""
-    timeout_s = probe.timeout_s
+    answer_s, work_s = probe.timeout_s, probe.work_timeout_s
     return Pace(
         probe_s=probe.interval_s,
-        limits=Limits(
-            connect_s=timeout_s, answer_s=timeout_s, work_s=2 * timeout_s, total_s=max(8.0, 4 * timeout_s)
-        ),
+        limits=Limits(connect_s=answer_s, answer_s=answer_s, work_s=work_s, total_s=2 * (answer_s + work_s)),
         thresholds=Thresholds(
             down_after=probe.down_after,
             up_after=probe.up_after,
@@ -246,33 +240,13 @@ def _embedded(config: Config, name: str, settings: Embedded, store_id: str) -> D
         name,
         cluster=config.cluster,
         store_id=store_id,
-        settings=ZoneSettings(
-            settings.zone, settings.ns, fixed=_name_server_addresses(settings), contact=settings.contact or ""
-        ),
+        settings=ZoneSettings(settings.zone, settings.ns, contact=settings.contact or ""),
         path=settings.state_file or Path(directory) / f"zone-{name}.json",
     )
     listen = tuple(Server(s.address, s.port) for s in settings.listen)
     ours = Server(_reachable(listen[0].host), listen[0].port)
     publisher = _publisher(config, name, driver, Verification(settings.zone, ours, (ours,)))
     return DnsPart(driver, publisher, EmbeddedServer(lambda: driver.zone, listen))
-
-
-def _name_server_addresses(settings: Embedded) -> tuple[RRset, ...]:
-    """Name servers inside the zone are ourselves: their addresses are those we listen on."""
-    inside = [name for name in settings.ns if within(name, settings.zone)]
-    addresses = [listen.address for listen in settings.listen]
-    if inside and any(address in ("0.0.0.0", "::") for address in addresses):
-        raise ValueError(f"{inside[0]} lies in the zone itself: listen on the addresses it shall have")
-    kinds = {
-        "A": tuple(a for a in addresses if ":" not in a),
-        "AAAA": tuple(a for a in addresses if ":" in a),
-    }
-    return tuple(
-        RRset(f"{name}.", kind, NAME_SERVER_TTL_S, values)
-        for name in inside
-        for kind, values in kinds.items()
-        if values
-    )
 
 
 def _reachable(address: str) -> str:
