@@ -27,7 +27,7 @@ _STATE_OF = {
     "deactivating": "stopping",
 }
 _STATE_OF_EXIT = {0: "active", 3: "inactive"}
-_PROPERTIES = "Id,ActiveState,SubState,StateChangeTimestampMonotonic"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,StateChangeTimestampMonotonic"
 
 UnitFacts = dict[str, Any]
 """{"state": one of STATES, "since_s": seconds or None}"""
@@ -53,7 +53,9 @@ def unit_facts(block: str, jobs: str, monotonic_s: float) -> UnitFacts:
     values = dict(line.partition("=")[::2] for line in block.splitlines())
     state = _STATE_OF.get(values.get("ActiveState", ""), UNKNOWN)
     restarting = any(line.split()[1:3] == [values.get("Id"), "restart"] for line in jobs.splitlines())
-    if restarting or values.get("SubState") == "auto-restart":
+    if values.get("LoadState") == "not-found":
+        state = UNKNOWN  # systemd calls it inactive; a mistyped name must not look like a stopped service
+    elif restarting or values.get("SubState") == "auto-restart":
         state = "restarting"
     return {"state": state, "since_s": _age_s(values.get("StateChangeTimestampMonotonic"), monotonic_s)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -25,11 +24,11 @@ class Server:
     target: SshTarget
     connections: list[asyncssh.SSHServerConnection]
     commands: list[str | None]
-    silent: bool = False
+    silent_for: int = 0
 
     def helper(self, **changed: object) -> NodeHelper:
         target = replace(self.target, **changed)  # type: ignore[arg-type]
-        return NodeHelper(SshTransport(target), timeout_s=3.0, hello_timeout_s=1.0)
+        return NodeHelper(SshTransport(target), timeout_s=6.0, hello_timeout_s=2.5)
 
 
 @pytest.fixture
@@ -41,7 +40,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
     async def obey(process: asyncssh.SSHServerProcess[str]) -> None:
         built.commands.append(process.command)
-        if built.silent:
+        if built.silent_for:
+            built.silent_for -= 1
             return
         process.stdout.write('{"mailward_node":1,"nonce":"x"}\n')
         await process.stdin.readline()
@@ -91,9 +91,8 @@ async def test_a_connection_that_died_is_replaced_within_the_request(server: Ser
 async def test_a_connection_that_gives_no_hello_any_more_is_replaced(server: Server) -> None:
     helper = server.helper()
     await helper.claim(TOKEN)
-    server.silent = True
-    asyncio.get_running_loop().call_later(0.5, lambda: setattr(server, "silent", False))
-    helper._hello_timeout_s = 0.6
+    server.silent_for = 1
+    helper._hello_timeout_s = 0.8
     assert (await helper.claim(TOKEN)).reply is HelperReply.OBEYED
     await helper.close()
 

@@ -43,7 +43,9 @@ def test_a_systemd_unit_has_a_state(active: str, sub: str, jobs: str, state: str
     assert unit_facts(block(active, sub), jobs, 42.5) == {"state": state, "since_s": 2.5}
 
 
-def test_a_unit_that_systemd_does_not_describe_is_unknown() -> None:
+def test_a_unit_that_systemd_does_not_know_is_unknown() -> None:
+    mistyped = "Id=dovcot.service\nLoadState=not-found\n" + block("inactive", "dead")
+    assert unit_facts(mistyped, "", 42.5)["state"] == "unknown"
     assert unit_facts("", "", 42.5) == {"state": "unknown", "since_s": None}
 
 
