@@ -15,6 +15,7 @@ from mailward.health.target import Target
 from mailward.model.health import Failure, FailureKind, ProbeResult, ServiceReport, Vantage, Verdict
 from mailward.model.ports import Clock
 
+FRESH_TROUBLE_S = 20.0
 _AT_ONCE = 2
 
 
@@ -152,8 +153,16 @@ class Watch:
 
     def _interval_s(self) -> float:
         direct = self._vantage is Vantage.DIRECT
+        if direct and self._fresh_trouble():
+            return self._pace.confirm_s
         base_s = self._pace.probe_s if direct else self._pace.behind_probe_s
         return base_s * (1.0 + self._pace.jitter * self._rng.uniform(-1.0, 1.0))
+
+    def _fresh_trouble(self) -> bool:
+        """Just gone DOWN: whether it is more than a restart is decided by probes that go on failing."""
+        symptom_s = self._detection.symptom_s
+        down = self._detection.verdict is Verdict.DOWN and self._detection.failures > 0
+        return down and symptom_s is not None and self._now() - symptom_s < FRESH_TROUBLE_S
 
     def _now(self) -> float:
         return self._clock.now().boot_s

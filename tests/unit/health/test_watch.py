@@ -164,11 +164,26 @@ def test_recovery_takes_three_regular_probes() -> None:
     play(story)
 
 
-def test_a_down_service_is_probed_no_more_often_than_a_good_one() -> None:
+def test_a_service_just_gone_down_is_probed_often_enough_to_tell_a_crash_from_a_restart() -> None:
+    """Withdrawing needs a failed probe later than the grace, which is one second."""
+
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(1)
+        scene.server.die()
+        down_s = scene.now
+        await asyncio.sleep(2)
+        assert [at for at in scene.server.connects if down_s + 1.0 <= at <= down_s + 1.4]
+
+    play(story)
+
+
+def test_a_service_long_down_is_probed_no_more_often_than_a_good_one() -> None:
     async def story(scene: Scene) -> None:
         scene.server.alive = False
+        await asyncio.sleep(25)
+        before = len(scene.server.connects)
         await asyncio.sleep(100)
-        assert len(scene.server.connects) <= 58
+        assert len(scene.server.connects) - before <= 58
 
     play(story)
 
