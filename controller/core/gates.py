@@ -217,7 +217,8 @@ def deployment(case: Case) -> Finding:
 
 
 def claimed(case: Case) -> Finding:
-    """I1: every DNS target knows our epoch before we change anything."""
+    """I1: every DNS target knows our epoch before we change anything, and the helper of a node that
+    comes back as well."""
     epoch = case.state.epoch
     missing, adopt = [], ""
     for target in case.endpoint.targets:
@@ -227,9 +228,21 @@ def claimed(case: Case) -> Finding:
             missing.append(f"{target} ({why})")
             if record.claim and record.claim.result is Result.STALE:
                 adopt = f"mailward state init --adopt {case.state.store_id}"
+    missing += _unclaimed_helper(case)
     if missing:
         return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing), adopt)
     return _yes("claimed", f"every DNS target knows epoch {epoch}")
+
+
+def _unclaimed_helper(case: Case) -> list[str]:
+    node, phase = case.node, case.record.phase if case.record else None
+    helper = case.state.helper(node)
+    if phase not in (Phase.OUT, Phase.REJOINING) or not case.snapshot.policy.node_by_name[node].fenced:
+        return []
+    if helper.claimed is not None and helper.claimed.epoch == case.state.epoch:
+        return []
+    why = helper.claim.detail if helper.claim and helper.claim.detail else "not yet tried"
+    return [f"mailward-node on {node} ({why})"]
 
 
 def one_operation(case: Case) -> Finding:

@@ -1,0 +1,131 @@
+"""Nothing is withdrawn when nobody can take over; the finding names the gate and what to type next."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.unit.core.scene import Scene, policy_of
+
+from mailward.model.decision import Answered, Finding
+from mailward.model.policy import Endpoint
+from mailward.model.state import Phase
+
+
+def both_down(scene: Scene) -> None:
+    scene.down("b", "imaps", for_s=5)
+
+
+def other_unreachable(scene: Scene) -> None:
+    scene.gone("b", for_s=5)
+
+
+def other_full(scene: Scene) -> None:
+    scene.disk("b", 0)
+
+
+def other_behind(scene: Scene) -> None:
+    scene.lag("a", "b", 412)
+
+
+def other_unknown(scene: Scene) -> None:
+    scene.unknown("b", "submission")
+
+
+CASES: list[tuple[Callable[[Scene], None], Answered, str, str]] = [
+    (both_down, Answered.NO, "b is failed (imaps DOWN: refused at connect)", "mailward explain b"),
+    (other_unreachable, Answered.NO, "b is unreachable (smtp DOWN: timeout", "mailward explain b"),
+    (other_full, Answered.NO, "b is failed (/var/mail has 0 MiB free", "mailward explain b"),
+    (
+        other_behind,
+        Answered.NO,
+        "b is behind by 412 s (1 mailboxes), more than 300 s",
+        "mailward failover a --force",
+    ),
+    (other_unknown, Answered.UNKNOWN, "b is unknown (submission UNKNOWN: ", "mailward explain b"),
+]
+
+
+@pytest.mark.parametrize(("happens", "answer", "reason", "command"), CASES, ids=lambda x: str(x)[:24])
+def test_nothing_is_withdrawn(
+    happens: Callable[[Scene], None], answer: Answered, reason: str, command: str
+) -> None:
+    scene = Scene.settled()
+    happens(scene)
+    scene.down("a", "imaps", for_s=5)
+    scene.run(600, every_s=10)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.phase("b") is Phase.IN_SERVICE
+    assert not scene.sent
+    finding = scene.finding("successor", "a")
+    assert finding.answer is answer
+    assert finding.reason.startswith(reason)
+    assert finding.command == command
+
+
+def test_nobody_knows_the_lag_and_the_withdrawal_goes_on() -> None:
+    """In a hybrid a withdrawal moves no data; clients at a dead server would be the greater evil."""
+    scene = Scene.settled()
+    scene.lag("a", "b", None)
+    scene.down("a", "imaps", for_s=5)
+    scene.run(1)
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_a_node_alone_behind_its_endpoint_is_never_withdrawn() -> None:
+    endpoint = Endpoint("mail.example.test", ("imaps",), ("a",), 30, ("ns1",))
+    scene = Scene.settled(policy_of(endpoints=[endpoint]))
+    scene.down("a", "imaps", for_s=5)
+    scene.run(60, every_s=5)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    finding: Finding = scene.finding("successor", "a")
+    assert (finding.answer, finding.reason) == (
+        Answered.NO,
+        "no other node is configured for this endpoint",
+    )
+
+
+def test_of_three_one_fit_successor_is_enough() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.lag("a", "b", 1000)
+    scene.unknown("b")
+    scene.down("a", "imaps", for_s=5)
+    scene.run(1)
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_of_three_every_unfit_one_is_named() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.lag("a", "b", 1000)
+    scene.down("c", "imaps")
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    reason = scene.finding("successor", "a").reason
+    assert reason.startswith("b is behind by 1000 s")
+    assert "; c is failed (" in reason
+
+
+def test_when_everything_looks_down_the_observer_suspects_itself() -> None:
+    """I7."""
+    scene = Scene.settled()
+    for node in ("a", "b"):
+        scene.gone(node, for_s=60)
+    scene.run(60, every_s=5)
+    assert not scene.sent
+    finding = scene.finding("self", "a")
+    assert finding.reason == "no node answers anything: the observers may be the ones cut off"
+
+
+def test_the_endpoints_of_one_node_are_judged_one_by_one() -> None:
+    """A without IMAP and B without SMTP has an answer."""
+    imap = Endpoint("imap.example.test", ("imaps",), ("a", "b"), 30, ("ns1",))
+    smtp = Endpoint("smtp.example.test", ("submission",), ("a", "b"), 30, ("ns1",))
+    scene = Scene.settled(policy_of(endpoints=(imap, smtp)))
+    scene.down("a", "imaps", for_s=5)
+    scene.down("b", "submission", for_s=5)
+    scene.run(3)
+    phases = {(n, e.name): scene.phase(n, e.name) for n in "ab" for e in (imap, smtp)}
+    assert phases == {
+        ("a", imap.name): Phase.OUT,
+        ("a", smtp.name): Phase.IN_SERVICE,
+        ("b", imap.name): Phase.IN_SERVICE,
+        ("b", smtp.name): Phase.OUT,
+    }

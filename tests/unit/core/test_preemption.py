@@ -1,0 +1,225 @@
+"""I10: one operation at a time; a failover goes before planned work, which rolls back."""
+
+import pytest
+from tests.unit.core.scene import MAIL, Scene, imap_and_smtp, kinds, policy_of
+
+from mailward.model.fencing import CLOSED, OPEN
+from mailward.model.orders import Publish, Result
+from mailward.model.policy import Endpoint
+from mailward.model.state import Ended, Ending, Kind, Phase, RequestKind, Step
+
+THREE = ("a", "b", "c")
+
+
+def running(scene: Scene) -> tuple[Kind, str, Step] | None:
+    operation = scene.state.operation
+    return (operation.kind, operation.node, operation.step) if operation else None
+
+
+def ended(scene: Scene) -> list[tuple[Kind, str, Ending]]:
+    return [(e.operation.kind, e.operation.node, e.ending) for e in scene.state.ended]
+
+
+def test_a_drain_with_nobody_left_is_rolled_back_and_published_again_at_once() -> None:
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(5)
+    scene.down("b", "imaps")
+    scene.settle()
+    assert scene.phase("a") is Phase.IN_SERVICE
+    last = [a for a in scene.actions() if isinstance(a, Publish)][-1]
+    assert last.rrsets[0].values == ("192.0.2.10", "192.0.2.11")
+    assert ended(scene)[-2:] == [
+        (Kind.DRAIN, "a", Ending.ROLLED_BACK),
+        (Kind.READMIT, "a", Ending.DONE),
+    ]
+    scene.run(5)
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE, Phase.OUT]
+
+
+def test_a_drain_whose_node_is_closed_already_is_not_rolled_back() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(31)
+    assert running(scene) == (Kind.DRAIN, "a", Step.FENCE)
+    scene.down("b", "imaps")
+    scene.run(3)
+    assert running(scene) == (Kind.DRAIN, "a", Step.FENCE)
+    assert scene.holding("b") == ["successor", "last-address", "one-operation"]
+
+
+def test_of_three_a_failure_goes_before_the_drain_of_another() -> None:
+    """One publication does both: b is gone from it and a is back."""
+    scene = Scene.settled(policy_of(THREE))
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(5)
+    scene.down("b", "imaps", for_s=5)
+    scene.sent.clear()
+    scene.settle()
+    assert [scene.phase(n) for n in THREE] == [Phase.IN_SERVICE, Phase.OUT, Phase.IN_SERVICE]
+    first = scene.actions()[0]
+    assert isinstance(first, Publish)
+    assert first.rrsets[0].values == ("192.0.2.10", "192.0.2.12")
+
+
+def test_a_failure_goes_before_a_readmission_that_still_catches_up() -> None:
+    scene = Scene.settled(policy_of(THREE))
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.lag("b", "a", 100)
+    scene.up("a", for_s=60)
+    scene.run(3)
+    assert running(scene) == (Kind.READMIT, "a", Step.CATCH_UP)
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert ended(scene)[-3:] == [
+        (Kind.READMIT, "a", Ending.ROLLED_BACK),
+        (Kind.FAILOVER, "b", Ending.DONE),
+        (Kind.READMIT, "a", Ending.DONE),
+    ]
+    assert [scene.phase(n) for n in THREE] == [Phase.IN_SERVICE, Phase.OUT, Phase.IN_SERVICE]
+
+
+def test_a_readmission_past_catching_up_is_finished_first_for_it_may_be_the_successor() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.answers["publish"] = None
+    scene.up("a", for_s=60)
+    scene.run(3)
+    assert running(scene) == (Kind.READMIT, "a", Step.PUBLISH)
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert running(scene) == (Kind.READMIT, "a", Step.PUBLISH)
+    assert scene.finding("successor", "b").reason == "a is in the middle of a readmission"
+    scene.answers.clear()
+    scene.run(15)
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE, Phase.OUT]
+
+
+@pytest.mark.parametrize("kind", [Kind.READMIT, Kind.FAILOVER, Kind.RECONCILE])
+def test_nobody_waits_for_a_secondary_that_lags(kind: Kind) -> None:
+    """One dead secondary, and every operation verifies for a minute: that must not be added to an outage."""
+    scene = Scene.settled(policy_of(THREE))
+    scene.answers["verify"] = Result.FAILED
+    if kind is Kind.RECONCILE:
+        scene.answers["publish"] = Result.FAILED
+        scene.ask(RequestKind.FAILOVER, "c")
+        scene.run(61)
+        scene.answers["publish"] = Result.DONE
+        scene.run(31)
+    else:
+        scene.down("c", "imaps", for_s=5)
+        scene.settle()
+        if kind is Kind.READMIT:
+            scene.run(61)
+            scene.up("c", for_s=60)
+            scene.settle()
+    assert scene.state.operation is not None
+    assert (scene.state.operation.kind, scene.state.operation.step) == (kind, Step.VERIFY)
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.phase("a") is Phase.OUT
+    before = [e for e in scene.state.ended if e.operation.kind is kind][-1]
+    assert (before.ending, before.detail) == (Ending.DONE, "not verified everywhere: a failed")
+    in_service = kind is Kind.READMIT
+    assert scene.phase("c") is (Phase.IN_SERVICE if in_service else Phase.OUT)
+
+
+def test_a_reconciliation_of_the_successor_does_not_make_it_unfit() -> None:
+    """b's ports are being ordered again, over and over, while DNS is slow: b serves all the same."""
+    scene = Scene.settled()
+    scene.down("b", "imaps", for_s=5)
+    scene.run(3)
+    scene.up("b", for_s=60)
+    scene.run(3)
+    assert scene.phase("b") is Phase.IN_SERVICE
+    ports = scene.state.ports_of("b")
+    assert ports is not None
+    object.__setattr__(ports, "ports", {**ports.ports, "imaps": CLOSED})
+    scene.answers["publish"] = None
+    scene.settle()
+    assert running(scene) is not None
+    assert running(scene)[:2] == (Kind.RECONCILE, "b")  # type: ignore[index]
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert running(scene) == (Kind.FAILOVER, "a", Step.PUBLISH)
+
+
+def test_further_endpoints_of_the_same_node_join_the_running_failover() -> None:
+    imap, mail = imap_and_smtp()
+    elsewhere = Endpoint(imap.name, imap.services, imap.nodes, imap.ttl_s, ("ns2",))
+    scene = Scene.settled(policy_of(endpoints=(elsewhere, mail)))
+    scene.answers["order-ports"] = None
+    scene.down("a", "submission", for_s=5)
+    scene.settle()
+    assert running(scene) == (Kind.FAILOVER, "a", Step.FENCE)
+    scene.down("a", "imaps", for_s=5)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.settle()
+    assert [(o.action.kind, getattr(o.action, "target", "")) for o in scene.sent[:2]] == [
+        ("publish", "ns1"),
+        ("publish", "ns2"),
+    ]
+    last: Ended = scene.state.ended[-1]
+    assert last.operation.endpoints == (imap.name, MAIL)
+    assert last.ending is Ending.DONE
+    assert len(scene.state.fenced_at) == 1, "one failover, not two"
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert set(ports.ports.values()) == {CLOSED}
+
+
+def test_an_outcome_of_the_step_before_a_merger_informs_nobody() -> None:
+    scene = Scene.settled(policy_of(endpoints=imap_and_smtp()))
+    scene.down("a", "submission", for_s=5)
+    scene.step()
+    late = scene.outcomes
+    scene.outcomes = []
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    operation = scene.state.operation
+    assert operation is not None
+    assert operation.endpoints == ("imap.example.test", MAIL)
+    keep = scene.outcomes
+    scene.outcomes = late
+    scene.step()
+    operation = scene.state.operation
+    assert operation is not None
+    assert operation.step is Step.PUBLISH
+    scene.outcomes = keep
+    scene.settle()
+    assert scene.state.ended[-1].ending is Ending.DONE
+
+
+def test_a_service_shared_with_an_endpoint_in_service_stays_open_through_failover_and_return() -> None:
+    """imaps serves imap.example.test all along; only submission is closed and tried behind it."""
+    scene = Scene.settled(policy_of(endpoints=imap_and_smtp()))
+    scene.down("a", "submission", for_s=5)
+    scene.run(3)
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert (ports.ports["imaps"], ports.ports["submission"]) == (OPEN, CLOSED)
+    scene.up("a", "submission", for_s=60)
+    scene.run(5)
+    assert scene.phase("a", MAIL) is Phase.IN_SERVICE
+    assert all(
+        set(order.action.ports) == {"smtp", "submission", "imaps"} and order.action.ports["imaps"] == OPEN
+        for order in scene.sent
+        if order.action.kind == "order-ports"
+    )
+
+
+def test_two_failures_at_once_are_handled_one_after_the_other() -> None:
+    scene = Scene.settled(policy_of(THREE))
+    scene.down("a", "imaps", for_s=5)
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert [scene.phase(n) for n in THREE] == [Phase.OUT, Phase.OUT, Phase.IN_SERVICE]
+    assert ended(scene)[-2:] == [
+        (Kind.FAILOVER, "a", Ending.DONE),
+        (Kind.FAILOVER, "b", Ending.DONE),
+    ]
+    assert kinds(scene.actions()) == ["publish", "order-ports", "publish", "order-ports", "verify"]

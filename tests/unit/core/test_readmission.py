@@ -1,0 +1,250 @@
+"""I12: a node comes back only when well, fenced until then, caught up and stable; or as the last resort."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
+
+from mailward.model.decision import Answered
+from mailward.model.fencing import CLOSED, OPEN
+from mailward.model.orders import OrderPorts, Result
+from mailward.model.policy import Rules
+from mailward.model.replication import Confidence, Lag
+from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, Step
+
+
+def out(scene: Scene | None = None) -> Scene:
+    scene = scene or Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(2)
+    assert scene.phase("a") is Phase.OUT
+    scene.sent.clear()
+    return scene
+
+
+def step_of(scene: Scene) -> Step | None:
+    return scene.state.operation.step if scene.state.operation else None
+
+
+def test_a_node_comes_back_ports_first_dns_last() -> None:
+    scene = out()
+    scene.up("a", for_s=20)
+    scene.run(2)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert kinds(scene.actions()) == [
+        "kick-replication", "kick-replication", "order-ports", "publish", "verify",
+    ]  # fmt: skip
+    opened = scene.actions()[2]
+    assert isinstance(opened, OrderPorts)
+    assert set(opened.ports.values()) == {OPEN}
+
+
+@pytest.mark.parametrize("direction", [("a", "b"), ("b", "a")])
+def test_it_waits_until_mail_has_arrived_both_ways(direction: tuple[str, str]) -> None:
+    scene = out()
+    scene.lag(*direction, 6)
+    scene.up("a", for_s=20)
+    scene.run(20)
+    assert step_of(scene) is Step.CATCH_UP
+    assert "behind by 6 s" in scene.finding("caught-up", "a").reason
+    assert scene.finding("caught-up", "a").command == "mailward readmit a --force"
+    scene.lag(*direction, 5)
+    scene.run(1)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+@pytest.mark.parametrize(
+    "lag",
+    [
+        None,
+        Lag("b", "a", Confidence.UNKNOWN, detail="just restarted"),
+        Lag("b", "a", Confidence.STALE, 0.0, 0, 0),
+        Lag("b", "a", Confidence.KNOWN, None),
+        Lag("b", "a", Confidence.KNOWN, 0.0, 0, failed_mailboxes=1),
+        Lag("b", "a", Confidence.KNOWN, float("nan"), 0, 0),
+    ],
+)
+def test_what_is_not_known_to_have_arrived_has_not_arrived(lag: Lag | None) -> None:
+    scene = out()
+    if lag is None:
+        del scene.lags["b", "a"]
+    else:
+        scene.lags["b", "a"] = lag
+    scene.up("a", for_s=20)
+    scene.run(20)
+    assert step_of(scene) is Step.CATCH_UP
+
+
+def test_catching_up_has_an_end_and_is_tried_again() -> None:
+    scene = out()
+    scene.lag("b", "a", 100)
+    scene.up("a", for_s=20)
+    scene.run(301, every_s=5)
+    ended = scene.state.ended[-1]
+    assert (ended.operation.kind, ended.ending) == (Kind.READMIT, Ending.ROLLED_BACK)
+    assert ended.detail == "not caught up in 300 s: b to a behind by 100 s, 1 mailboxes wait"
+    scene.run(1500, every_s=25)
+    assert step_of(scene) is Step.CATCH_UP
+    assert len([e for e in scene.state.ended if e.operation.kind is Kind.READMIT]) == 1
+    assert not scene.state.flaps or scene.state.flaps[0].count == 1
+
+
+def test_it_catches_up_with_every_node_that_serves_and_with_no_other() -> None:
+    scene = out(Scene.settled(policy_of(("a", "b", "c"))))
+    scene.down("c", "imaps", for_s=5)
+    scene.run(3)
+    scene.lag("c", "a", 100)
+    scene.up("a", for_s=20)
+    scene.run(2)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_node_that_fails_while_it_catches_up_goes_out_again() -> None:
+    scene = out()
+    scene.lag("b", "a", 100)
+    scene.up("a", for_s=20)
+    scene.run(5)
+    scene.down("a", "imaps")
+    scene.settle()
+    assert scene.phase("a") is Phase.OUT
+    assert scene.state.ended[-1].detail == "failed: imaps DOWN: refused at connect"
+
+
+def test_a_service_that_does_not_answer_through_its_open_port_puts_it_out_again() -> None:
+    scene = out()
+    scene.up("a", for_s=20)
+    for _ in range(10):
+        if "order-ports" in kinds(scene.actions()):
+            break
+        scene.step()
+    scene.down("a", "imaps")
+    scene.run(4.5)
+    assert step_of(scene) is Step.CHECK
+    scene.run(1)
+    assert scene.phase("a") is Phase.OUT
+    (ended,) = [e for e in scene.state.ended if e.operation.kind is Kind.READMIT]
+    assert ended.ending is Ending.ROLLED_BACK
+    assert ended.detail == "imaps has not yet answered from outside: refused at connect"
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert set(ports.ports.values()) == {CLOSED}, "and is closed again"
+    published = [a.rrsets[0].values for a in scene.actions() if a.kind == "publish"]
+    assert set(published) <= {("192.0.2.11",)}, "no client was sent there"
+
+
+def test_a_helper_that_does_not_open_the_ports_ends_it_within_a_minute() -> None:
+    scene = out()
+    scene.answers["order-ports"] = Result.FAILED
+    scene.up("a", for_s=20)
+    scene.run(61)
+    assert scene.phase("a") is Phase.OUT
+    readmissions = [e for e in scene.state.ended if e.operation.kind is Kind.READMIT]
+    assert readmissions[-1].ending is Ending.ROLLED_BACK
+    assert "order-ports:a: as told" in readmissions[-1].detail
+
+
+def test_the_last_resort_does_not_wait_for_mail_and_says_so() -> None:
+    scene = out()
+    scene.lag("b", "a", 100)
+    scene.gone("b", for_s=5)
+    scene.up("a", for_s=20)
+    scene.run(15)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert any("LAST RESORT: nobody else serves" in notice for notice in scene.notices)
+    assert any("LAST RESORT" in note for e in scene.state.ended for note in e.operation.notes)
+
+
+def test_without_the_last_resort_a_human_is_asked() -> None:
+    scene = out(Scene.settled(policy_of(rules=Rules(last_resort=False))))
+    scene.gone("b", for_s=5)
+    scene.up("a", for_s=20)
+    scene.run(15)
+    assert scene.phase("a") is Phase.REJOINING
+    finding = scene.finding("caught-up", "a")
+    assert (finding.answer, finding.command) == (Answered.NO, "mailward readmit a --force")
+
+
+def test_one_service_left_at_the_other_is_not_yet_the_last_resort() -> None:
+    scene = out()
+    scene.lag("b", "a", 100)
+    scene.down("b", "imaps", for_s=5)
+    scene.up("a", for_s=20)
+    scene.run(15)
+    assert step_of(scene) is Step.CATCH_UP
+
+
+def test_a_node_without_helper_comes_back_without_fence() -> None:
+    policy = policy_of()
+    a, b = policy.nodes
+    scene = out(Scene.settled(replace(policy, nodes=(replace(a, fenced=False), b))))
+    scene.facts["a"] = None
+    scene.up("a", for_s=20)
+    scene.run(3)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert "order-ports" not in kinds(scene.actions())
+
+
+def test_nodes_that_do_not_replicate_do_not_wait_for_replication() -> None:
+    policy = policy_of()
+    a, b = policy.nodes
+    scene = out(Scene.settled(replace(policy, nodes=(replace(a, replicates=False), b))))
+    scene.lag("b", "a", None)
+    scene.up("a", for_s=20)
+    scene.run(3)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_dead_third_node_that_cannot_be_asked_to_replicate_does_not_hold_it_up_for_ever() -> None:
+    scene = out(Scene.settled(policy_of(("a", "b", "c"))))
+    scene.gone("c", for_s=5)
+    scene.answers["kick-replication:c"] = None
+    scene.up("a", for_s=20)
+    scene.run(20)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_helper_that_obeys_another_controller_keeps_its_node_out() -> None:
+    """I14: readmitting would open ports that another controller has closed."""
+    scene = out()
+    scene.answers["claim-helper:a"] = Result.FOREIGN
+    scene.details["claim-helper"] = "it obeys store ffffffff"
+    scene.restarted()
+    scene.up("a", for_s=20)
+    scene.run(5)
+    assert scene.phase("a") is Phase.OUT
+    assert "mailward-node on a obeys another controller: it obeys store ffffffff" in scene.notices
+    assert scene.finding("helper", "a").answer is Answered.NO
+    scene.answers.clear()
+    scene.run(40)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_what_an_operator_took_out_comes_back_only_by_hand() -> None:
+    scene = Scene.settled()
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(100, every_s=5)
+    explanation = scene.why("a")
+    assert (explanation.row, explanation.row_name) == (310, "taken out by an operator")
+    assert scene.phase("a") is Phase.OUT
+    scene.gone("b", for_s=60)
+    scene.run(30)
+    assert scene.phase("a") is Phase.OUT, "not even as the last resort"
+    scene.ask(RequestKind.READMIT, "a")
+    scene.run(15)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_an_automatic_readmission_that_fails_does_not_forget_why_the_node_was_out() -> None:
+    scene = out()
+    scene.disk("a", 0)
+    scene.up("a", for_s=20)
+    scene.run(1)
+    scene.facts["a"] = facts("a")
+    scene.lag("b", "a", 100)
+    scene.run(2)
+    assert step_of(scene) is Step.CATCH_UP
+    scene.down("a", "imaps")
+    scene.settle()
+    record = scene.state.phase_of("a", MAIL)
+    assert record is not None
+    assert record.cause is Cause.SERVICE
