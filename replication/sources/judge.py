@@ -58,7 +58,8 @@ class Memory:
     """What is known of one replicator process.
 
     `since` holds the users who waited when that was last known, at `baseline_s`, and since when each
-    waits at most (None: nobody can say). `unproven` counts those a restart may have forgotten.
+    waits at most (None: nobody can say). An unproven replicator does not say who waits, so it gives
+    no baseline. `unproven` counts those a restart may have forgotten.
     """
 
     process: Process
@@ -99,7 +100,7 @@ def observe(memory: Memory | None, sample: Sample) -> Memory:
         memory = Memory(sample.process, sample.answered_s, False, sample)
     proven = memory.proven or memory.kicked
     memory = replace(memory, process=sample.process, sample=sample, proven=proven)
-    if memory.waiting == 0:
+    if proven and memory.waiting == 0:
         return replace(memory, baseline_s=sample.asked_s, since={})
     return memory
 
@@ -134,11 +135,12 @@ def study(memory: Memory, listing: Listing) -> Memory:
     waiting = [name for name, user in listing.users.items() if user.waiting or name in busy]
     since = {name: _since(memory, listing, name) for name in waiting}
     unproven = _count_unproven(memory.met_s, listing, since.keys())
+    proven = memory.proven or unproven == 0
     return replace(
         memory,
         process=listing.process,
-        proven=memory.proven or unproven == 0,
-        baseline_s=listing.asked_s if listing.complete else memory.baseline_s,
+        proven=proven,
+        baseline_s=listing.asked_s if proven and listing.complete else memory.baseline_s,
         since=since,
         listed_s=listing.asked_s + listing.took_s,
         list_cost_s=listing.took_s,

@@ -44,6 +44,7 @@ async def test_rows_are_read_from_standard_output() -> None:
         (answering(0, b"Fatal: net_connect_unix() failed"), Problem.PROTOCOL),
         (answering(0, b'[{"field":"a"'), Problem.PROTOCOL),
         (answering(0, b"[]]"), Problem.PROTOCOL),
+        (answering(0, b"[][]"), Problem.PROTOCOL),
     ],
 )
 async def test_failures_are_classed(run: Run, problem: Problem) -> None:

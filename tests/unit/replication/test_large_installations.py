@@ -31,8 +31,10 @@ async def test_a_kick_does_not_wait_for_the_lists_turn() -> None:
     replicator.dump = dict(replicator.users)
     replicator.kill()
     await watch(replicator, measured, 2)
+    replicator.peer = "refuses"
     await measured.kick()
-    assert (await watch(replicator, measured, 4)).confidence is Confidence.KNOWN
+    lag = await watch(replicator, measured, 1)
+    assert (lag.confidence, lag.failed_mailboxes) == (Confidence.KNOWN, 5)
 
 
 async def test_a_list_that_is_never_answered_does_not_hold_up_the_summary() -> None:
@@ -67,6 +69,13 @@ async def test_a_mailbox_beyond_the_cap_that_waits_alone_keeps_its_age() -> None
     replicator.change("u20")
     lag = await watch(replicator, measured, 60)
     assert (lag.confidence, lag.seconds) == (Confidence.KNOWN, 60.0)
+
+
+async def test_a_summary_without_end_is_no_summary() -> None:
+    replicator = Replicator()
+    replicator.slots = dict.fromkeys((f"u{number}" for number in range(2000)), 0.0)
+    lag = await lag_of(source(replicator))
+    assert (lag.confidence, lag.detail) == (Confidence.UNKNOWN, "protocol: more than 1000 rows of slots")
 
 
 def test_ten_thousand_users_are_read_in_a_few_megabytes() -> None:

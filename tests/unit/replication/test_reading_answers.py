@@ -200,7 +200,8 @@ def test_a_damaged_answer_is_read_or_refused_but_breaks_nothing(position: int, n
             lambda: read_user({"username": "u", "priority": "none", "failed": "-", "success sync": "soon"}),
             "'success sync' is not an age",
         ),
-        (lambda: read_process([], []), "no replicator process runs"),
+        (lambda: read_process([], rows_of(SERVICES)), "no replicator process runs"),
+        (lambda: read_process(rows_of(PROCESS), []), "no replicator process runs"),
     ],
 )
 def test_what_is_missing_or_odd_is_named(reader: Callable[[], object], message: str) -> None:

@@ -86,6 +86,21 @@ async def test_kicked_users_that_cannot_be_synchronised_are_lag_since_their_last
     assert lag.seconds == 62.0
 
 
+async def test_who_did_not_wait_by_an_unproven_replicators_word_may_have_waited_all_the_time() -> None:
+    replicator = with_dump()
+    measured = source(replicator)
+    await lag_of(measured)
+    replicator.peer = "black hole"
+    replicator.change("u1")
+    await watch(replicator, measured, 20)
+    replicator.kill()
+    replicator.peer = "refuses"
+    await watch(replicator, measured, 20)
+    await measured.kick()
+    lag = await watch(replicator, measured, 10)
+    assert (lag.confidence, lag.mailboxes, lag.seconds) == (Confidence.KNOWN, 5, 111.0)
+
+
 async def test_a_replicator_without_a_dump_that_synchronises_everybody_proves_itself() -> None:
     replicator = Replicator()
     measured = source(replicator)
