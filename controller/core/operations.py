@@ -2,7 +2,8 @@
 
 An operation records the phases it decides and then makes the world agree with them, step by step;
 every step's orders are derived anew from the phases, so a controller that takes over simply goes on.
-Going out, DNS is first and the client ports follow; coming in, the ports are first.
+Going out, DNS is first and the client ports follow; coming in, the ports are first. Repeating, the
+ports are first as well: a name server that takes nothing must not keep a withdrawn node open.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
     Kind.FAILOVER: (Step.PUBLISH, Step.FENCE, Step.VERIFY),
     Kind.DRAIN: (Step.PUBLISH, Step.VERIFY, Step.WAIT_TTL, Step.FENCE),
     Kind.READMIT: (Step.CATCH_UP, Step.OPEN, Step.CHECK, Step.PUBLISH, Step.VERIFY),
-    Kind.RECONCILE: (Step.PUBLISH, Step.FENCE, Step.VERIFY),
+    Kind.RECONCILE: (Step.FENCE, Step.PUBLISH, Step.VERIFY),
 }
 
 CHECK_PATIENCE_S = 5.0

@@ -1,0 +1,234 @@
+"""A controller that starts claims everything first; what an earlier one had out is void and sent anew."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
+
+from mailward.controller.core.invariants import violations
+from mailward.model.orders import Order, Outcome, Result
+from mailward.model.policy import Automation, Endpoint
+from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
+
+
+def tokens(orders: list[Order]) -> list[tuple[int, int]]:
+    return [(order.token.epoch, order.token.seq) for order in orders]
+
+
+def test_the_first_orders_of_an_epoch_are_claims_of_every_target_and_helper() -> None:
+    scene = Scene()
+    scene.step()
+    assert kinds(scene.actions()) == ["claim-target", "claim-helper", "claim-helper"]
+    assert tokens(scene.sent) == [(1, 1), (1, 2), (1, 3)]
+
+
+def test_nothing_is_published_before_its_target_is_claimed() -> None:
+    scene = Scene()
+    scene.answers["claim-target"] = None
+    scene.run(5)
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.down("b", "imaps", for_s=5)
+    scene.run(5)
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+
+
+def test_a_target_out_of_reach_does_not_hold_up_another() -> None:
+    here = Endpoint("here.test", ("imaps",), ("a", "b"), 30, ("ns1",))
+    there = Endpoint("there.test", ("imaps",), ("a", "b"), 30, ("ns2",))
+    scene = Scene.settled(policy_of(endpoints=(here, there)))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(2)
+    assert scene.phase("a", "here.test") is Phase.OUT
+    assert scene.phase("a", "there.test") is Phase.IN_SERVICE
+    assert scene.holding("a", "there.test") == ["claimed"]
+
+
+def test_a_helper_that_does_not_answer_holds_nobody_up() -> None:
+    scene = Scene()
+    scene.answers["claim-helper"] = None
+    scene.run(2)
+    scene.gone("a", for_s=5)
+    scene.run(1)
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_claims_are_repeated_more_and_more_slowly_and_without_end() -> None:
+    """Half a day into the loss of a node the wait must still be a number."""
+    scene = Scene.settled()
+    scene.restarted()
+    scene.answers["claim-helper:a"] = Result.FAILED
+    scene.paused(10**7)
+    scene.run(100)
+    begin = len(scene.sent)
+    scene.run(300)
+    assert 9 <= len(scene.sent) - begin <= 11
+    helper = scene.state.helper("a")
+    assert helper.claim is not None
+    scene.state = replace(scene.state, helpers=(replace(helper, claim=replace(helper.claim, tries=5000)),))
+    scene.run(100)
+    assert scene.state.helper("a").claim.tries > 5000  # type: ignore[union-attr]
+
+
+def test_while_only_observing_nothing_is_claimed_until_a_human_asks() -> None:
+    scene = Scene(policy_of(automation=Automation.OBSERVE))
+    scene.run(5)
+    assert not scene.sent
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.step()
+    assert kinds(scene.actions())[0] == "claim-target"
+
+
+def test_outcomes_of_an_old_epoch_mean_nothing() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    old = scene.outcomes
+    assert old
+    scene.restarted()
+    scene.outcomes = old
+    scene.step()
+    operation = scene.state.operation
+    assert operation is not None
+    assert operation.step is Step.PUBLISH
+    assert all(order.token.epoch == 2 for order in scene.state.orders)
+
+
+@pytest.mark.parametrize("step", [Step.PUBLISH, Step.FENCE, Step.VERIFY])
+def test_a_failover_goes_on_from_its_recorded_step(step: Step) -> None:
+    scene = Scene.settled()
+    kind = {Step.PUBLISH: "publish", Step.FENCE: "order-ports", Step.VERIFY: "verify"}[step]
+    scene.answers[kind] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    before = scene.state.operation
+    assert before is not None
+    assert before.step is step
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.settle()
+    again = [order for order in scene.sent if order.action.kind == kind]
+    assert len(again) == 1
+    assert again[0].token.epoch == 2
+    ended = scene.state.ended[-1]
+    assert (ended.operation.id, ended.ending) == (before.id, Ending.DONE)
+    targets = [o.token for o in scene.sent if getattr(o.action, "target", "") == "ns1"]
+    assert targets[0] == min(targets)
+    assert scene.sent[0].action.kind == "claim-target"
+
+
+def test_what_was_answered_already_is_not_done_again() -> None:
+    two = Endpoint(MAIL, ("imaps",), ("a", "b"), 30, ("ns1", "ns2"))
+    scene = Scene.settled(policy_of(endpoints=[two]))
+    scene.answers["publish:ns2"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.settle()
+    published = [getattr(o.action, "target", "") for o in scene.sent if o.action.kind == "publish"]
+    assert published == ["ns2"]
+
+
+def test_tokens_rise_from_one_in_each_epoch_whatever_the_last_one_had() -> None:
+    scene = Scene.settled()
+    scene.run(3)
+    scene.restarted()
+    before = scene.state
+    decision = scene.step()
+    assert [token for _, token in tokens(list(decision.send))] == [1, 2, 3]
+    assert violations(scene.policy, before, decision.state, decision.send) == ()
+
+
+def test_a_claim_never_overtakes_an_order_on_its_way_to_the_same_helper() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    scene.restarted()
+    scene.answers["claim-helper"] = Result.FAILED
+    scene.sent.clear()
+    scene.settle()
+    for_a = [o for o in scene.sent if getattr(o.action, "node", "") == "a"]
+    assert [o.token.seq for o in for_a] == sorted(o.token.seq for o in for_a)
+    assert for_a[-1].action.kind == "order-ports"
+    at = len(scene.sent)
+    scene.run(5)
+    assert not [o for o in scene.sent[at:] if o.action.kind == "claim-helper" and o.action.node == "a"]
+
+
+def test_a_foreign_target_stops_the_controller_with_a_way_out() -> None:
+    """I14."""
+    scene = Scene()
+    scene.answers["claim-target"] = Result.FOREIGN
+    scene.details["claim-target"] = "it holds ffffffffffff.3.1"
+    scene.step()
+    decision = scene.look()
+    assert "DNS target ns1 belongs to another store (it holds ffffffffffff.3.1)" in decision.fatal
+    assert "mailward state init --adopt" in decision.fatal
+    assert decision.send == ()
+
+
+def test_a_target_that_turns_foreign_under_a_publication_stops_it_too() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.FOREIGN
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    assert "belongs to another store" in scene.look().fatal
+
+
+def test_one_stale_claim_may_be_a_late_order_three_are_somebody_else() -> None:
+    scene = Scene()
+    scene.answers["claim-target"] = Result.STALE
+    scene.details["claim-target"] = "the token there is 0123456789ab.9.1"
+    scene.run(0.5)
+    assert not scene.notices
+    scene.run(5)
+    assert any("another controller leads this cluster" in notice for notice in scene.notices)
+    finding = scene.finding("claimed", "a")
+    assert "the token there is 0123456789ab.9.1" in finding.reason
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+
+
+def test_a_stale_publication_has_its_target_claimed_anew() -> None:
+    """A higher token appeared in mid-epoch: publishing again and again would tell nobody why."""
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.STALE
+    scene.answers["claim-target"] = Result.STALE
+    scene.down("a", "imaps", for_s=5)
+    scene.run(20)
+    assert any("another controller leads this cluster" in notice for notice in scene.notices)
+    assert kinds(scene.actions()).count("publish") == 1
+    scene.answers.clear()
+    scene.run(40)
+    assert scene.phase("a") is Phase.OUT
+    assert scene.state.ended[-1].ending is Ending.DONE
+
+
+def test_an_order_without_an_answer_is_unknown_after_its_expiry_and_is_sent_again() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    first = scene.sent[-1]
+    scene.run(9.5)
+    assert scene.sent[-1] == first
+    scene.run(2)
+    assert scene.sent[-1].action == first.action
+    assert scene.sent[-1].token > first.token
+
+
+def test_a_late_outcome_of_an_order_given_up_changes_nothing() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    late = scene.sent[-1].token
+    scene.run(12)
+    scene.outcomes = [Outcome(late, Result.DONE, scene.now)]
+    scene.step()
+    assert scene.state.operation is not None
+    assert (scene.state.operation.kind, scene.state.operation.step) == (Kind.FAILOVER, Step.PUBLISH)

@@ -1,0 +1,115 @@
+"""Each invariant objects to what breaks it, and stops the decision that would."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.core.scene import MAIL, STORE, Scene, policy_of
+
+from mailward.controller.core import decide as core
+from mailward.controller.core import invariants
+from mailward.model.dns import RRset
+from mailward.model.orders import Action, Order, Publish, Verify
+from mailward.model.state import Phase, State
+from mailward.model.token import Token
+
+NAME = f"{MAIL}."
+
+
+def order(action: Action, epoch: int = 1, seq: int = 1, store: str = STORE) -> Order:
+    return Order(Token(store, epoch, seq), action, Scene().now, 8.0)
+
+
+def publish(*rrsets: RRset) -> Publish:
+    return Publish("ns1", rrsets)
+
+
+FINE = publish(RRset(NAME, "A", 30, ("192.0.2.1",)), RRset(NAME, "AAAA", 30, ()))
+
+
+def check(before: State, after: State, *orders: Order) -> tuple[str, ...]:
+    return invariants.violations(policy_of(), before, after, orders)
+
+
+BEFORE = State(STORE, 1, seq=5)
+
+
+@pytest.mark.parametrize(
+    ("orders", "seq", "expected"),
+    [
+        ([(1, 6), (1, 7)], 7, []),
+        ([(1, 5)], 6, ["does not rise"]),
+        ([(1, 7), (1, 7)], 7, ["does not rise"]),
+        ([(1, 7), (1, 6)], 7, ["does not rise"]),
+        ([(2, 6)], 6, ["does not rise"]),
+        ([(1, 9)], 8, ["below the last one sent"]),
+    ],
+)
+def test_tokens_rise(orders: list[tuple[int, int]], seq: int, expected: list[str]) -> None:
+    sent = [order(FINE, epoch, number) for epoch, number in orders]
+    found = check(BEFORE, replace(BEFORE, seq=seq), *sent)
+    assert len(found) == len(expected)
+    assert all(text.startswith("I1: ") and part in text for text, part in zip(found, expected, strict=True))
+
+
+def test_a_token_of_another_store_is_no_token_of_ours() -> None:
+    assert check(BEFORE, replace(BEFORE, seq=6), order(FINE, 1, 6, "ffffffffffff"))
+
+
+def test_a_new_epoch_starts_its_seqs_anew() -> None:
+    assert check(BEFORE, State(STORE, 2, seq=1), order(FINE, 2, 1)) == ()
+
+
+def test_an_endpoint_without_any_address_is_never_published() -> None:
+    empty = publish(RRset(NAME, "A", 30, ()), RRset(NAME, "AAAA", 30, ()))
+    assert check(BEFORE, replace(BEFORE, seq=6), order(empty, 1, 6)) == (
+        "I2: mail.example.test would have no address on ns1",
+    )
+
+
+@pytest.mark.parametrize("kind", [Publish, Verify])
+@pytest.mark.parametrize(
+    "rrset", [RRset("other.test.", "A", 30, ("192.0.2.1",)), RRset(NAME, "MX", 30, ("10 x.",))]
+)
+def test_only_listed_names_and_types_are_touched(kind: type[Publish], rrset: RRset) -> None:
+    found = check(BEFORE, replace(BEFORE, seq=6), order(kind("ns1", (*FINE.rrsets, rrset)), 1, 6))
+    assert found == (f"I3: {rrset.name} {rrset.type} is not listed",)
+
+
+def phases(scene: Scene, **phase: Phase) -> State:
+    for node, one in phase.items():
+        scene.put_phase(node, one)
+    return scene.state
+
+
+def test_of_all_nodes_behind_an_endpoint_one_stays_open() -> None:
+    before = phases(Scene(), a=Phase.OUT, b=Phase.IN_SERVICE)
+    after = phases(Scene(), a=Phase.OUT, b=Phase.OUT)
+    assert check(before, after) == ("I8: every node of mail.example.test would be closed",)
+    assert check(after, after) == (), "what is so already must not hold up its remedy"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "legal"),
+    [
+        (Phase.OUT, Phase.IN_SERVICE, False),
+        (Phase.OUT, Phase.DRAINING, False),
+        (Phase.IN_SERVICE, Phase.REJOINING, False),
+        (Phase.REJOINING, Phase.IN_SERVICE, True),
+        (Phase.DRAINING, Phase.IN_SERVICE, True),
+    ],
+)
+def test_phases_follow_the_table(before: Phase, after: Phase, legal: bool) -> None:
+    found = check(phases(Scene(), a=before, b=Phase.IN_SERVICE), phases(Scene(), a=after, b=Phase.IN_SERVICE))
+    assert found == (() if legal else (f"I12: a mail.example.test from {before} to {after}",))
+
+
+def test_a_decision_that_breaks_one_is_not_taken_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    snapshot = scene.snapshot()
+    monkeypatch.setattr(invariants, "violations", lambda *_: ("I2: as told",))
+    decision = core.decide(snapshot)
+    assert decision.state == snapshot.state
+    assert decision.send == ()
+    assert decision.notices == ("I2: as told",)
+    assert decision.explanations

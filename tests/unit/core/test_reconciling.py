@@ -1,0 +1,155 @@
+"""What could not be confirmed when it was due is repeated: by turns, with rests, and never in a spin."""
+
+from dataclasses import replace
+
+from tests.unit.core.scene import Scene, facts, kinds, policy_of
+
+from mailward.model.fencing import CLOSED, FenceOutcome
+from mailward.model.health import Certificate, ProbeResult, Verdict
+from mailward.model.orders import Result
+from mailward.model.policy import Automation
+from mailward.model.state import Ending, Kind, Phase
+
+
+def reconciliations(scene: Scene) -> int:
+    """How often ports were ordered or records published."""
+    return kinds(scene.actions()).count("publish")
+
+
+def test_a_fresh_store_publishes_once_everybody_is_well() -> None:
+    scene = Scene()
+    scene.down("a", "imaps")
+    scene.down("b", "imaps")
+    scene.run(5)
+    assert "publish" not in kinds(scene.actions())
+    scene.up("a")
+    scene.up("b")
+    scene.run(2)
+    assert kinds(scene.actions()).count("publish") == 1
+    assert scene.state.ended[-1].operation.kind is Kind.RECONCILE
+
+
+def test_a_certificate_that_expires_soon_does_not_keep_a_fresh_store_from_publishing() -> None:
+    scene = Scene()
+    snapshot_of = scene.snapshot
+
+    def expiring() -> object:
+        snapshot = snapshot_of()
+        (view,) = snapshot.observers
+        assert view.report is not None
+        last = ProbeResult(None, certificate=Certificate(("x",), 2.0))
+        nodes = tuple(
+            replace(n, services=tuple(replace(s, last=last) for s in n.services)) for n in view.report.nodes
+        )
+        return replace(snapshot, observers=(replace(view, report=replace(view.report, nodes=nodes)),))
+
+    scene.snapshot = expiring  # type: ignore[method-assign,assignment]
+    scene.run(3)
+    assert "publish" in kinds(scene.actions())
+
+
+def test_while_only_observing_a_fresh_store_publishes_nothing() -> None:
+    scene = Scene(policy_of(automation=Automation.OBSERVE))
+    scene.run(60)
+    assert not scene.sent
+
+
+def test_nothing_is_repeated_while_all_is_as_recorded() -> None:
+    scene = Scene.settled()
+    scene.run(300, every_s=5)
+    assert not scene.sent
+
+
+def test_a_fence_that_was_not_confirmed_is_repeated_when_the_helper_answers() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.gone("a", for_s=5)
+    scene.run(15)
+    assert scene.phase("a") is Phase.OUT
+    scene.sent.clear()
+    scene.run(60)
+    assert not scene.sent, "there is nobody to tell"
+    scene.answers.clear()
+    scene.facts["a"] = facts("a")
+    scene.run(2)
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert ports.fence is FenceOutcome.CONFIRMED
+    assert set(ports.ports.values()) == {CLOSED}
+
+
+def test_a_node_that_never_settles_does_not_keep_another_from_its_turn() -> None:
+    """a refuses every order; b comes back from the dead meanwhile and has to be closed."""
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.answers["order-ports"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.down("b", "imaps", for_s=5)
+    scene.run(3)
+    scene.answers = {"order-ports:a": Result.FAILED}
+    scene.run(70)
+    ports = scene.state.ports_of("b")
+    assert ports is not None
+    assert ports.fence is FenceOutcome.CONFIRMED
+
+
+def test_a_firewall_that_loses_its_rules_at_once_is_set_again_only_now_and_then() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    claimed = scene.state.helper("a").claimed
+    scene.sent.clear()
+    for _ in range(120):
+        scene.facts["a"] = replace(facts("a"), applied=False, token=scene.state.helper("a").claimed)
+        scene.run(1)
+    assert claimed is not None
+    assert 3 <= reconciliations(scene) <= 5
+
+
+def test_facts_from_before_the_newest_order_say_nothing_about_it() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.sent.clear()
+    scene.facts["a"] = replace(facts("a"), applied=False, token=None)
+    scene.run(60)
+    assert not scene.sent
+
+
+def test_ports_that_root_opened_by_hand_are_left_alone() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.sent.clear()
+    scene.facts["a"] = replace(facts("a"), forced=True)
+    scene.run(120, every_s=5)
+    assert not scene.sent
+
+
+def test_it_gives_way_to_a_failover_at_once() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.run(12)
+    scene.run(1)
+    operation = scene.state.operation
+    assert operation is not None
+    assert operation.kind is Kind.RECONCILE
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    operation = scene.state.operation
+    assert operation is not None
+    assert (operation.kind, operation.node) == (Kind.FAILOVER, "b")
+    assert scene.state.ended[-1].ending is Ending.ROLLED_BACK
+
+
+def test_a_first_try_that_fails_is_repeated_after_half_a_minute() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(2)
+    before = kinds(scene.actions()).count("order-ports")
+    scene.run(65)
+    assert kinds(scene.actions()).count("order-ports") - before == 2
+    assert scene.seen["a", "imaps"].verdict is Verdict.DOWN
