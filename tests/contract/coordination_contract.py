@@ -1,0 +1,164 @@
+"""What every `Coordination` must do, whatever it is made of."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import pytest
+from tests.unit.core.scene import Scene
+
+from mailward.model.clock import Moment
+from mailward.model.errors import StoreBusy
+from mailward.model.ports import Commit, Coordination, Recorded
+from mailward.model.snapshot import Standing, Versions
+from mailward.model.state import Answer, Pause, Request, RequestKind, State
+
+NOW = Moment("boot", 10.0, 1_700_000_000.0)
+STORE = "0123456789ab"
+
+
+class Setup(Protocol):
+    """One store, made with the state `State(STORE, epoch=3)`."""
+
+    def start(self, *, observe_only: bool = False) -> Coordination:
+        """A controller starts: the only one, or (while another runs) a second one."""
+        ...
+
+    def kill(self, controller: Coordination) -> None:
+        """Its process is gone without a word."""
+        ...
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        """As the command line does, from another process."""
+        ...
+
+
+def request(id: str = "r1") -> Request:
+    return Request(id, RequestKind.DRAIN, "a", "ann", "maintenance", NOW)
+
+
+def answered(state: State, *ids: str) -> State:
+    return replace(state, answers=tuple(Answer(id, False, "no", NOW) for id in ids))
+
+
+def pause() -> Pause:
+    return Pause("ann", "maintenance", NOW, NOW.wall_s + 600)
+
+
+class CoordinationContract:
+    async def test_each_start_raises_the_epoch(self, setup: Setup) -> None:
+        first = setup.start()
+        assert await first.lead() is Standing.LEADING
+        epoch = (await first.read()).versions.epoch
+        assert epoch > 3
+        setup.kill(first)
+        second = setup.start()
+        await second.lead()
+        assert (await second.read()).versions.epoch > epoch
+
+    async def test_leading_again_while_leading_changes_nothing(self, setup: Setup) -> None:
+        controller = setup.start()
+        await controller.lead()
+        before = (await controller.read()).versions
+        assert await controller.lead() is Standing.LEADING
+        assert (await controller.read()).versions == before
+
+    async def test_a_second_controller_is_refused_while_the_first_one_runs(self, setup: Setup) -> None:
+        first = setup.start()
+        await first.lead()
+        second = setup.start()
+        with pytest.raises(StoreBusy, match="there can be only one"):
+            await second.lead()
+        assert second.may_act_until_s() == float("-inf")
+        setup.kill(first)
+        assert await second.lead() is Standing.LEADING
+
+    async def test_the_right_to_act_comes_with_leading_and_not_before(self, setup: Setup) -> None:
+        controller = setup.start()
+        assert controller.may_act_until_s() == float("-inf")
+        await controller.lead()
+        assert controller.may_act_until_s() == float("inf")
+
+    async def test_one_that_only_observes_may_never_act(self, setup: Setup) -> None:
+        controller = setup.start(observe_only=True)
+        assert await controller.lead() is Standing.OBSERVING_ONLY
+        assert controller.may_act_until_s() == float("-inf")
+
+    async def test_what_is_recorded_is_read(self, setup: Setup) -> None:
+        controller, before = await leading(setup)
+        scene = Scene()
+        scene.down("a", "imaps", for_s=5)
+        scene.run(30)
+        wanted = replace(scene.state, store_id=STORE)
+        assert wanted.phase_of("a", "nowhere") is None, "what has been looked up once is stored all the same"
+        assert await controller.record(wanted, before.versions) is Commit.COMMITTED
+        after = await controller.read()
+        assert after.state == wanted
+        assert after.versions == replace(before.versions, state=before.versions.state + 1)
+
+    async def test_nothing_is_recorded_without_leading(self, setup: Setup) -> None:
+        controller = setup.start()
+        seen = (await controller.read()).versions
+        assert await controller.record(State(STORE, 3, seq=1), seen) is not Commit.COMMITTED
+
+    @pytest.mark.parametrize("what", ["epoch", "state", "pause"])
+    async def test_a_commit_on_other_versions_than_were_seen_is_lost(self, setup: Setup, what: str) -> None:
+        controller, before = await leading(setup)
+        old: Versions = replace(before.versions, **{what: getattr(before.versions, what) - 1})
+        assert await controller.record(State(STORE, 4, seq=9), old) is Commit.LOST
+        assert await controller.read() == before
+
+    async def test_a_pause_set_meanwhile_makes_a_commit_lose(self, setup: Setup) -> None:
+        controller, before = await leading(setup)
+        await setup.post(pause())
+        assert await controller.record(State(STORE, 4, seq=9), before.versions) is Commit.LOST
+        after = await controller.read()
+        assert after.pause == pause()
+        assert await controller.record(State(STORE, 4, seq=9), after.versions) is Commit.COMMITTED
+
+    async def test_a_pause_is_lifted_with_nothing_in_its_place(self, setup: Setup) -> None:
+        controller, before = await leading(setup)
+        await controller.post(pause())
+        assert (await controller.read()).pause == pause()
+        await controller.post(None)
+        after = await controller.read()
+        assert after.pause is None
+        assert after.versions.pause == before.versions.pause + 2
+
+    async def test_a_request_waits_until_it_is_answered(self, setup: Setup) -> None:
+        controller, _ = await leading(setup)
+        await setup.post(request("r2"))
+        await controller.post(request("r1"))
+        seen = await controller.read()
+        assert [r.id for r in seen.requests] == ["r1", "r2"]
+        assert seen.requests[0] == request("r1")
+        assert await controller.record(answered(seen.state, "r1"), seen.versions) is Commit.COMMITTED
+        assert [r.id for r in (await controller.read()).requests] == ["r2"]
+
+    async def test_a_request_does_not_move_the_versions(self, setup: Setup) -> None:
+        controller, before = await leading(setup)
+        await setup.post(request())
+        assert (await controller.read()).versions == before.versions
+
+    async def test_an_answered_request_stays_away_when_its_answer_is_forgotten(self, setup: Setup) -> None:
+        controller, _ = await leading(setup)
+        await setup.post(request())
+        seen = await controller.read()
+        await controller.record(answered(seen.state, "r1"), seen.versions)
+        seen = await controller.read()
+        await controller.record(answered(seen.state), seen.versions)
+        assert (await controller.read()).requests == ()
+
+    async def test_requests_and_pause_outlive_the_controller(self, setup: Setup) -> None:
+        first, _ = await leading(setup)
+        await setup.post(request())
+        await setup.post(pause())
+        setup.kill(first)
+        second, recorded = await leading(setup)
+        assert second is not first
+        assert (recorded.requests, recorded.pause) == ((request(),), pause())
+
+
+async def leading(setup: Setup) -> tuple[Coordination, Recorded]:
+    controller = setup.start()
+    await controller.lead()
+    return controller, await controller.read()
