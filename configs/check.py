@@ -49,8 +49,8 @@ def _node(config: Config, name: str) -> list[str]:
         lines.append("  replication: none, so it returns without catching up")
     elif source.doveadm is not None:
         lines.append(f"  replication: doveadm at {source.doveadm.url}")
-    else:
-        lines.append("  replication: doveadm over the helper's ssh")
+    elif source.ssh is not None:
+        lines.append(f"  replication: ssh {source.ssh.user}@{source.ssh.address} port {source.ssh.port}")
     return lines
 
 

@@ -36,20 +36,24 @@ def ssh_of(config: Config, node: str) -> Ssh | None:
     if own is None or ("ssh" not in own.model_fields_set and shared is None):
         return None
     ssh = own.ssh.over(shared.ssh) if shared is not None else own.ssh
-    return ssh.model_copy(update={"address": ssh.address or probe_address_of(config, node)})
+    return ssh.reached_at(probe_address_of(config, node))
 
 
 def replication_of(config: Config, node: str) -> Replication | None:
-    """How a node's lag is measured: `doveadm` with its `url` filled in, or `ssh`; None where it is not."""
+    """How a node's lag is measured: `doveadm` with its `url` filled in, or `ssh` with its `address`; None
+    where it is not."""
     own, shared = config.nodes[node].replication, config.replication
     if own is None:
         return None
     if not own.model_fields_set:
         own = shared
-    if own is None or (own.doveadm is None and not own.ssh):
+    if own is None:
         return None
+    if own.ssh is not None:
+        lag = own.ssh.over(shared.ssh) if shared is not None and shared.ssh is not None else own.ssh
+        return own.model_copy(update={"ssh": lag.reached_at(probe_address_of(config, node))})
     if own.doveadm is None:
-        return own
+        return None
     doveadm = own.doveadm
     if shared is not None and shared.doveadm is not None and own is not shared:
         doveadm = doveadm.over(shared.doveadm)

@@ -6,13 +6,13 @@ key wins; `effective` merges.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
 
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
-from mailward.configs.values import Address, File, HostName, Line, Name, Port, Switch, shown, wrong
+from mailward.configs.values import Address, File, HostName, Line, Name, Port, shown, wrong
 
 
 def _none_or_section(value: Any) -> Any:
@@ -24,6 +24,11 @@ def _none_or_section(value: Any) -> Any:
     if isinstance(value, str):
         raise wrong(f"{shown(value)}: write `none`, or a section")
     return value
+
+
+def _section(value: Any) -> Any:
+    """An empty section is one with defaults, not none."""
+    return {} if value is None else value
 
 
 def _url(value: Any) -> str:
@@ -63,6 +68,10 @@ class Ssh(Section):
         " address.",
     )
 
+    def reached_at(self, address: str) -> Self:
+        """This account with `address` where it says none."""
+        return self.model_copy(update={"address": self.address or address})
+
 
 class Helper(Section):
     """How the node's helper, which closes and opens its client ports, is reached."""
@@ -88,13 +97,24 @@ class Doveadm(SecretSection):
         return self._held()
 
 
+class LagSsh(Ssh):
+    """The unprivileged account on the node whose only command is `mailward-doveadm`."""
+
+    user: Line = Field(default="mailward-lag", description="The account's name.")
+    key_file: File = Field(
+        default=Path("/etc/mailward/lag_key"),
+        description="The private key, without a passphrase; not the helper's, which runs another command.",
+    )
+
+
 class Replication(Section):
     """How it is measured how far the node's mailboxes are behind: one of the two."""
 
-    doveadm: Doveadm | None = Field(default=None, description="By Dovecot's HTTP API.")
-    ssh: Switch = Field(
-        default=False,
-        description="`true`: by doveadm on the node, through the helper's SSH account.",
+    doveadm: Annotated[Doveadm | None, BeforeValidator(_section)] = Field(
+        default=None, description="By Dovecot's HTTP API."
+    )
+    ssh: Annotated[LagSsh | None, BeforeValidator(_section)] = Field(
+        default=None, description="By doveadm on the node, over SSH."
     )
 
 

@@ -9,13 +9,14 @@ import base64
 import binascii
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from pydantic import SecretStr
 
-from mailward.configs.effective import ssh_of
+from mailward.configs.effective import replication_of, ssh_of
+from mailward.configs.nodes import Ssh
 from mailward.configs.problems import Path, Problem, dotted
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
@@ -97,17 +98,39 @@ def _files(config: Config) -> Iterator[_File]:
     if config.tls.ca_file is not None:
         yield _File(("tls", "ca_file"), config.tls.ca_file, _CERTIFICATES)
     seen = set()
-    for name, node in config.nodes.items():
-        ssh = ssh_of(config, name) if node.addresses else None
-        if ssh is None:
-            continue
-        own = node.helper.ssh.model_fields_set if node.helper else frozenset[str]()
+    for path, own, ssh in _accounts(config):
         for key, kind in (("key_file", _PRIVATE_KEY), ("known_hosts_file", _HOST_KEYS)):
             file = getattr(ssh, key)
-            if (key, file) not in seen:
-                seen.add((key, file))
-                place: Path = (*(("nodes", name) if key in own else ()), "helper", "ssh", key)
-                yield _File(place, file, kind, key in ssh.model_fields_set)
+            if (kind, file) not in seen:
+                seen.add((kind, file))
+                place = path if key in own else path[-2:]
+                yield _File((*place, key), file, kind, key in ssh.model_fields_set)
+
+
+def _accounts(config: Config) -> Iterator[tuple[Path, Collection[str], Ssh]]:
+    """Every SSH account, its keys filled in: its path under its node, and the keys to look for there."""
+    shared = config.replication.ssh if config.replication else None
+    for name, node in config.nodes.items():
+        if not node.addresses:
+            continue
+        helper, lag = ssh_of(config, name), replication_of(config, name)
+        if helper is not None:
+            own = node.helper.ssh if node.helper else None
+            yield (
+                ("nodes", name, "helper", "ssh"),
+                _said(own, config.helper.ssh if config.helper else None),
+                helper,
+            )
+        if lag is not None and lag.ssh is not None:
+            own = node.replication.ssh if node.replication else None
+            yield ("nodes", name, "replication", "ssh"), _said(own, shared), lag.ssh
+
+
+def _said(own: Ssh | None, shared: Ssh | None) -> Collection[str]:
+    """The keys a node says itself: all, where there are no defaults of the file's to take them from."""
+    if own is None:
+        return ()
+    return own.model_fields_set if shared is not None else type(own).model_fields.keys()
 
 
 def _look(file: _File, findings: Findings) -> None:
@@ -121,9 +144,15 @@ def _look(file: _File, findings: Findings) -> None:
         if file.kind == _CERTIFICATES and "-----BEGIN CERTIFICATE-----" not in text:
             raise _Unusable(f"{file.path} holds no PEM certificate")
     except _Unusable as reason:
-        hint = "" if file.said else " (the default): name another, or write `helper: none` where none runs"
-        about = () if file.said else (file.place[:-2],)
+        hint, about = ("", ()) if file.said else (_hint(file.place), (file.place[:-2],))
         findings.problems.append(Problem(file.place, f"{reason}{hint}", about))
+
+
+def _hint(place: Path) -> str:
+    """What to do where the file is only a default: the helper is there unless the file says no."""
+    return " (the default): name another" + (
+        ", or write `helper: none` where none runs" if "helper" in place[-3:] else ""
+    )
 
 
 def _text(file: FilePath, *, secret: bool, where: Path, findings: Findings) -> str:

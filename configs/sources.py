@@ -30,16 +30,12 @@ def replication(config: Config) -> Iterator[Problem]:
     said: list[tuple[Path, Replication | None]] = [(("replication",), config.replication)]
     said += [(("nodes", name, "replication"), node.replication) for name, node in config.nodes.items()]
     for path, section in said:
-        if section is None or not section.model_fields_set:
-            continue
-        if section.doveadm is not None and section.ssh:
+        if section is not None and section.doveadm is not None and section.ssh is not None:
             yield Problem(path, "doveadm and ssh are both given: keep one")
-        elif section.doveadm is None and not section.ssh:
-            yield Problem(path, "neither doveadm nor ssh is given: write one, or `none`")
     if config.deployment is Deployment.HYBRID and _unsaid(config):
         sentence = (
-            "missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or `{ssh: true}`, or"
-            " `none` where nodes share their mail store or nothing"
+            "missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or"
+            " `{ssh: {key_file: …}}`, or `none` where nodes share their mail store or nothing"
         )
         yield Problem(("replication",), sentence, (("deployment",), ("nodes",)))
     else:
@@ -56,7 +52,7 @@ def _unsaid(config: Config) -> bool:
 
 
 def _measured(config: Config) -> Iterator[Problem]:
-    """What measuring needs: a pair, and a helper where it goes over its account."""
+    """What measuring needs: a pair."""
     if not all(node.addresses for node in config.nodes.values()):
         return
     sources = {name: effective.replication_of(config, name) for name in config.nodes}
@@ -68,13 +64,6 @@ def _measured(config: Config) -> Iterator[Problem]:
             " write `replication: none` where there is none"
         )
         yield Problem(("replication",), sentence, (("nodes",), ("deployment",)))
-    for name, source in sources.items():
-        if source is not None and source.ssh and effective.ssh_of(config, name) is None:
-            yield Problem(
-                ("nodes", name, "replication"),
-                f"measuring over ssh uses the helper's account, and {name} has no helper",
-                (("helper",), ("replication",), ("nodes", name, "helper")),
-            )
 
 
 def one_node_only(config: Config) -> Iterator[Problem]:
@@ -82,6 +71,9 @@ def one_node_only(config: Config) -> Iterator[Problem]:
     if config.replication and config.replication.doveadm and config.replication.doveadm.url:
         sentence = "belongs to one node: write it under nodes.NAME.replication.doveadm"
         yield Problem(("replication", "doveadm", "url"), sentence)
+    if config.replication and config.replication.ssh and config.replication.ssh.address:
+        sentence = "belongs to one node: write it under nodes.NAME.replication.ssh"
+        yield Problem(("replication", "ssh", "address"), sentence)
     if config.helper and config.helper.ssh.address:
         sentence = "belongs to one node: write it under nodes.NAME.helper.ssh"
         yield Problem(("helper", "ssh", "address"), sentence)

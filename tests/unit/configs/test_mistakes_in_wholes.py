@@ -12,6 +12,8 @@ RFC2136 = """\
       tsig: {name: mailward, secret_file: tsig}
 """
 
+LAG_FILES = "{key_file: ssh_key, known_hosts_file: known_hosts}"
+
 MAIL_B = """\
   mail-b:
     site: south
@@ -139,23 +141,21 @@ ROWS = {
     ),
     "a hybrid that does not say how lag is measured": (
         ("replication: {doveadm: {api_key_file: doveadm_key}}\n", ""),
-        "replication: missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or `{ssh:"
-        " true}`,"
-        " or `none` where nodes share their mail store or nothing",
+        "replication: missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or"
+        " `{ssh: {key_file: …}}`, or `none` where nodes share their mail store or nothing",
     ),
     "replication measured in two ways": (
-        ("replication: {doveadm:", "replication: {ssh: true, doveadm:"),
+        ("replication: {doveadm:", f"replication: {{ssh: {LAG_FILES}, doveadm:"),
         "line 14: replication: doveadm and ssh are both given: keep one",
     ),
-    "replication measured in no way": (
-        ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: no}"),
-        "line 14: replication: neither doveadm nor ssh is given: write one, or `none`",
-    ),
-    "replication over the ssh of a helper that is not there": (
+    "measuring over ssh as a switch": (
         ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {ssh: true}"),
-        ("    site: north", "    site: north\n    helper: none"),
-        "line 5: nodes.mail-a.replication: measuring over ssh uses the helper's account, and mail-a has no"
-        " helper",
+        "line 14: replication.ssh: a section is wanted here, keys with values: by doveadm on the node, over"
+        " SSH",
+    ),
+    "an empty way to measure, which has no key": (
+        ("replication: {doveadm: {api_key_file: doveadm_key}}", "replication: {doveadm: }"),
+        "line 14: replication.doveadm.api_key_file: missing: write the path of a file that holds the api_key",
     ),
     "replication of one node with nobody": (
         ("    site: north", "    site: north\n    replication: none"),
@@ -172,6 +172,10 @@ ROWS = {
     "one ssh address for all nodes": (
         ("helper: {ssh: {", "helper: {ssh: {address: 192.0.2.10, "),
         "line 13: helper.ssh.address: belongs to one node: write it under nodes.NAME.helper.ssh",
+    ),
+    "one ssh address for measuring on all nodes": (
+        ("{doveadm: {api_key_file: doveadm_key}}", f"{{ssh: {{address: 192.0.2.10, {LAG_FILES[1:]}}}"),
+        "line 14: replication.ssh.address: belongs to one node: write it under nodes.NAME.replication.ssh",
     ),
     "one doveadm URL for all nodes": (
         ("{doveadm: {", "{doveadm: {url: 'http://192.0.2.10:8080', "),

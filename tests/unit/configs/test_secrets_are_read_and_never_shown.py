@@ -135,6 +135,28 @@ MISTAKES = {
         ("    hostname:", "    helper: {ssh: {key_file: nowhere}}\n    hostname:"),
         "line 8: nodes.mail-a.helper.ssh.key_file: {etc}/nowhere does not exist",
     ),
+    "no key to measure with where the default says": (
+        ("{doveadm: {api_key_file: doveadm_key}}", "{ssh: {known_hosts_file: known_hosts}}"),
+        "line 14: replication.ssh.key_file: /etc/mailward/lag_key does not exist (the default): name another",
+    ),
+    "no key on a node that alone measures over ssh": (
+        ("    hostname:", "    replication: {ssh: {known_hosts_file: known_hosts}}\n    hostname:"),
+        "line 8: nodes.mail-a.replication.ssh.key_file: /etc/mailward/lag_key does not exist (the default):"
+        " name another",
+    ),
+    "a node's own key to measure with": (
+        ("    hostname:", "    replication: {ssh: {key_file: tsig}}\n    hostname:"),
+        (
+            "{doveadm: {api_key_file: doveadm_key}}",
+            "{ssh: {key_file: ssh_key, known_hosts_file: known_hosts}}",
+        ),
+        "line 8: nodes.mail-a.replication.ssh.key_file: {etc}/tsig is not a private key: name the one without"
+        " .pub",
+    ),
+    "host keys to measure with that are none": (
+        ("{doveadm: {api_key_file: doveadm_key}}", "{ssh: {key_file: ssh_key, known_hosts_file: nowhere}}"),
+        "line 14: replication.ssh.known_hosts_file: {etc}/nowhere does not exist",
+    ),
     "certificates that are none": (
         ("helper: {", "tls: {ca_file: known_hosts}\nhelper: {"),
         "line 13: tls.ca_file: {etc}/known_hosts holds no PEM certificate",
@@ -144,10 +166,10 @@ MISTAKES = {
 
 @pytest.mark.parametrize("row", MISTAKES.values(), ids=MISTAKES)
 def test_a_secret_that_cannot_be_had_is_told_with_its_path(row, problems, etc) -> None:  # type: ignore[no-untyped-def]
-    edit, said = row
-    if etc.joinpath("/etc/mailward/ssh_key").exists():
+    *edits, said = row
+    if Path("/etc/mailward/ssh_key").exists() or Path("/etc/mailward/lag_key").exists():
         pytest.skip("this host has a mailward key of its own")
-    assert problems(edit) == (said.format(etc=etc),)
+    assert problems(*edits) == (said.format(etc=etc),)
 
 
 CONTENTS = {

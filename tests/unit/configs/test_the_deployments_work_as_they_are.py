@@ -11,6 +11,7 @@ from tests.unit.configs.good import Loaded
 import mailward.configs
 from mailward.configs import policy
 from mailward.configs.check import describe
+from mailward.configs.nodes import LagSsh
 from mailward.configs.schema import Config
 from mailward.configs.sections import Section
 from mailward.model.policy import Rules
@@ -84,6 +85,24 @@ def test_the_hybrid_with_its_comments_taken_up_loads_as_well(loaded: Loaded) -> 
     config = loaded(text=_here("\n".join([*lines[:begin], *taken, *lines[end:]])))
     assert config.dns["local"].embedded is not None
     assert config.dns["local"].zone == "mail.example.com"
+
+
+def test_the_hybrid_with_its_lag_measured_over_ssh_shows_true_defaults(loaded: Loaded, etc: Path) -> None:
+    """The other way to measure, commented out, is right when it takes the place of doveadm."""
+    lines = HYBRID.splitlines()
+    begin = lines.index("  # ssh:")
+    end = lines.index("", begin)
+    taken = [line.replace("  # ", "  ", 1) for line in lines[begin:end]]
+    first = lines.index("  doveadm:")
+    (etc / "lag_key").write_text((etc / "ssh_key").read_text())
+    (etc / "lag_key").chmod(0o600)
+    config = loaded(text=_here("\n".join([*lines[:first], *taken, *lines[end:]])))
+    assert config.warnings == ()
+    assert config.replication is not None
+    assert config.replication.ssh == LagSsh(
+        key_file=str(etc / "lag_key"), known_hosts_file=str(etc / "known_hosts")
+    )
+    assert "  replication: ssh mailward-lag@192.0.2.10 port 22" in describe(config)
 
 
 def test_config_check_says_what_the_hybrid_does_in_eighty_columns(loaded: Loaded) -> None:

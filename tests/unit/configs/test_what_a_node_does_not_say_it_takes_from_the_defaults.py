@@ -1,13 +1,17 @@
 """`effective`: inherited and derived values."""
 
+from pathlib import Path
+
 import pytest
 from tests.unit.configs.good import Loaded
 
 from mailward.configs import effective
+from mailward.configs.schema import Config
 from mailward.configs.targets import Target
 from mailward.configs.values import Listen
 
 A = "    hostname:"
+LAG_FILES = "{key_file: ssh_key, known_hosts_file: known_hosts}"
 
 
 def test_a_nodes_helper_takes_what_it_does_not_say_from_the_top(loaded: Loaded, etc) -> None:  # type: ignore[no-untyped-def]
@@ -87,10 +91,39 @@ def test_an_ipv6_node_has_brackets_in_its_url(loaded: Loaded) -> None:
 
 
 def test_a_node_may_measure_over_ssh_while_the_others_ask_doveadm(loaded: Loaded) -> None:
-    config = loaded((A, "    replication: {ssh: true}\n" + A))
+    config = loaded((A, f"    replication: {{ssh: {LAG_FILES}}}\n{A}"))
+    assert _account(config, "mail-a") == ("mailward-lag", "192.0.2.10", 22)
+    other = effective.replication_of(config, "mail-b")
+    assert other is not None
+    assert (other.ssh, other.doveadm is not None) == (None, True)
+
+
+def test_a_node_takes_what_it_does_not_say_of_the_account_from_the_top(loaded: Loaded, etc: Path) -> None:
+    config = loaded(
+        ("{doveadm: {api_key_file: doveadm_key}}", f"{{ssh: {{user: lag, port: 2222, {LAG_FILES[1:]}}}"),
+        (A, "    replication: {ssh: {address: 10.0.0.1, port: 22}}\n    probe_address: 10.0.0.2\n" + A),
+    )
+    assert _account(config, "mail-a") == ("lag", "10.0.0.1", 22)
+    assert _account(config, "mail-b") == ("lag", "192.0.2.11", 2222)
     found = effective.replication_of(config, "mail-a")
     assert found is not None
-    assert (found.ssh, found.doveadm) == (True, None)
+    assert found.ssh is not None
+    assert (found.ssh.key_file, found.ssh.known_hosts_file) == (etc / "ssh_key", etc / "known_hosts")
+
+
+def test_measuring_over_ssh_goes_to_the_probe_address_and_needs_no_helper(loaded: Loaded) -> None:
+    config = loaded(
+        ("{doveadm: {api_key_file: doveadm_key}}", f"{{ssh: {LAG_FILES}}}"),
+        (A, "    helper: none\n    probe_address: 10.0.0.2\n" + A),
+    )
+    assert _account(config, "mail-a") == ("mailward-lag", "10.0.0.2", 22)
+
+
+def _account(config: Config, node: str) -> tuple[str, str | None, int]:
+    found = effective.replication_of(config, node)
+    assert found is not None
+    assert found.ssh is not None
+    return found.ssh.user, found.ssh.address, found.ssh.port
 
 
 def test_ports_are_the_nodes_the_services_or_the_standard(loaded: Loaded) -> None:
