@@ -55,7 +55,7 @@ def up() -> None:
         print(
             f"lab: cluster up in {time.monotonic() - started:.1f} s; starting the controller ...", flush=True
         )
-        controller = Controller(cluster)
+        controller = Controller(cluster, stays=True)
         controller.init()
         controller.start()
     except BaseException:

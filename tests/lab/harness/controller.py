@@ -102,8 +102,10 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
 class Controller:
     """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`."""
 
-    def __init__(self, cluster: Cluster, changes: Values | None = None) -> None:
+    def __init__(self, cluster: Cluster, changes: Values | None = None, *, stays: bool = False) -> None:
         self.cluster = cluster
+        # A killed test run must not leave a controller behind which goes on acting.
+        self._launcher = [] if stays else ["setpriv", "--pdeathsig", "KILL"]
         self.folder = cluster.folder / "controller"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
@@ -145,7 +147,7 @@ class Controller:
         """Start the daemon and wait until it says that it is ready."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(PROGRAM), "run", "--config", str(self.config_file)],
+                [*self._launcher, str(PROGRAM), "run", "--config", str(self.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -220,14 +222,14 @@ class Controller:
         document: dict[str, Any] = json.loads(self.state_file.read_bytes())
         return document
 
-    def kill_at_version(self, version: int, deadline_s: float) -> bool:
-        """kill -9 within a millisecond of the commit that writes `version`; False if none came."""
-        ends = time.monotonic() + deadline_s
+    def kill_at_version(self, version: int, quiet_s: float) -> bool:
+        """kill -9 within a millisecond of the commit of `version`; False after `quiet_s` without a commit."""
+        ends = time.monotonic() + quiet_s
         seen = 0
         while time.monotonic() < ends:
             changed = self.state_file.stat().st_mtime_ns
             if changed != seen:
-                seen = changed
+                seen, ends = changed, time.monotonic() + quiet_s
                 if self.recorded()["version"] >= version:
                     self.kill()
                     return True
