@@ -129,11 +129,11 @@ class Loop:
         if await self._record(decision, recorded):
             self.problem = ""
             self._forget(snapshot.outcomes)
-            for sentence in told(recorded.state, decision.state):
-                log.info("%s", sentence)
             for order in decision.send:
                 self.counters.orders_sent += 1
                 self._executor.send(order)
+            for sentence in told(recorded.state, decision.state):
+                log.info("%s", sentence)
         await asyncio.sleep(0)
         return None
 
@@ -157,7 +157,10 @@ class Loop:
             if notice not in self._said:
                 log.warning("%s", notice)
         self._said = decision.notices
-        self._on_decision(snapshot, decision)
+        try:
+            self._on_decision(snapshot, decision)
+        except Exception:
+            log.exception("who looks on failed; the controller goes on")
 
     async def _record(self, decision: Decision, recorded: Recorded) -> bool:
         """Whether the decision is recorded. UNKNOWN is read again: the state holds the epoch's seq,
