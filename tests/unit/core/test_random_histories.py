@@ -12,6 +12,7 @@ from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, policy_of
 from mailward.controller.codec import SNAPSHOT, STATE
 from mailward.controller.core import bounds
 from mailward.controller.core.decide import decide
+from mailward.controller.telling import told
 from mailward.model.fencing import UnitState
 from mailward.model.health import FailureKind
 from mailward.model.orders import Result
@@ -138,7 +139,9 @@ def play(policy: Policy, history: list[Event]) -> Scene:
     scene = Scene(policy)
     for event in history:
         event(scene)
+        before = scene.state
         scene.step()
+        assert all(told(before, scene.state)), "whatever changes has its words"
     return scene
 
 
