@@ -15,9 +15,8 @@ from typer.core import TyperGroup
 from mailward import __version__
 from mailward.app import settings
 from mailward.app.demo.command import demo
-from mailward.app.exits import Exit
+from mailward.app.exits import Exit, judged
 from mailward.app.probe_command import probe
-from mailward.model.errors import ForeignStore, MailwardError
 
 FIRST_SCREEN = """mailward keeps a mail service up when a mail server fails.
 
@@ -41,25 +40,12 @@ class Sentences(TyperGroup):
             return super().invoke(ctx)
         except client.Unreachable as error:
             code, text = Exit.UNREACHABLE, str(error)
-        except ForeignStore as error:
-            code, text = Exit.FOREIGN, str(error)
-        except MailwardError as error:
-            code, text = Exit.FAILED, str(error)
         except KeyboardInterrupt:
             code, text = Exit.INTERRUPTED, ""
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            code, text = Exit.FAILED, f"{where}{error.strerror or error}"
         except Exception as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code"):
                 raise
-            if os.environ.get("MAILWARD_DEBUG"):
-                raise
-            kind = type(error).__name__
-            code, text = (
-                Exit.FAILED,
-                f"this is a fault of mailward's: {kind}: {error} (MAILWARD_DEBUG=1 shows)",
-            )
+            code, text = judged(error)
         if text:
             typer.echo(f"mailward: {text}", err=True)
         raise typer.Exit(code)
@@ -225,9 +211,9 @@ def run(
     """The daemon itself, in the foreground."""
     if log_format not in ("auto", "text", "json"):
         raise typer.BadParameter(f"{log_format!r} is not auto, text or json", param_hint="--log")
-    from mailward.app.commands import setting_up
+    from mailward.app.process import become
 
-    raise typer.Exit(setting_up.run(config, log_format=log_format, verbose=verbose))
+    become(config, log_format, verbose=verbose)
 
 
 @config_app.command("check")

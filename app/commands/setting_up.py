@@ -80,18 +80,3 @@ def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
         typer.echo(f"Give it to the daemon's user: chown -R mailward: {directory}")
     typer.echo("Next: systemctl start mailward; mailward status")
     return Exit.DONE
-
-
-def run(file: Path, *, log_format: str, verbose: bool) -> Exit:
-    from mailward.app import logs
-    from mailward.configs.loading import load
-
-    try:
-        config = load(file)
-    except ConfigError as error:
-        return _mistakes(file, error)
-    logs.set_up(logs.Format(log_format), verbose=verbose)
-    from mailward.app.daemon import Daemon
-
-    asyncio.run(Daemon(config).run())
-    return Exit.DONE
