@@ -213,8 +213,7 @@ def _order_what_the_step_needs(draft: Draft) -> None:
             continue
         attempt = draft.running().attempt(key_of(action))
         age = attempt.last.age_s(draft.now) if attempt else 0.0
-        retried = operations.may_retry(attempt, age, draft.policy)
-        if retried and not (operation.step is Step.FENCE and attempt and attempt.result):
+        if operations.may_retry(attempt, age, draft.policy):
             draft.order(action)
 
 

@@ -185,7 +185,7 @@ def _catch_up(at: _At) -> Progress:
     if any(attempt is None or attempt.result is None for _, attempt in at.attempts()):
         return Progress(Turn.WAIT, "asking both sides to replicate what waits")
     for case in at.cases:
-        for gate in (gates.helper_answers, gates.behind_closed_ports, gates.caught_up):
+        for gate in (gates.helper_answers, gates.caught_up):
             finding = gate(case)
             if finding.answer is not Answered.YES:
                 return _patiently(at, finding.reason)

@@ -86,7 +86,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
         if outcome.result is Result.DONE:
             draft.put_helper(HelperRecord(action.node, claim=None, claimed=order.token))
         ports = draft.state.ports_of(action.node)
-        if ports is not None and ports.token == order.token:
+        if ports is not None:
             draft.put_ports(
                 replace(
                     ports,
@@ -99,11 +99,10 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
 
 
 def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
+    """Orders of a step that is over are forgotten with it: what is still out serves the running one."""
     operation = draft.state.operation
-    if operation is None or (operation.id, operation.step) != (order.operation, order.step):
-        return
-    attempt = operation.attempt(key_of(order.action))
-    if attempt is not None:
+    attempt = operation.attempt(key_of(order.action)) if operation else None
+    if operation is not None and attempt is not None:
         draft.put_attempt(
             operation, replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL])
         )

@@ -120,6 +120,7 @@ class Scene:
         self.facts_age_s = 0.5
         self.lags: dict[tuple[str, str], Lag] = {}
         self.voices: dict[str, Voice] = {}
+        self.looked_at_behind: tuple[str, ...] = ()
         self.pause: Pause | None = None
         self.requests: list[Request] = []
         self.asked = 0
@@ -314,7 +315,10 @@ class Scene:
         )
 
     def _vantage(self, node: str, service: str) -> Vantage:
-        """Behind ports we know to be closed a probe goes through the helper."""
+        """Behind ports we know to be closed a probe goes through the helper; `looked_at_behind` are nodes
+        whose observers have not noticed yet that they are open."""
+        if node in self.looked_at_behind:
+            return Vantage.HELPER
         ports = self.state.ports_of(node)
         known = ports is not None and ports.fence is FenceOutcome.CONFIRMED
         closed = known and ports is not None and ports.ports[service].kind is PortKind.CLOSED

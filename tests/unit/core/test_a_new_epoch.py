@@ -232,3 +232,18 @@ def test_a_late_outcome_of_an_order_given_up_changes_nothing() -> None:
     scene.step()
     assert scene.state.operation is not None
     assert (scene.state.operation.kind, scene.state.operation.step) == (Kind.FAILOVER, Step.PUBLISH)
+
+
+def test_a_helper_that_obeys_an_order_is_claimed_by_it() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    scene.restarted()
+    scene.answers = {"claim-helper": Result.FAILED}
+    scene.settle()
+    order = [o for o in scene.sent if o.action.kind == "order-ports"][-1]
+    assert scene.state.helper("a").claimed == order.token
+    scene.sent.clear()
+    scene.run(60)
+    assert {o.action.node for o in scene.sent if o.action.kind == "claim-helper"} == {"b"}

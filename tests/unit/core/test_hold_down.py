@@ -7,7 +7,7 @@ from tests.unit.core.scene import MAIL, Scene, policy_of
 
 from mailward.model.decision import Answered
 from mailward.model.policy import Rules
-from mailward.model.state import Cause, Flap, Phase, RequestKind
+from mailward.model.state import Cause, Ending, Flap, Kind, Phase, RequestKind
 
 RULES = Rules(stable_s=1.0, hold_down_s=30.0, hold_down_max_s=200.0)
 
@@ -83,6 +83,7 @@ def test_a_readmission_put_out_again_is_a_flap() -> None:
     """A firewall we do not know of closes the port from outside: not every half minute, for ever."""
     scene = Scene.settled(policy_of(rules=RULES))
     out_after(scene)
+    scene.looked_at_behind = ("a",)
     for expected in (2, 3, 4):
         scene.back("a", for_s=60)
         while scene.phase("a") is not Phase.IN_SERVICE:
@@ -90,6 +91,8 @@ def test_a_readmission_put_out_again_is_a_flap() -> None:
         scene.down("a", "imaps")
         scene.run(8)
         assert scene.phase("a") is Phase.OUT
+        readmission = [e for e in scene.state.ended if e.operation.kind is Kind.READMIT][-1]
+        assert readmission.ending is Ending.ROLLED_BACK
         assert [f.count for f in scene.state.flaps] == [expected]
 
 

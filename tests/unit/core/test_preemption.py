@@ -1,5 +1,7 @@
 """I10: one operation at a time; a failover goes before planned work, which rolls back."""
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.core.scene import MAIL, Scene, imap_and_smtp, kinds, policy_of
 
@@ -223,3 +225,31 @@ def test_two_failures_at_once_are_handled_one_after_the_other() -> None:
         (Kind.FAILOVER, "b", Ending.DONE),
     ]
     assert kinds(scene.actions()) == ["publish", "order-ports", "publish", "order-ports", "verify"]
+
+
+def test_what_follows_the_end_of_an_operation_is_decided_on_what_was_then_recorded() -> None:
+    """A drain of a node without helper ends the moment its TTL is over; the readmission asked for in that
+    very moment must find it `out`, not skip from `draining` to `rejoining`."""
+    policy = policy_of()
+    a, b = policy.nodes
+    scene = Scene.settled(replace(policy, nodes=(replace(a, fenced=False), b)))
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(29)
+    scene.now_s += 5
+    request = scene.ask(RequestKind.READMIT, "a")
+    scene.settle()
+    assert [answer.accepted for answer in scene.state.answers if answer.request == request.id] == [True]
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_node_let_in_and_only_not_verified_yet_is_a_successor() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.answers["verify"] = Result.FAILED
+    scene.up("a", for_s=60)
+    scene.run(3)
+    assert running(scene) == (Kind.READMIT, "a", Step.VERIFY)
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE, Phase.OUT]

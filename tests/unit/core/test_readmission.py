@@ -248,3 +248,45 @@ def test_an_automatic_readmission_that_fails_does_not_forget_why_the_node_was_ou
     record = scene.state.phase_of("a", MAIL)
     assert record is not None
     assert record.cause is Cause.SERVICE
+
+
+def checking() -> Scene:
+    """a has just been opened, and is looked at from outside."""
+    scene = out()
+    scene.up("a", for_s=20)
+    scene.looked_at_behind = ("a",)
+    scene.run(2)
+    assert step_of(scene) is Step.CHECK
+    return scene
+
+
+def test_what_answers_behind_the_ports_has_not_yet_answered_from_outside() -> None:
+    scene = checking()
+    scene.run(5)
+    assert step_of(scene) is Step.CHECK
+    scene.looked_at_behind = ()
+    scene.settle()
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.state.operation is None
+
+
+def test_what_is_never_seen_from_outside_goes_out_again() -> None:
+    scene = checking()
+    scene.run(61)
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_a_node_put_out_again_is_closed_before_it_is_tried_again() -> None:
+    """Its fence is confirmed, but for the map that was open."""
+    scene = checking()
+    scene.down("a", "imaps")
+    while scene.phase("a") is not Phase.OUT:
+        scene.step(1)
+    scene.up("a")
+    scene.looked_at_behind = ()
+    scene.sent.clear()
+    scene.ask(RequestKind.READMIT, "a")
+    scene.settle()
+    maps = [set(a.ports.values()) for a in scene.actions() if isinstance(a, OrderPorts)]
+    assert maps == [{CLOSED}, {OPEN}]
+    assert scene.phase("a") is Phase.IN_SERVICE
