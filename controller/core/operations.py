@@ -202,15 +202,17 @@ def _patiently(at: _At, reason: str) -> Progress:
 
 def _check(at: _At) -> Progress:
     """Every service answers from outside, through its open port, before clients are sent there."""
-    for case in at.cases:
-        for service in case.endpoint.services:
-            view = case.sight.nodes[case.node].services[service]
-            if view.verdict is Verdict.UP and view.vantage is Vantage.DIRECT:
-                continue
-            reason = f"{service} has not yet answered from outside: {view.evidence}"
-            refused = view.verdict is Verdict.DOWN and at.age_s >= CHECK_PATIENCE_S
-            return Progress(Turn.GIVE_UP if at.impatient or refused else Turn.WAIT, reason)
-    return Progress(Turn.DONE)
+    views = [case.sight.nodes[case.node].services[s] for case in at.cases for s in case.endpoint.services]
+    missing = [v for v in views if v.verdict is not Verdict.UP or v.vantage is not Vantage.DIRECT]
+    down = [view for view in missing if view.verdict is Verdict.DOWN]
+    if not missing:
+        return Progress(Turn.DONE)
+    first = (down or missing)[0]
+    refused = bool(down) and at.age_s >= CHECK_PATIENCE_S
+    return Progress(
+        Turn.GIVE_UP if at.impatient or refused else Turn.WAIT,
+        f"{first.service} has not yet answered from outside: {first.evidence}",
+    )
 
 
 _PROGRESS = {

@@ -233,14 +233,16 @@ def test_requests_are_taken_up_oldest_first() -> None:
 
 def test_a_hundred_requests_at_once_are_all_answered_and_the_first_is_not_forgotten() -> None:
     scene = Scene.settled()
-    for _ in range(100):
-        scene.ask(RequestKind.READMIT, "a")
+    first = scene.ask(RequestKind.FAILOVER, "a")
+    for _ in range(99):
+        scene.ask(RequestKind.READMIT, "b")
     seen: dict[str, Answer] = {}
     for _ in range(10):
         scene.step()
         seen |= {a.request: a for a in scene.state.answers}
         assert len(scene.state.answers) <= bounds.ANSWERS
     assert len(seen) == 100
+    assert seen[first.id].accepted
 
 
 def test_a_controller_that_only_observes_refuses_every_request() -> None:
@@ -288,3 +290,15 @@ def test_an_unreadable_reason_does_not_grow_the_state() -> None:
     scene.settle()
     assert len(str(scene.state)) < 20_000
     assert scene.state.ended[-1].operation.kind is Kind.FAILOVER
+
+
+def test_no_two_operations_have_the_same_name() -> None:
+    """Not even where an operation sends nothing before the next one begins."""
+    endpoint = replace(policy_of().endpoints[0], targets=())
+    scene = Scene.settled(policy_of(endpoints=[endpoint]))
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.step()
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.settle()
+    drained, failed_over = (given.operation for given in scene.state.answers)
+    assert drained != failed_over

@@ -195,3 +195,10 @@ def test_a_direction_nobody_measured_is_absent() -> None:
     scene = scene_of((1,))
     del scene.lags["a", "b"]
     assert ("a", "b") not in see(scene.snapshot()).lags
+
+
+def test_a_service_has_answered_when_every_agreeing_observer_has_seen_it_answer() -> None:
+    recent, older = Seen(answered_s=99_999.0), Seen(answered_s=99_995.0)
+    assert saying(recent, older, recent).nodes["a"].services["imaps"].answered_age_s == pytest.approx(5.0)
+    failing = Seen(failure=SILENT)
+    assert saying(recent, failing).nodes["a"].services["imaps"].answered_age_s == float("inf")
