@@ -16,8 +16,8 @@ _MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A condition with its evidence. `failing_s` is how long it has failed for certain: from the first
-    symptom to the newest failed probe, not to now. `silent_for_s` is the age of the first symptom where
-    nothing came back but waiting, which our own link may be to blame for."""
+    symptom to the newest failed probe, not to now. `doubtful_for_s` is the age of the first symptom of a
+    failure which our own link or clock, or something all nodes share, may be to blame for."""
 
     condition: Condition
     evidence: str
@@ -25,7 +25,7 @@ class Judgement:
     failing_s: float = 0.0
     stable_s: float = 0.0
     recovering: bool = False
-    silent_for_s: float | None = None
+    doubtful_for_s: float | None = None
 
 
 def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> Judgement:
@@ -42,7 +42,7 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             Cause.UNREACHABLE if lost else Cause.SERVICE,
             failing_s=max(max(0.0, s.symptom_age_s - s.probe_age_s) for s in down),
             recovering=all(s.recovering for s in down),
-            silent_for_s=max((s.symptom_age_s for s in down if s.silent), default=None),
+            doubtful_for_s=max((s.symptom_age_s for s in down if s.doubtful), default=None),
         )
     full = full_paths(view.facts, rules) if view.facts else ()
     if full:

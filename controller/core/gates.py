@@ -73,7 +73,8 @@ def _unknown(gate: str, reason: str, command: str = "") -> Finding:
 def acting(case: Case) -> Finding:
     if case.snapshot.policy.automation is Automation.ACT:
         return _yes("automation", "acting")
-    return _no("automation", "only observing (automation: observe)", f"mailward failover {case.node}")
+    verb = "readmit" if case.record and case.record.phase is Phase.OUT else "failover"
+    return _no("automation", "only observing (automation: observe)", f"mailward {verb} {case.node}")
 
 
 def not_paused(case: Case) -> Finding:
@@ -156,15 +157,15 @@ def _unfit(case: Case, name: str) -> tuple[str, bool]:
         return f"is unknown ({judgement.evidence})", False
     if judgement.condition not in _WELL:
         return f"is {judgement.condition} ({judgement.evidence})", True
-    silent_for_s = case.judgement.silent_for_s
-    if silent_for_s is not None and not _answered_within(case, name, silent_for_s):
-        return f"has not answered since {case.node} fell silent", False
+    doubtful_for_s = case.judgement.doubtful_for_s
+    if doubtful_for_s is not None and not _answered_within(case, name, doubtful_for_s):
+        return f"has not answered since {case.node} failed", False
     return "", True
 
 
 def _answered_within(case: Case, name: str, seconds: float) -> bool:
-    """I7: silence may be our own link's fault. Then the other has fallen silent as well, and its
-    verdict has only not turned yet."""
+    """I7: silence may be our own link's fault, a bad certificate our own clock's, a refused login that of
+    a database all nodes share. Then the other has failed as well, and its verdict only not turned yet."""
     services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
     return all(service.answered_age_s <= seconds for service in services)
 

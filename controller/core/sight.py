@@ -29,7 +29,7 @@ class ServiceView:
     symptom_age_s: float = 0.0
     probe_age_s: float = 0.0
     recovering: bool = False  # the newest dialogue went well, the verdict has not turned yet
-    silent: bool = False  # the newest dialogue ended in waiting, which our own link can cause as well
+    doubtful: bool = False  # it failed in a way that we ourselves, or what all nodes share, can cause
     cut_off: bool = False  # nothing came back at all: no RST, no bytes
     answered_age_s: float = float("inf")
     answered_by: str | None = None
@@ -138,7 +138,7 @@ def _view(
         symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
         probe_age_s=min(v.age_s + s.probe_age_s for v, s in agreeing),
         recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
-        silent=failure is not None and failure.kind in _SILENT,
+        doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
         answered_age_s=max(_answered_age_s(v, s) for v, s in agreeing),
         answered_by=newest.last.answered_by if newest.last else None,
@@ -147,6 +147,7 @@ def _view(
 
 
 _SILENT = (FailureKind.TIMEOUT, FailureKind.UNREACHABLE)
+_OF_THE_NODE = (FailureKind.REFUSED, FailureKind.RESET, FailureKind.CLOSED)
 
 
 def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:

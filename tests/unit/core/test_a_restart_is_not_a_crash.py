@@ -6,7 +6,7 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, facts, policy_of
 
 from mailward.model.fencing import UnitState
-from mailward.model.health import FailureKind
+from mailward.model.health import Failure, FailureKind
 from mailward.model.policy import Rules
 from mailward.model.state import Phase
 
@@ -113,10 +113,22 @@ def test_silence_moves_a_node_only_after_the_other_has_answered() -> None:
         scene.up("b", service)
         scene.seen["b", service] = replace(scene.seen["b", service], answered_s=last_answer)
     assert until_out(scene, 5) is None
-    assert scene.finding("successor", "a").reason == "b has not answered since a fell silent"
+    assert scene.finding("successor", "a").reason == "b has not answered since a failed"
     for service in ("smtp", "submission", "imaps"):
         scene.seen["b", service] = replace(scene.seen["b", service], answered_s=scene.now_s)
     assert until_out(scene, 5) == 0.0
+
+
+def test_a_login_that_fails_everywhere_moves_nobody() -> None:
+    """The canary's password has expired: a is DOWN two seconds before b."""
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=2, kind=FailureKind.LOGIN, stage="login")
+    scene.up("b", "imaps")
+    failed_too = Failure(FailureKind.LOGIN, "login")
+    scene.seen["b", "imaps"] = replace(scene.seen["b", "imaps"], failure=failed_too)
+    assert until_out(scene, 2) is None
+    scene.down("b", "imaps", kind=FailureKind.LOGIN, stage="login")
+    assert until_out(scene, 60) is None
 
 
 def test_a_refusal_needs_no_such_proof() -> None:

@@ -224,7 +224,7 @@ def out_and_not_claimed() -> Scene:
 
 
 READMIT = [
-    Held(gates.acting, out_and_observing, "only observing", "mailward failover a"),
+    Held(gates.acting, out_and_observing, "only observing", "mailward readmit a"),
     Held(gates.not_paused, out_and_paused, "paused by ann", "mailward resume"),
     Held(gates.helper_answers, out_without_helper, "mailward-node does not answer: ssh: no route"),
     Held(gates.behind_closed_ports, out_unfenced, "not known to be closed: no hello"),
@@ -242,6 +242,7 @@ def test_each_gate_of_a_readmission(held: Held, monkeypatch: pytest.MonkeyPatch)
     holding = [name for name in scene.holding("a") if name != "caught-up"]
     (name,) = holding
     assert held.reason in scene.finding(name, "a").reason
+    assert scene.finding(name, "a").command == held.command
     assert scene.phase("a") is Phase.OUT
     scene.state = before
     monkeypatch.setattr(gates, "READMIT", names(gates.READMIT, held.gate))

@@ -151,18 +151,24 @@ def test_a_success_after_failures_is_recovering_until_the_verdict_turns() -> Non
 
 
 @pytest.mark.parametrize(
-    ("failure", "silent", "cut_off"),
+    ("failure", "doubtful", "cut_off"),
     [
         (SILENT, True, True),
         (Failure(FailureKind.UNREACHABLE, "connect"), True, True),
         (Failure(FailureKind.TIMEOUT, "banner"), True, False),
+        (Failure(FailureKind.LOGIN, "login"), True, False),
+        (Failure(FailureKind.TLS, "tls"), True, False),
+        (Failure(FailureKind.TEMPFAIL, "login"), True, False),
         (REFUSED, False, False),
-        (Failure(FailureKind.LOGIN, "login"), False, False),
+        (Failure(FailureKind.RESET, "login"), False, False),
+        (Failure(FailureKind.CLOSED, "banner"), False, False),
     ],
 )
-def test_silence_is_told_from_an_answer(failure: Failure, silent: bool, cut_off: bool) -> None:
+def test_what_only_the_node_can_have_done_is_told_from_what_has_other_causes(
+    failure: Failure, doubtful: bool, cut_off: bool
+) -> None:
     view = saying(replace(DOWN, failure=failure)).nodes["a"].services["imaps"]
-    assert (view.silent, view.cut_off) == (silent, cut_off)
+    assert (view.doubtful, view.cut_off) == (doubtful, cut_off)
 
 
 def test_facts_are_the_freshest_and_none_when_old() -> None:
