@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
+from pydantic_core import to_json
 
 from mailward.app import advice, metrics, operations, summary
 from mailward.app.doors import Denied, Door
@@ -65,9 +66,6 @@ class PauseBody:
 
 _REQUEST: TypeAdapter[RequestBody] = TypeAdapter(RequestBody)
 _PAUSE: TypeAdapter[PauseBody] = TypeAdapter(PauseBody)
-_STATUS: TypeAdapter[Status] = TypeAdapter(Status)
-_EXPLANATIONS: TypeAdapter[Explanations] = TypeAdapter(Explanations)
-_PROGRESS: TypeAdapter[RequestStatus] = TypeAdapter(RequestStatus)
 
 
 def build_app(live: Live, door: Door) -> web.Application:
@@ -118,6 +116,11 @@ def _error(status: int, error: str, message: str, headers: Mapping[str, str] | N
 
 def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     return _raw(json.dumps(body).encode(), status, headers)
+
+
+def _dumped(shown: Status | Explanations | RequestStatus) -> bytes:
+    """The values as they are: what only goes out needs no schema, which would cost memory for ever."""
+    return to_json(shown, inf_nan_mode="null")
 
 
 def _raw(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -192,13 +195,13 @@ class _Api:
         return web.Response(body=metrics.text(self._registry), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def status(self, _request: web.Request) -> web.Response:
-        return _raw(_STATUS.dump_json(summary.status_of(self._live.view())))
+        return _raw(_dumped(summary.status_of(self._live.view())))
 
     async def explain(self, request: web.Request) -> web.Response:
         view, node = self._live.view(), request.query.get("node")
         if node is not None:
             self._node(self._status(), node)
-        return _raw(_EXPLANATIONS.dump_json(summary.explanations_of(view, node)))
+        return _raw(_dumped(summary.explanations_of(view, node)))
 
     async def leave_request(self, request: web.Request) -> web.Response:
         """202 and the request's id; with `dry_run` 200 and what would come of it."""
@@ -216,13 +219,13 @@ class _Api:
         )
         if body.dry_run:
             decision = self._live.dry_run(asked)
-            return _raw(_PROGRESS.dump_json(summary.dry_run_of(self._live.view(), asked, decision)))
+            return _raw(_dumped(summary.dry_run_of(self._live.view(), asked, decision)))
         if len(snapshot.requests) >= MAX_WAITING:
             raise Denied(429, "too-many-requests", f"{len(snapshot.requests)} requests wait already")
         await self._post(asked)
         self._left.add(asked.id, asked.at)
         log.info("request left", extra={"request": asked.id, "kind": body.kind, "node": body.node, "by": by})
-        return _raw(_PROGRESS.dump_json(RequestStatus(asked.id, Progress.WAITING)), 202)
+        return _raw(_dumped(RequestStatus(asked.id, Progress.WAITING)), 202)
 
     async def request(self, request: web.Request) -> web.Response:
         """How far a request has come."""
@@ -235,7 +238,7 @@ class _Api:
             found = RequestStatus(name, Progress.WAITING, "not yet taken up")
         if found is None:
             raise Denied(404, "unknown-request", f"no request {name} is known, or it was long ago")
-        return _raw(_PROGRESS.dump_json(found))
+        return _raw(_dumped(found))
 
     async def pause(self, request: web.Request) -> web.Response:
         by = await self._door.who(request)

@@ -46,10 +46,9 @@ class Probe(Section):
 
     interval_s: Annotated[float, Seconds(0.2, 60, "slower finds a failure too late, faster is a load")] = (
         Field(
-            default=2.0,
-            description="Seconds between probes. With the default a hang is found, looked at twice and"
-            " acted on"
-            " within 5 s; a crash is seen at once by the held connection (`sentinel`).",
+            default=3.0,
+            description="Seconds between probes. Between them the held connection (`sentinel`) sees a crash"
+            " at once and a hang within 2 s; without it a hang waits for the next probe.",
         )
     )
     timeout_s: Annotated[float, Seconds(0.1, 30, "a server that needs longer serves nobody")] = Field(

@@ -4,6 +4,7 @@ Infinity is written as Python's json does. Text that came from outside and is no
 """
 
 import json
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,8 +20,12 @@ class Codec(Generic[T]):
     """One model type's JSON form."""
 
     def __init__(self, kind: type[T]) -> None:
-        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._kind = kind
         self._name = kind.__name__
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        return TypeAdapter(self._kind)
 
     def dump(self, value: T) -> bytes:
         return to_bytes(self.plain(value))
