@@ -6,6 +6,7 @@ opened yet, but files that must be readable (CAs, the embedded zone) are read.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ from mailward.model.policy import Policy
 from mailward.model.ports import Clock
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
+from mailward.replication.sources.runner import SshAccount, SshRunner
+from mailward.replication.sources.ssh import Ssh
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Parts:
     dns: dict[str, DnsPart]
     helpers: dict[str, NodeHelper]
     ladders: dict[str, Ladder]
+    runners: dict[str, SshRunner]
     lag_sources: dict[str, Dovecot23Source]
     watched: tuple[WatchedNode, ...]
 
@@ -67,17 +71,21 @@ class Parts:
             await part.driver.close()
         for helper in self.helpers.values():
             await helper.close()
+        for runner in self.runners.values():
+            await runner.close()
 
 
 def build(config: Config, store_id: str, clock: Clock) -> Parts:
     """ConfigError where the parts cannot be made of it."""
     helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
+    runners = {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
     return Parts(
         policy=policy_of(config),
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
         ladders={name: _ladder(config, name, helper) for name, helper in helpers.items()},
-        lag_sources=_lag_sources(config, clock),
+        runners=runners,
+        lag_sources=_lag_sources(config, clock, runners),
         watched=tuple(
             WatchedNode(name, targets_of(config, name, helpers.get(name)), helpers.get(name))
             for name in config.nodes
@@ -180,7 +188,16 @@ def _tls(config: Config, service: str, node: str) -> TlsClient | None:
 # replication
 
 
-def _lag_sources(config: Config, clock: Clock) -> dict[str, Dovecot23Source]:
+def _runner(config: Config, node: str) -> SshRunner | None:
+    replication = effective.replication_of(config, node)
+    if replication is None or (ssh := replication.ssh) is None or ssh.address is None:
+        return None
+    return SshRunner(SshAccount(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
+
+
+def _lag_sources(
+    config: Config, clock: Clock, runners: Mapping[str, SshRunner]
+) -> dict[str, Dovecot23Source]:
     replicating = [name for name in config.nodes if effective.replication_of(config, name) is not None]
     found = {}
     for name in replicating:
@@ -190,12 +207,17 @@ def _lag_sources(config: Config, clock: Clock) -> dict[str, Dovecot23Source]:
                 (f"nodes.{name}.replication: Dovecot 2.3 replicates between two nodes, here are "
                  f"{len(replicating)}; write `replication: none` for the others",)
             )  # fmt: skip
-        replication = effective.replication_of(config, name)
-        assert replication is not None
-        if replication.doveadm is not None and replication.doveadm.url is not None:
-            api = HttpApi(replication.doveadm.url, replication.doveadm.api_key.get_secret_value())
-            found[name] = Dovecot23Source(name, peers[0], api, clock)
+        doveadm = Ssh(runners[name]) if name in runners else _http_api(config, name)
+        found[name] = Dovecot23Source(name, peers[0], doveadm, clock)
     return found
+
+
+def _http_api(config: Config, node: str) -> HttpApi:
+    replication = effective.replication_of(config, node)
+    assert replication is not None
+    assert replication.doveadm is not None
+    assert replication.doveadm.url is not None
+    return HttpApi(replication.doveadm.url, replication.doveadm.api_key.get_secret_value())
 
 
 # DNS

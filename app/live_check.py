@@ -16,8 +16,8 @@ from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
 from mailward.model.fencing import NodeFacts
-from mailward.model.ports import Clock, Helper, LagSource
-from mailward.model.replication import Confidence
+from mailward.model.ports import Clock, Helper
+from mailward.replication.sources.dovecot23 import Dovecot23Source
 
 LIMIT_S = 20.0
 AT_ONCE = 16
@@ -101,9 +101,8 @@ async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
     return Tried(what, True, f"{facts.hostname} answers; it {token}")
 
 
-async def _lag(what: str, source: LagSource) -> Tried:
+async def _lag(what: str, source: Dovecot23Source) -> Tried:
     lags = await source.measure()
-    unknown = [lag for lag in lags if lag.confidence is Confidence.UNKNOWN]
     told = "; ".join(
         f"to {lag.target}: {lag.detail or lag.confidence.value}"
         if lag.seconds is None
@@ -111,8 +110,7 @@ async def _lag(what: str, source: LagSource) -> Tried:
         for lag in lags
     )
     # One look cannot prove a replicator that has just been met; only silence is a mistake to mend.
-    answered = bool(lags) and not all(lag.detail.startswith("doveadm") for lag in unknown)
-    return Tried(what, answered or not unknown, told or "it says nothing")
+    return Tried(what, source.answered, told)
 
 
 async def _dns(what: str, config: Config, part: DnsPart) -> Tried:

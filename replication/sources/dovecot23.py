@@ -77,6 +77,8 @@ class Dovecot23Source:
         self._list_every_s = list_every_s
         self._max_users = max_users
         self._memory: Memory | None = None
+        self.answered = False
+        """Whether doveadm has ever answered: what else is unknown, time will tell; this must be mended."""
         self._known: Lag | None = None
         self._known_at_s = 0.0
 
@@ -85,6 +87,7 @@ class Dovecot23Source:
             sample = await self._sample()
         except DoveadmError as error:
             return (self._unanswered(str(error)),)
+        self.answered = True
         self._memory = observe(self._memory, sample)
         trouble = ""
         if wants_listing(self._memory, self._now_s(), self._list_every_s):
