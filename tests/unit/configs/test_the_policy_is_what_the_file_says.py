@@ -72,7 +72,7 @@ def test_the_digest_is_a_sha256_and_the_same_each_time(loaded: Loaded) -> None:
 SAME = {
     "a comment": ("cluster: lab", "# a comment\ncluster: lab"),
     "another notation": ("ttl_s: 60", 'ttl_s: "60"'),
-    "a default written out": ("smtp: {}", "smtp: {sentinel: yes, probe: {interval_s: 2.0}}"),
+    "a default written out": ("smtp: {}", "smtp: {sentinel: yes, probe: {interval_s: 3.0}}"),
     "where a secret stands": ("password_file: canary", "password_file: ./canary"),
     "what concerns one host": ("canary: {", "api: {listen: 127.0.0.1:8080}\non_node: mail-a\ncanary: {"),
 }
@@ -80,7 +80,7 @@ OTHER = {
     "the mode": ("deployment: hybrid", "deployment: hybrid\nautomation: act"),
     "an address": ("192.0.2.11", "192.0.2.12"),
     "a rule": ("canary: {", "policy: {stable_s: 11}\ncanary: {"),
-    "a probe": ("interval_s: 2", "interval_s: 3"),
+    "a probe": ("interval_s: 2", "interval_s: 4"),
     "the canary": ("user: canary@", "user: other@"),
     "the order of addresses, the first of which is probed": (
         '[192.0.2.11, "2001:db8::11"]',
