@@ -8,6 +8,7 @@ from tests.unit.core.scene import MAIL, Scene, facts, policy_of
 from mailward.model.fencing import UnitState
 from mailward.model.health import Failure, FailureKind
 from mailward.model.policy import Rules
+from mailward.model.snapshot import Standing
 from mailward.model.state import Phase
 
 
@@ -148,3 +149,12 @@ def test_a_failure_elsewhere_on_the_node_is_judged_by_endpoint() -> None:
     scene.down("a", "smtp", for_s=60)
     assert until_out(scene, 5) is None
     assert scene.why("a", MAIL).row_name == "in service and well"
+
+
+def test_who_does_not_lead_explains_a_reported_restart_all_the_same() -> None:
+    """Episodes are kept by the leader; what the node says is seen by everybody."""
+    scene = Scene.settled()
+    scene.standing = Standing.FOLLOWING
+    scene.down("a", "imaps", for_s=5)
+    scene.restarting("a")
+    assert "the node reports a restart" in scene.finding("grace", "a").reason
