@@ -74,7 +74,7 @@ def _port(config: Config, target: Target) -> int:
 
 
 async def _probe(what: str, target: Target, port: int) -> Tried:
-    result = await run_probe(target.settings, target.direct, target.tls)
+    result = await run_probe(target.settings, target.direct, target.tls, target.pace.limits)
     if result.failure is not None:
         return Tried(what, False, f"port {port}: {result.failure}")
     told = [f"port {port}: {result.seconds * 1000:.0f} ms"]

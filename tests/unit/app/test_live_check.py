@@ -1,0 +1,264 @@
+"""`config check --live`: each connection is tried once, changes nothing, and is told in one line."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from dns.rcode import REFUSED
+from tests.unit.configs.good import FILES
+from tests.unit.dns import dns_primary
+from tests.unit.health.scripted import Loopback, script
+from tests.unit.replication import dovecot
+
+import mailward.app.live_check as live
+from mailward.app.compose import DnsPart
+from mailward.app.live_check import Tried, try_all
+from mailward.configs.loading import load
+from mailward.configs.schema import Config
+from mailward.controller.clock import SystemClock
+from mailward.health.dialogues import SmtpSettings
+from mailward.health.probe import Limits
+from mailward.health.streams import TcpConnector
+from mailward.health.target import Pace, Target
+from mailward.model.dns import ReadFailure, RRset, ServerCheck, Unread, ZoneView
+from mailward.model.fencing import OPEN, NodeFacts, Space, UnitState
+from mailward.model.token import Token
+
+MAIL = RRset("mail.example.com.", "A", 60, ("127.0.0.1",))
+TOKEN = Token("0123456789ab", 3, 7)
+SMTP = (b"220 mail-a.test ESMTP\r\n", None, b"250 mail-a.test\r\n", None, b"221 bye\r\n")
+ROOM = Space(1, 2, 3, 4)
+CONFIG = """\
+cluster: lab
+deployment: hybrid
+nodes:
+  mail-a:
+    {site: north, addresses: [127.0.0.1], services: {smtp: {port: %(a)d}},
+     replication: {doveadm: {url: "http://127.0.0.1:%(b)d"}}}
+  mail-b:
+    {site: south, addresses: [127.0.0.2], services: {smtp: {port: %(b)d}},
+     replication: {doveadm: {url: "http://127.0.0.2:%(b)d"}}}
+helper: none
+replication: {doveadm: {api_key_file: doveadm_key}}
+services: {smtp: {}}
+endpoints: {mail.example.com: {services: [smtp]}}
+dns: {primary: {rfc2136: {server: 127.0.0.1, port: %(dns)d, zone: example.com,
+  tsig: {name: ctl, secret_file: tsig}, verify: [127.0.0.1]}}}
+coordination: {local: {directory: state}}
+"""
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is taken and on which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("0.0.0.0", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Config]:
+    def run(a: int = 1, b: int = 1, dns: int = 1) -> Config:
+        for name, content in {**FILES, "tsig": dns_primary.SECRET}.items():
+            (tmp_path / name).write_text(content)
+        (tmp_path / "mailward.yaml").write_text(CONFIG % {"a": a, "b": b, "dns": dns})
+        return load(tmp_path / "mailward.yaml", {})
+
+    return run
+
+
+async def test_everything_is_tried_and_told_in_the_order_of_the_file(
+    loaded: Callable[..., Config], closed_port: int, tmp_path: Path
+) -> None:
+    refuses = dns_primary.says(REFUSED)
+    async with Loopback(script(*SMTP)) as port, dns_primary.primary(refuses) as (server, _):
+        tried = await try_all(loaded(port, closed_port, server.port), SystemClock())
+    assert [one.what for one in tried] == [
+        *("mail-a smtp", "mail-b smtp", "mail-a replication", "mail-b replication"),
+        *("DNS target primary", "store"),
+    ]
+    assert [one.works for one in tried] == [True, False, False, False, False, False]
+    smtp_a, smtp_b, lag_a, _, dns, store = tried
+    assert smtp_a.detail.startswith(f"port {port}: ")
+    assert smtp_a.detail.endswith(" ms, answered by mail-a.test")
+    assert smtp_b.detail == f"port {closed_port}: refused at connect"
+    assert lag_a.detail.startswith("to mail-b: refused: connection refused")
+    assert "REFUSED" in dns.detail
+    assert store.detail == f"{tmp_path}/state holds none yet: mailward state init"
+    assert not [one for one in tried if "planted" in one.detail or dns_primary.SECRET in one.detail]
+
+
+async def test_a_store_that_is_there_works(loaded: Callable[..., Config], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "store.json").write_text("{}")
+    assert live._store(loaded()) == Tried("store", True, f"{tmp_path}/state holds one")
+
+
+async def test_a_service_is_probed_with_its_own_patience() -> None:
+    limits = Limits(connect_s=1.0, answer_s=0.1, work_s=0.1, total_s=1.0)
+    async with Loopback(script(None)) as port:
+        target = Target(
+            "mail-a", "smtp", SmtpSettings(), TcpConnector("127.0.0.1", port), pace=Pace(limits=limits)
+        )
+        async with asyncio.timeout(0.8):
+            tried = await live._probe("mail-a smtp", target, port)
+    assert (tried.works, tried.detail.split(":")[1]) == (False, " timeout at banner")
+
+
+async def test_what_does_not_answer_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LIMIT_S", 0.02)
+
+    async def hang() -> Tried:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    tried = await live._bounded("mail-a helper", hang(), asyncio.Semaphore(1))
+    assert tried == Tried("mail-a helper", False, "no answer within 0.02 s")
+
+
+# helpers
+
+
+@dataclass
+class Told:
+    """A helper that says this of its node."""
+
+    facts: NodeFacts | str
+
+    async def status(self) -> NodeFacts | str:
+        return self.facts
+
+
+def facts(services: Sequence[str] = ("smtp", "imaps"), **changed: Any) -> NodeFacts:
+    known: dict[str, Any] = {
+        "hostname": "mail-a", "boot_id": "b", "token": TOKEN, "ports": dict.fromkeys(services, OPEN),
+        "applied": True, "units": {"dovecot.service": UnitState.ACTIVE}, "package_manager": False,
+        "paths": {"/var/mail": ROOM},
+    }  # fmt: skip
+    return NodeFacts(**{**known, **changed})
+
+
+UNREAD = Space(None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "works", "detail"),
+    [
+        (facts(), True, "mail-a answers; it obeys 0123456789ab.3.7"),
+        (facts(token=None), True, "mail-a answers; it has obeyed nobody yet"),
+        (facts(("smtp", "imaps", "more")), True, "mail-a answers; it obeys 0123456789ab.3.7"),
+        ("no hello within 2.5 s", False, "no hello within 2.5 s"),
+        (facts(("smtp",)), False, "its node.json does not list imaps; it would refuse every order"),
+        (facts(paths={"/q": UNREAD, "/m": ROOM}), False, "it cannot read the free space of /q"),
+    ],
+)
+async def test_a_helper_works_when_it_knows_the_services_and_its_room(
+    said: NodeFacts | str, works: bool, detail: str
+) -> None:
+    tried = await live._helper("mail-a helper", cast(Any, Told(said)), {"smtp", "imaps"})
+    assert tried == Tried("mail-a helper", works, detail)
+
+
+# replication
+
+
+async def test_replication_works_when_lag_is_known() -> None:
+    tried = await live._lag("r", dovecot.source(dovecot.Replicator()))
+    assert tried == Tried("r", True, "to mail-b: 0 s behind, 0 mailboxes wait")
+
+
+async def test_replication_works_when_doveadm_answers_and_time_must_tell_the_rest() -> None:
+    replicator = dovecot.Replicator()
+    replicator.kill()
+    source = dovecot.source(replicator)
+    tried = await live._lag("r", source)
+    assert tried.works
+    assert "the replicator restarted" in tried.detail
+    assert source.answered
+
+
+async def test_replication_does_not_work_when_doveadm_does_not_answer() -> None:
+    replicator = dovecot.Replicator()
+    replicator.answers = False
+    source = dovecot.source(replicator)
+    tried = await live._lag("r", source)
+    assert (tried.works, source.answered) == (False, False)
+    assert tried.detail.startswith("to mail-b: ")
+    replicator.answers = True
+    assert (await live._lag("r", source)).works
+
+
+# DNS
+
+
+@dataclass
+class Zone:
+    """A driver and a publisher over this view and these servers."""
+
+    view: ZoneView | Unread
+    checks: tuple[ServerCheck, ...] = (ServerCheck("192.0.2.53:53", True),)
+    read_keys: list[tuple[str, str]] = field(default_factory=list)
+    verified: list[RRset] = field(default_factory=list)
+    name: str = "primary"
+
+    async def read(self, keys: Sequence[tuple[str, str]]) -> ZoneView | Unread:
+        self.read_keys += keys
+        return self.view
+
+    async def verify(self, rrsets: Sequence[RRset]) -> tuple[ServerCheck, ...]:
+        self.verified += rrsets
+        return self.checks
+
+
+async def dns(config: Config, zone: Zone) -> Tried:
+    return await live._dns("DNS target primary", config, DnsPart(cast(Any, zone), cast(Any, zone), None))
+
+
+async def test_a_target_works_when_all_servers_agree_with_what_it_holds(
+    loaded: Callable[..., Config],
+) -> None:
+    zone = Zone(ZoneView(TOKEN, (MAIL,)))
+    tried = await dns(loaded(), zone)
+    assert tried == Tried(
+        "DNS target primary", True, f"signed read works, all servers agree; it holds {MAIL}"
+    )
+    assert zone.read_keys == [("mail.example.com.", "A"), ("mail.example.com.", "AAAA")]
+    assert zone.verified == [MAIL]
+
+
+async def test_an_empty_zone_works(loaded: Callable[..., Config]) -> None:
+    tried = await dns(loaded(), Zone(ZoneView(None, ())))
+    assert (tried.works, tried.detail) == (
+        True,
+        "signed read works, all servers agree; it holds no address yet",
+    )
+
+
+async def test_a_zone_of_another_store_is_no_mistake_of_the_connection(
+    loaded: Callable[..., Config],
+) -> None:
+    tried = await dns(loaded(), Zone(Unread(ReadFailure.FOREIGN, "token of another store", TOKEN)))
+    assert (tried.works, tried.detail) == (True, "signed read works; token of another store")
+
+
+async def test_a_zone_that_cannot_be_read_does_not_work(loaded: Callable[..., Config]) -> None:
+    tried = await dns(loaded(), Zone(Unread(ReadFailure.REFUSED, "BADKEY: write the key into named.conf")))
+    assert (tried.works, tried.detail) == (False, "BADKEY: write the key into named.conf")
+
+
+async def test_servers_that_do_not_agree_are_told(loaded: Callable[..., Config]) -> None:
+    checks = (
+        ServerCheck("192.0.2.53:53", True),
+        ServerCheck("192.0.2.54:53", False, "no answer within 2 s"),
+        ServerCheck("192.0.2.55:53", False, "it has no authority for mail.example.com."),
+    )
+    tried = await dns(loaded(), Zone(ZoneView(TOKEN, (MAIL,)), checks))
+    assert (tried.works, tried.detail) == (
+        False,
+        "not every server agrees with the primary: 192.0.2.54:53: no answer within 2 s;"
+        " 192.0.2.55:53: it has no authority for mail.example.com.",
+    )
