@@ -17,6 +17,7 @@ from mailward.app.api import serve
 from mailward.app.compose import Parts, build
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
+from mailward.app.vantage import Vantages
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.local import LocalStore
@@ -26,13 +27,11 @@ from mailward.controller.loop import Loop
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
 from mailward.model.errors import StoreError
-from mailward.model.fencing import FenceOutcome, PortKind
-from mailward.model.health import Vantage
 from mailward.model.orders import Outcome
 from mailward.model.ports import Commit
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView, Snapshot
-from mailward.model.state import Pause, Request, State
+from mailward.model.state import Pause, Request
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class Daemon:
         self._observer: Observer | None = None
         self._loop: Loop | None = None
         self._last_step_s = self._started.boot_s
-        self._state: State | None = None
+        self._vantages = Vantages()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT. StoreError, ForeignStore, ConfigError or OSError end it early."""
@@ -81,7 +80,7 @@ class Daemon:
             stack.callback(self._store.close)
             await self._store.lead()
             recorded = await self._store.read()
-            self._state = recorded.state
+            self._vantages.update(recorded.state)
             parts = self._parts = build(self._config, recorded.state.store_id, self._clock)
             stack.push_async_callback(parts.close)
             for dns in parts.dns.values():
@@ -112,7 +111,7 @@ class Daemon:
             config_digest=parts.policy.digest,
             nodes=parts.watched,
             lag_sources=tuple(parts.lag_sources.values()),
-            vantage=self._vantage,
+            vantage=self._vantages.of,
             clock=self._clock,
             publish=self._heard,
         )
@@ -153,18 +152,9 @@ class Daemon:
             for observer in self._parts.policy.observers
         ]
 
-    def _vantage(self, node: str, service: str) -> Vantage:
-        """Where we closed the port ourselves, only the way through the helper says anything."""
-        ports = self._state.ports_of(node) if self._state else None
-        if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
-            return Vantage.DIRECT
-        state = ports.ports.get(service)
-        return Vantage.HELPER if state is not None and state.kind is PortKind.CLOSED else Vantage.DIRECT
-
     def _decided(self, snapshot: Snapshot, decision: Decision) -> None:
-        before, self._state = self._state, decision.state
         self._last_step_s = snapshot.now.boot_s
-        if self._observer is not None and before is not None and before.ports != decision.state.ports:
+        if self._vantages.update(decision.state) and self._observer is not None:
             self._observer.recheck()
 
     async def _tell_systemd(self) -> None:

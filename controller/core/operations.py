@@ -28,7 +28,8 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
 }
 
 CHECK_PATIENCE_S = 5.0
-"""How long a service just opened may be DOWN from outside before the readmission is rolled back."""
+"""How long a service just opened may go on failing from outside before the readmission is rolled back.
+One that passes again is given `step_patience_s`: up is slower than down."""
 
 
 def next_step(operation: Operation) -> Step | None:
@@ -204,7 +205,7 @@ def _check(at: _At) -> Progress:
     """Every service answers from outside, through its open port, before clients are sent there."""
     views = [case.sight.nodes[case.node].services[s] for case in at.cases for s in case.endpoint.services]
     missing = [v for v in views if v.verdict is not Verdict.UP or v.vantage is not Vantage.DIRECT]
-    down = [view for view in missing if view.verdict is Verdict.DOWN]
+    down = [view for view in missing if view.verdict is Verdict.DOWN and not view.recovering]
     if not missing:
         return Progress(Turn.DONE)
     first = (down or missing)[0]

@@ -1,0 +1,32 @@
+"""Which way each service is to be probed: as clients come, or behind ports that we closed.
+
+The way changes when an order's answer is recorded, never while the order is out: between the two nobody
+knows whether the port is open, and a refusal we caused ourselves would count against the service.
+"""
+
+from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.health import Vantage
+from mailward.model.orders import OrderPorts
+from mailward.model.state import State
+
+
+class Vantages:
+    """The ways as of the newest recorded state."""
+
+    def __init__(self) -> None:
+        self._behind: dict[str, frozenset[str]] = {}
+
+    def update(self, state: State) -> bool:
+        """Take up a newly recorded state; whether any way has changed."""
+        before = dict(self._behind)
+        under_way = [o.action.node for o in state.orders if isinstance(o.action, OrderPorts)]
+        for record in state.ports:
+            if record.node in under_way:
+                continue
+            closed = [name for name, port in record.ports.items() if port.kind is PortKind.CLOSED]
+            confirmed = record.fence is FenceOutcome.CONFIRMED
+            self._behind[record.node] = frozenset(closed if confirmed else ())
+        return before != self._behind
+
+    def of(self, node: str, service: str) -> Vantage:
+        return Vantage.HELPER if service in self._behind.get(node, ()) else Vantage.DIRECT

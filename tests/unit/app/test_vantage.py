@@ -1,0 +1,50 @@
+"""Which way services are probed while ports are closed and opened."""
+
+from dataclasses import replace
+
+from mailward.app.vantage import Vantages
+from mailward.model.clock import Moment
+from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, PortState, Scope
+from mailward.model.health import Vantage
+from mailward.model.orders import Order, OrderPorts
+from mailward.model.state import PortsRecord, State
+from mailward.model.token import Token
+
+NOW = Moment("boot", 0.0, 0.0)
+TOKEN = Token("0123456789ab", 1, 1)
+
+
+def state(port: PortState, fence: FenceOutcome, *, under_way: bool = False) -> State:
+    ports = {"imaps": port}
+    record = PortsRecord("mail-a", TOKEN, ports, fence, Scope.USERS, NOW)
+    order = Order(TOKEN, OrderPorts("mail-a", ports), NOW, 8.0)
+    return replace(State(TOKEN.store_id, 1), ports=(record,), orders=(order,) if under_way else ())
+
+
+def test_a_port_nobody_touched_is_probed_as_clients_come() -> None:
+    vantages = Vantages()
+    assert not vantages.update(State(TOKEN.store_id, 1))
+    assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
+
+
+def test_a_port_known_to_be_closed_is_probed_behind() -> None:
+    vantages = Vantages()
+    assert vantages.update(state(CLOSED, FenceOutcome.CONFIRMED))
+    assert vantages.of("mail-a", "imaps") is Vantage.HELPER
+    assert vantages.of("mail-a", "smtp") is Vantage.DIRECT
+
+
+def test_a_port_that_may_be_open_is_probed_as_clients_come() -> None:
+    vantages = Vantages()
+    vantages.update(state(CLOSED, FenceOutcome.UNKNOWN))
+    assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
+
+
+def test_while_an_order_is_out_the_way_stays() -> None:
+    """Else the refusals before the port is open would make the service DOWN, and slow to come UP."""
+    vantages = Vantages()
+    vantages.update(state(CLOSED, FenceOutcome.CONFIRMED))
+    assert not vantages.update(state(OPEN, FenceOutcome.UNKNOWN, under_way=True))
+    assert vantages.of("mail-a", "imaps") is Vantage.HELPER
+    assert vantages.update(state(OPEN, FenceOutcome.CONFIRMED))
+    assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
