@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mailward.health.target import Target
 from mailward.model.errors import ConfigError
 from mailward.model.health import FailureKind
 from mailward.model.replication import Confidence
+from mailward.replication.sources.runner import SshAccount, SshRunner
 
 HYBRID = (Path(mailward.configs.__file__).parent / "deployments" / "hybrid.yaml").read_text(encoding="utf-8")
 STORE = "0123456789ab"
@@ -208,6 +210,18 @@ async def test_lag_is_measured_over_ssh_where_the_file_says_so(loaded: Loaded) -
     assert (lag.confidence, lag.measured_by) == (Confidence.UNKNOWN, "doveadm by SSH")
     assert lag.detail.startswith(("denied: SSH: ", "refused: SSH: nobody listens on port 1"))
     await parts.close()
+
+
+async def test_what_is_held_open_for_measuring_is_closed_with_the_parts(loaded: Loaded) -> None:
+    class Held(SshRunner):
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    held = Held(SshAccount("127.0.0.1", "lag", Path("key"), Path("hosts")))
+    await replace(made_of(loaded()), runners={"mail-a": held}).close()
+    assert held.closed
 
 
 async def test_nothing_is_measured_where_nothing_is_replicated(loaded: Loaded) -> None:
