@@ -64,9 +64,11 @@ class RulesSection(Section):
         " of the"
         " heartbeats, which come every 2 s.",
     )
-    facts_fresh_s: Annotated[float, Seconds(2, 300, "an old answer is no evidence")] = Field(
-        default=Rules.facts_fresh_s,
-        description="Seconds for which what a helper said (units, free space) counts.",
+    facts_fresh_s: Annotated[float, Seconds(9, 300, "helpers are asked every 4 s and have 4 s to answer")] = (
+        Field(
+            default=Rules.facts_fresh_s,
+            description="Seconds for which what a helper said (units, free space) counts.",
+        )
     )
     lag_fresh_s: Annotated[float, Seconds(2, 3600, "an old figure is no evidence")] = Field(
         default=Rules.lag_fresh_s,

@@ -71,7 +71,7 @@ class Rhythm:
     probes_at_once: int = 32
     heartbeat_s: float = 2.0
     publish_s: float = 5.0
-    facts_s: float = 2.0
+    facts_s: float = 4.0
     facts_answer_s: float = 4.0
     lag_s: float = 5.0
     lag_answer_s: float = 10.0
