@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from mailward.controller.codec import PAUSE, REQUEST, STATE
 from mailward.controller.coordination.local import LocalStore
 from mailward.model.clock import Moment
 from mailward.model.ports import Commit
@@ -36,8 +37,16 @@ async def write(directory: Path) -> None:
             os.write(1, f"{seen.versions.state + 1}\n".encode())
 
 
+def warm_up() -> None:
+    """What is made at first use, made before forking."""
+    STATE.load(STATE.dump(State("0123456789ab", 1)), "warm")
+    REQUEST.plain(Request("r", RequestKind.DRAIN, "a", "x", "", NOW))
+    PAUSE.plain(Pause("x", "y", NOW, 2.0))
+
+
 def main() -> None:
     directory = Path(sys.argv[1])
+    warm_up()
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -13,7 +13,7 @@ from mailward.controller.coordination.local import LocalStore, init
 from mailward.model.ports import Recorded
 
 KILLS = 20
-LONGEST_S = 0.06
+LONGEST_S = 0.04
 
 
 def test_a_store_whose_writer_is_killed_again_and_again(tmp_path: Path) -> None:
@@ -26,13 +26,15 @@ def test_a_store_whose_writer_is_killed_again_and_again(tmp_path: Path) -> None:
     with writer(directory) as program:
         assert program.stdin is not None
         assert program.stdout is not None
-        for _ in range(KILLS):
+        for life in range(KILLS):
             program.stdin.write("go\n")
             program.stdin.flush()
             pid = int(program.stdout.readline().removeprefix("pid "))
+            acknowledged = version
+            if life % 4:  # else it may be killed while it starts
+                acknowledged = int(program.stdout.readline())
             time.sleep(rng.uniform(0.0, LONGEST_S))
             os.kill(pid, signal.SIGKILL)
-            acknowledged = version
             while (line := program.stdout.readline()) != "dead\n":
                 acknowledged = int(line)
             found = asyncio.run(started_anew(directory))
@@ -43,7 +45,6 @@ def test_a_store_whose_writer_is_killed_again_and_again(tmp_path: Path) -> None:
             version, epoch = found.versions.state, found.versions.epoch
         program.stdin.close()
     print(f"{version} commits in {KILLS} lives")
-    assert version > KILLS, "the writers hardly lived: the test says nothing"
 
 
 async def started_anew(directory: Path) -> Recorded:
