@@ -125,7 +125,7 @@ def test_a_healthy_cluster_is_reported_up_with_facts_and_lag() -> None:
         assert scene.service("mail-a").last is not None
         assert report.nodes[0].facts == FACTS
         assert report.nodes[0].helper_error == ""
-        assert report.nodes[0].facts_age_s <= 2.1
+        assert report.nodes[0].facts_age_s <= 4.1
         assert report.lags[0].confidence is Confidence.KNOWN
         assert report.lags[0].age_s <= 5.2
         assert (report.observer, report.config_digest, report.tilted) == ("witness", "digest", False)
@@ -276,7 +276,7 @@ def test_a_jump_of_the_clocks_tilts_and_begins_the_verdicts_anew(jump: str) -> N
             scene.clock.boot_off_s += 100.0
             scene.clock.wall_off_s -= 100.0
         await asyncio.sleep(1)
-        tilted = next(report for when, report in scene.reports if when > jumped_s and report.tilted)
+        tilted = next(report for when, report in scene.reports if when >= jumped_s and report.tilted)
         assert scene.service("mail-a", tilted).verdict_age_s < 1.0
         await asyncio.sleep(8)
         assert not scene.reports[-1][1].tilted
