@@ -124,6 +124,7 @@ class Daemon:
                 lag_sources=parts.lag_sources,
                 clock=self._clock,
                 may_act_until_s=self._store.may_act_until_s,
+                policy=parts.policy,
                 report=report,
             )
 

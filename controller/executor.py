@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from mailward.controller.core.invariants import of_order
 from mailward.model.fencing import FenceOutcome, HelperAnswer, HelperReply
 from mailward.model.orders import (
     ClaimHelper,
@@ -22,6 +23,7 @@ from mailward.model.orders import (
     Result,
     Verify,
 )
+from mailward.model.policy import Policy
 from mailward.model.ports import Clock, Fence, LagSource, Publisher
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Executor:
         lag_sources: Mapping[str, LagSource],
         clock: Clock,
         may_act_until_s: Callable[[], float],
+        policy: Policy,
         report: Callable[[Outcome], None],
     ) -> None:
         self._publishers = publishers
@@ -58,6 +61,7 @@ class Executor:
         self._lag_sources = lag_sources
         self._clock = clock
         self._may_act_until_s = may_act_until_s
+        self._policy = policy
         self._report = report
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +107,8 @@ class Executor:
         left = order.expires_s - order.issued.age_s(now)
         if left <= 0 or now.boot_s + left > self._may_act_until_s():
             return self._outcome(order, Result.FAILED, "not sent: its time had passed")
+        if broken := of_order(self._policy, order):
+            return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}")
         return await self._dispatch(order)
 
     def _dispatch(self, order: Order) -> Coroutine[Any, Any, Outcome]:

@@ -127,6 +127,7 @@ class Observer:
             self._news.set()
             if now is not Verdict.UP or before is Verdict.UP:
                 node.facts.poll_now()
+                self._look_elsewhere(node)
             elif target.service in node.sentinels:
                 node.sentinels[target.service].hurry()
 
@@ -134,6 +135,7 @@ class Observer:
             log.info("%s %s: %s; probing now", target.node, target.service, why)
             watch.suspect()
             node.facts.poll_now()
+            self._look_elsewhere(node)
 
         def wanted() -> bool:
             return vantage() is Vantage.DIRECT
@@ -142,6 +144,13 @@ class Observer:
         node.watches[target.service] = watch
         if target.held:
             node.sentinels[target.service] = Sentinel(target, wanted, alarm, self._rng)
+
+    def _look_elsewhere(self, troubled: "_NodeWatch") -> None:
+        """Ask the other nodes as well: whether it is only this one decides what is done."""
+        for node in self._nodes:
+            if node is not troubled:
+                for watch in node.watches.values():
+                    watch.probe_now()
 
     def _bodies(self) -> dict[str, Callable[[], Awaitable[None]]]:
         bodies: dict[str, Callable[[], Awaitable[None]]] = {"tilt": self._feel, "report": self._publish}

@@ -30,6 +30,11 @@ def _new(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sentence for sentence in after if sentence not in before)
 
 
+def of_order(policy: Policy, order: Order) -> tuple[str, ...]:
+    """What an order must not do by itself, whatever state it was decided in: asked again before sending."""
+    return (*no_endpoint_empty(policy, (order,)), *only_listed_names(policy, (order,)))
+
+
 def tokens_rise(before: State, after: State, send: Sequence[Order]) -> tuple[str, ...]:
     """I1: every order has a token of our store and epoch, higher than any before it."""
     found = []

@@ -27,6 +27,8 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
     Kind.RECONCILE: (Step.FENCE, Step.PUBLISH, Step.VERIFY),
 }
 
+KICK_AGAIN_S = 5.0
+"""Before the second kick of a catch-up; doubled each time."""
 CHECK_PATIENCE_S = 5.0
 """How long a service just opened may go on failing from outside before the readmission is rolled back.
 One that passes again is given `step_patience_s`: up is slower than down."""
@@ -78,12 +80,15 @@ def targets_of(policy: Policy, operation: Operation) -> tuple[str, ...]:
 
 
 def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
-    """Whether an action, last ordered `age_s` ago, may be ordered now: never while out or done."""
+    """Whether an action, last ordered `age_s` ago, may be ordered now: never while out or done. A kick
+    is never done for good: a replicator proves itself by one that came after it was first looked at."""
     if attempt is None:
         return True
+    doublings = min(attempt.tries - 1, MOST_DOUBLINGS)
+    if attempt.result is Result.DONE and attempt.key.startswith("kick-replication:"):
+        return age_s >= KICK_AGAIN_S * 2.0**doublings
     if attempt.result is None or attempt.result is Result.DONE:
         return False
-    doublings = min(attempt.tries - 1, MOST_DOUBLINGS)
     return age_s >= min(policy.rules.retry_s * 2.0**doublings, policy.rules.retry_max_s)
 
 

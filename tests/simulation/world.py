@@ -241,6 +241,7 @@ class World:
                 lag_sources=self.lag_sources,
                 clock=self.clock,
                 may_act_until_s=self.store.may_act_until_s,
+                policy=self.policy,
                 report=report,
             ),
             views=lambda: (self.view(),),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import pytest
+from tests.unit.core.scene import policy_of
 
 from mailward.controller.executor import Executor
 from mailward.model.clock import Moment
@@ -35,7 +36,7 @@ from mailward.model.ports import Published
 from mailward.model.replication import Lag
 from mailward.model.token import Token
 
-RRSETS = (RRset("mail.test.", "A", 30, ("192.0.2.1",)),)
+RRSETS = (RRset("mail.example.test.", "A", 30, ("192.0.2.1",)),)
 PORTS = {"imaps": CLOSED}
 
 
@@ -107,6 +108,7 @@ class Bench:
             lag_sources={"a": self.lag},
             clock=self,
             may_act_until_s=lambda: self.until_s,
+            policy=policy_of(),
             report=self.reported.put_nowait,
         )
 
@@ -327,3 +329,18 @@ async def test_closing_stops_what_is_under_way_without_an_outcome() -> None:
     assert bench.reported.empty()
     assert bench.publisher.busy == 0
     await bench.executor.close()
+
+
+@pytest.mark.parametrize(
+    ("rrset", "rule"),
+    [
+        (RRset("mail.example.test.", "A", 30, ()), "I2"),
+        (RRset("www.example.test.", "A", 30, ("192.0.2.1",)), "I3"),
+    ],
+)
+async def test_an_order_that_breaks_a_rule_by_itself_is_not_sent(rrset: RRset, rule: str) -> None:
+    bench = Bench()
+    (outcome,) = await bench.carry_out(Publish("ns1", (rrset,)))
+    assert outcome.result is Result.FAILED
+    assert rule in outcome.detail
+    assert bench.publisher.calls == []

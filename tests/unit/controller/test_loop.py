@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.doubles.coordination import MemoryStore
 from tests.simulation import virtual
-from tests.unit.core.scene import STORE, Scene
+from tests.unit.core.scene import STORE, Scene, policy_of
 
 from mailward.controller.executor import Executor
 from mailward.controller.loop import STEPS_WITHOUT_REST, Loop
@@ -29,7 +29,7 @@ class Recorder(Executor):
     def __init__(self, stage: "Stage", report: Callable[[Outcome], None]) -> None:
         super().__init__(
             publishers={}, fences={}, lag_sources={}, clock=stage,
-            may_act_until_s=stage.store.may_act_until_s, report=report,
+            policy=policy_of(), may_act_until_s=stage.store.may_act_until_s, report=report,
         )  # fmt: skip
         self.stage = stage
         self.answer = report

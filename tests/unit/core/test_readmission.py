@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
+from mailward.controller.core.operations import KICK_AGAIN_S, may_retry
+from mailward.model.clock import Moment
 from mailward.model.decision import Answered
 from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.orders import OrderPorts, Result
 from mailward.model.policy import Rules
 from mailward.model.replication import Confidence, Lag
-from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, RequestKind, Step
 
 
 def out(scene: Scene | None = None) -> Scene:
@@ -290,3 +292,13 @@ def test_a_node_put_out_again_is_closed_before_it_is_tried_again() -> None:
     maps = [set(a.ports.values()) for a in scene.actions() if isinstance(a, OrderPorts)]
     assert maps == [{CLOSED}, {OPEN}]
     assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_kick_is_repeated_while_a_catch_up_waits() -> None:
+    """A replicator that restarted proves itself by a kick that came after it was first looked at; the
+    first kick may have been too early."""
+    done = Attempt("kick-replication:a", 1, Moment("boot", 0.0, 0.0), Result.DONE)
+    assert not may_retry(done, KICK_AGAIN_S - 0.1, policy_of())
+    assert may_retry(done, KICK_AGAIN_S, policy_of())
+    assert not may_retry(replace(done, tries=2), KICK_AGAIN_S, policy_of())
+    assert not may_retry(replace(done, key="publish:ns1"), 1000.0, policy_of())
