@@ -35,6 +35,7 @@ from mailward.model.state import Pause, Request
 
 log = logging.getLogger(__name__)
 
+ENDING_TRIES, ENDING_S = 5, 1.0
 STALLED_S = 30.0
 """A loop that has not finished a step for so long is reported as not ready, and to systemd."""
 
@@ -101,9 +102,7 @@ class Daemon:
             try:
                 yield tasks
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await _end(tasks)
 
     def _make_observer(self, parts: Parts) -> Observer:
         return Observer(
@@ -212,3 +211,15 @@ class Daemon:
         if stalled > STALLED_S:
             return f"the controller has not finished a step for {stalled:.0f} s"
         return ""
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel, and again where a library swallowed it; what then still runs ends with the process."""
+    for _ in range(ENDING_TRIES):
+        left = [task for task in tasks if not task.done()]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=ENDING_S)
+    log.error("did not end: %s", ", ".join(task.get_name() for task in tasks if not task.done()))

@@ -146,7 +146,8 @@ class LocalStore:
     async def _call(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), CALL_TIMEOUT_S)
+            async with asyncio.timeout(CALL_TIMEOUT_S):  # wait_for of Python 3.11 can swallow a cancellation
+                return await asyncio.shield(future)
         except TimeoutError:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise StoreError(f"{self._directory} did not answer within {CALL_TIMEOUT_S:g} s") from None
