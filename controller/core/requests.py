@@ -1,17 +1,19 @@
 """Requests by people: taken up, refused with the reason, or kept waiting for a moment.
 
 A request waits only for what passes by itself (another operation, a claim, a fence being repeated), and
-not longer than `PATIENCE_S`.
+not longer than `PATIENCE_S`; for what is merely not known yet (a node not probed since its ports were
+closed, a daemon just started) not longer than `UNKNOWN_PATIENCE_S`.
 """
 
 from mailward.controller.core import bounds, gates, planning
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Finding
+from mailward.model.decision import Answered, Finding
 from mailward.model.state import Cause, Kind, Phase, Request, RequestKind, Step
 
 PATIENCE_S = 60.0
+UNKNOWN_PATIENCE_S = 10.0
 _PASSING = ("one-operation", "claimed", "fence")
 _FROM = {
     RequestKind.FAILOVER: (Phase.IN_SERVICE, Phase.DRAINING),
@@ -87,7 +89,9 @@ def _gives_way(draft: Draft, request: Request) -> bool:
 
 def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None:
     waited = request.at.age_s(draft.now)
-    if all(f.gate in _PASSING for f in held) and waited < PATIENCE_S:
+    final = [f for f in held if f.gate not in _PASSING]
+    unknown = all(f.answer is Answered.UNKNOWN for f in final)
+    if unknown and waited < (UNKNOWN_PATIENCE_S if final else PATIENCE_S):
         return
     reasons = "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
     commands = [f.command for f in held if f.command]

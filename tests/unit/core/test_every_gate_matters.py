@@ -297,6 +297,7 @@ BY_HAND = [
 def test_each_gate_of_a_request(kind: RequestKind, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = held.scene()
     monkeypatch.setattr(decide, "plan", lambda *_: None)  # only the request speaks here
+    monkeypatch.setattr(requests, "UNKNOWN_PATIENCE_S", 0.0)
     by_kind = requests._GATES
     checks = by_kind[kind]
     monkeypatch.setitem(by_kind, kind, names(checks, *held.without))

@@ -302,3 +302,29 @@ def test_no_two_operations_have_the_same_name() -> None:
     scene.settle()
     drained, failed_over = (given.operation for given in scene.state.answers)
     assert drained != failed_over
+
+
+def test_what_is_not_known_yet_is_waited_for_a_moment() -> None:
+    """After a drain has closed the ports nothing is known until the first probe behind them; a readmit
+    asked for then must not be refused for that."""
+    scene = Scene.settled()
+    scene.unknown("b")
+    request = scene.ask(RequestKind.DRAIN, "a")
+    scene.run(5)
+    assert answer(scene, request) is None
+    scene.up("b", for_s=60)
+    scene.run(1)
+    given = answer(scene, request)
+    assert given
+    assert given.accepted
+
+
+def test_what_stays_unknown_ends_in_a_refusal() -> None:
+    scene = Scene.settled()
+    scene.unknown("b")
+    request = scene.ask(RequestKind.DRAIN, "a")
+    scene.run(11)
+    given = answer(scene, request)
+    assert given
+    assert not given.accepted
+    assert "successor: b is unknown" in given.detail
