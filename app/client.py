@@ -21,9 +21,13 @@ from aiohttp import (
 )
 
 from mailward.app.wording import printable
+from mailward.controller.clock import SystemClock
 from mailward.model.errors import MailwardError
 
 TIMEOUT_S = 12.0
+EXPIRES = "Mailward-Expires"
+"""Boot time after which a call is void: nobody waits for it any more, and its sender may have done
+something else instead. Only over the Unix socket, where both sides have one clock."""
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 TRY = "Try: systemctl status mailward; journalctl -u mailward -n 50"
 
@@ -50,7 +54,10 @@ async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
     try:
         async with (
             ClientSession(
-                "http://mailward", connector=UnixConnector(str(socket)), timeout=timeout
+                "http://mailward",
+                connector=UnixConnector(str(socket)),
+                timeout=timeout,
+                headers={EXPIRES: f"{SystemClock().now().boot_s + TIMEOUT_S:.3f}"},
             ) as session,
             session.request(method, path, json=body) as response,
         ):

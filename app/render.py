@@ -265,12 +265,13 @@ def _lag(lag: Lag) -> str:
 
 def _target(each: TargetStatus, width: int) -> Lines:
     if each.published is None:
-        told = ["nothing published by mailward yet"]
+        told = ["not known: an update was sent and is not confirmed" if each.token else
+                "nothing published by mailward yet"]  # fmt: skip
     else:
         told = [rrset for rrset in each.published if not rrset.endswith("(none)")] or ["NO ADDRESSES"]
     if each.token:
         when = f", {duration(each.for_s)} ago" if each.for_s is not None else ""
-        told.append(f"taken under token {each.token}{when}")
+        told.append(f"{'taken' if each.published is not None else 'sent'} under token {each.token}{when}")
     if not each.claimed:
         told.append(f"NOT CLAIMED{': ' + each.detail if each.detail else ''}")
     elif each.detail:

@@ -23,10 +23,12 @@ from pydantic.dataclasses import dataclass as checked
 from pydantic_core import to_json
 
 from mailward.app import advice, metrics, operations, summary
+from mailward.app.client import EXPIRES
 from mailward.app.doors import Denied, Door
 from mailward.app.live import Live
 from mailward.app.status import Explanations, Mode, NodeStatus, Progress, RequestStatus, Status
 from mailward.app.wording import printable
+from mailward.controller.clock import SystemClock
 from mailward.model.clock import Moment
 from mailward.model.errors import MailwardError
 from mailward.model.snapshot import Snapshot
@@ -207,6 +209,7 @@ class _Api:
         """202 and the request's id; with `dry_run` 200 and what would come of it."""
         by = await self._door.who(request)
         body = await _body(request, _REQUEST)
+        self._still_wanted(request)
         snapshot = self._known(body.node)
         asked = Request(
             id=uuid.uuid4().hex[:12],
@@ -243,6 +246,7 @@ class _Api:
     async def pause(self, request: web.Request) -> web.Response:
         by = await self._door.who(request)
         body = await _body(request, _PAUSE)
+        self._still_wanted(request)
         now = self._live.view().now
         reason = printable(body.reason, REASON_LENGTH)
         entry = Pause(printable(by, 100), reason, now, now.wall_s + body.for_s)
@@ -254,9 +258,25 @@ class _Api:
 
     async def resume(self, request: web.Request) -> web.Response:
         by = await self._door.who(request)
+        self._still_wanted(request)
         await self._post(None)
         log.info("resumed", extra={"by": by})
         return _json({"resumed": True, "by": by})
+
+    def _still_wanted(self, request: web.Request) -> None:
+        """A call that waited while this process stood still is void once its sender has given up: it may
+        have written to the store itself, or somebody has since asked for the contrary."""
+        expires = request.headers.get(EXPIRES)
+        if expires is None:
+            return
+        try:
+            late_s = SystemClock().now().boot_s - float(expires)
+        except ValueError:
+            raise Denied(400, "bad-request", f"{EXPIRES} is no number of seconds") from None
+        if not late_s <= 0:
+            raise Denied(
+                408, "too-late", "this call came too late: its sender has given up; nothing was done"
+            )
 
     async def _post(self, entry: Request | Pause | None) -> None:
         try:

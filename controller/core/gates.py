@@ -342,15 +342,19 @@ def caught_up(case: Case) -> Finding:
 
 
 def _alive(case: Case) -> list[str]:
-    """The others that may still be serving: only a settled DOWN of everything says no."""
-    return [
-        name
-        for name in case.others()
-        if case.serving(name)
-        and any(
-            case.sight.nodes[name].services[s].verdict is not Verdict.DOWN for s in case.endpoint.services
-        )
-    ]
+    """The others that may still be serving this endpoint: a settled DOWN of everything says no, and so
+    does a failure that has outlasted every restart."""
+    return [name for name in case.others() if case.serving(name) and not _gone(case, name)]
+
+
+def _gone(case: Case, name: str) -> bool:
+    judgement = case.judgements[name, case.endpoint.name]
+    if judgement.condition not in (Condition.FAILED, Condition.UNREACHABLE):
+        return False
+    services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
+    if all(service.verdict is Verdict.DOWN for service in services):
+        return True
+    return judgement.failing_s >= case.snapshot.policy.rules.known_restart_grace_s
 
 
 def _force(case: Case) -> str:

@@ -17,6 +17,8 @@ from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon, daemon
 
 from mailward.app import api, routes
+from mailward.app.client import EXPIRES
+from mailward.controller.clock import SystemClock
 from mailward.model.errors import MailwardError
 from mailward.model.state import Answer, Kind, Pause, Request, RequestKind, Step
 
@@ -358,3 +360,13 @@ async def test_a_taken_port_is_a_sentence(doors: Doors) -> None:
     with pytest.raises(MailwardError, match=r"cannot listen on 127\.0\.0\.1 port"):
         async with api.serve(daemon(), None, ("127.0.0.1", doors.port)):
             pass
+
+
+@pytest.mark.parametrize(("left_s", "status"), [(5.0, 200), (-0.1, 408)])
+async def test_a_change_whose_sender_has_given_up_is_void(doors: Doors, left_s: float, status: int) -> None:
+    """A daemon that was frozen found a `resume` in its socket, long after the administrator had written a
+    new pause to the store herself, and lifted it."""
+    assert (await call(doors.unix, "POST", "/v1/pause", {"for_s": 60}))[0] == 200
+    expires = {EXPIRES: str(SystemClock().now().boot_s + left_s)}
+    assert (await call(doors.unix, "DELETE", "/v1/pause", headers=expires))[0] == status
+    assert (doors.fake.posted[-1] is None) is (status == 200)

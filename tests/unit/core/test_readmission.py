@@ -166,13 +166,16 @@ def test_without_the_last_resort_a_human_is_asked() -> None:
     assert (finding.answer, finding.command) == (Answered.NO, "mailward readmit a --force")
 
 
-def test_one_service_left_at_the_other_is_not_yet_the_last_resort() -> None:
+def test_one_service_left_at_the_other_is_the_last_resort_once_it_is_no_restart() -> None:
+    """The other node's port 25 alone serves no user: it must not keep a healthy node closed for ever."""
     scene = out()
     scene.lag("b", "a", 100)
     scene.down("b", "imaps", for_s=5)
     scene.up("a", for_s=20)
-    scene.run(15)
+    scene.run(8)
     assert step_of(scene) is Step.CATCH_UP
+    scene.run(10)
+    assert scene.phase("a") is Phase.IN_SERVICE
 
 
 def test_a_node_without_helper_comes_back_without_fence() -> None:
