@@ -31,7 +31,3 @@ class ForeignStore(StoreError):
 
 class StoreBusy(StoreError):
     """Another controller holds the store's lock."""
-
-
-class RequestError(MailwardError):
-    """A request names something that does not exist or asks for what cannot be done."""
