@@ -53,7 +53,8 @@ class Coordination(Protocol):
         ...
 
     async def record(self, state: State, seen: Versions) -> Commit:
-        """Write `state` only if epoch, state and pause still have the versions `seen`."""
+        """Write `state` only if epoch, state and pause still have the versions `seen`. StoreError when
+        it certainly was not written and why; what else goes wrong is UNKNOWN."""
         ...
 
     def may_act_until_s(self) -> float:

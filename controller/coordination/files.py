@@ -13,24 +13,27 @@ LIMIT = 1024 * 1024
 """Bytes of one file; a ZooKeeper node's default limit, so that a store can be moved there."""
 
 
+class NotWritten(StoreError):
+    """Nothing was changed, for certain; any other failure of a write leaves that open."""
+
+
 def write(path: Path, content: bytes) -> None:
-    """Replace `path` as one step; StoreError says what could not be done."""
-    check_size(path, content)
+    """Replace `path` as one step; NotWritten while the old content certainly stands, else StoreError."""
+    if len(content) > LIMIT:
+        raise NotWritten(f"{path} would be {len(content)} bytes, more than the {LIMIT} allowed")
     aside = path.with_name(f".{path.name}.new")
     try:
         with aside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+    except OSError as error:
+        raise NotWritten(f"cannot write {path}: {error.strerror}") from error
+    try:
         aside.rename(path)
         sync_directory(path.parent)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
-
-
-def check_size(path: Path, content: bytes) -> None:
-    if len(content) > LIMIT:
-        raise StoreError(f"{path} would be {len(content)} bytes, more than the {LIMIT} allowed")
 
 
 def sync_directory(path: Path) -> None:

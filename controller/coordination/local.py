@@ -120,12 +120,12 @@ class LocalStore:
         return await self._call(self._read)
 
     async def record(self, state: State, seen: Versions) -> Commit:
-        """StoreError for a document that can never be written; what else goes wrong is UNKNOWN."""
         content = _state_bytes(_Versioned(seen.state + 1, state))
-        files.check_size(self._directory / "state.json", content)
         answered = [answer.request for answer in state.answers]
         try:
             return await self._call(lambda: self._record(content, seen, answered))
+        except files.NotWritten:
+            raise
         except StoreError as error:
             log.error("the new state may not have been written: %s", error)
             return Commit.UNKNOWN

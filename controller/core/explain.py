@@ -1,15 +1,18 @@
 """Explanations: for every (node, endpoint), the row that matched and every gate of what could be done.
 
 A node in service shows the gates of withdrawing it, one that is out the gates of readmitting it, also
-when nothing is wanted: people ask "why not" (I16).
+when nothing is wanted: people ask "why not" (I16). A finding offers the command by hand only where no
+gate that a person cannot skip forbids it as well.
 """
+
+from dataclasses import replace
 
 from mailward.controller.core import gates
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Explanation
+from mailward.model.decision import Answered, Explanation, Finding
 from mailward.model.state import Phase
 
 _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY)
@@ -25,6 +28,8 @@ def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explana
             row = diagnose(record, judgement.condition)
             back = record is not None and record.phase in _BACK
             checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
+            findings = tuple(gate(case) for gate in checks)
+            by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
             found.append(
                 Explanation(
                     node=node.name,
@@ -34,7 +39,19 @@ def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explana
                     row=row.id,
                     row_name=row.name,
                     goal=row.goal,
-                    findings=tuple(gate(case) for gate in checks),
+                    findings=_offering(findings, {gate(case).gate for gate in by_hand}, node.name),
                 )
             )
     return tuple(found)
+
+
+def _offering(findings: tuple[Finding, ...], needed: set[str], node: str) -> tuple[Finding, ...]:
+    """The findings, without commands that would be refused. `needed`: gates a person cannot skip; what
+    runs now ends by itself or gives way."""
+    forbidding = {f.gate for f in findings if f.gate in needed and f.answer is not Answered.YES}
+    forbidding.discard("one-operation")
+    by_hand = tuple(f"mailward {verb} {node}" for verb in ("failover", "readmit"))
+    return tuple(
+        replace(f, command="") if f.command.startswith(by_hand) and forbidding - {f.gate} else f
+        for f in findings
+    )

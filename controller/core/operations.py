@@ -2,8 +2,9 @@
 
 An operation records the phases it decides and then makes the world agree with them, step by step;
 every step's orders are derived anew from the phases, so a controller that takes over simply goes on.
-Going out, DNS is first and the client ports follow; coming in, the ports are first. Repeating, the
-ports are first as well: a name server that takes nothing must not keep a withdrawn node open.
+Going out, DNS is first and the client ports follow; coming in, the ports are first. A name server that
+takes nothing must not keep a failed node open: once each target has answered, the ports follow, and what
+is not published yet is tried again where the rest is verified. Repeating, the ports are first as well.
 """
 
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, 
     if step is Step.PUBLISH:
         return tuple(Publish(t, desired_rrsets(policy, state, t)) for t in targets_of(policy, operation))
     if step is Step.VERIFY:
-        return tuple(Verify(t, desired_rrsets(policy, state, t)) for t in targets_of(policy, operation))
+        return tuple(_published_or_verified(policy, state, t) for t in targets_of(policy, operation))
     if step in (Step.FENCE, Step.OPEN):
         node = policy.node_by_name.get(operation.node)
         if node is None or not node.fenced:
@@ -69,6 +70,11 @@ def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, 
     if step is Step.CATCH_UP:
         return tuple(KickReplication(node.name) for node in policy.nodes if node.replicates)
     return ()
+
+
+def _published_or_verified(policy: Policy, state: State, target: str) -> Publish | Verify:
+    rrsets = desired_rrsets(policy, state, target)
+    return Verify(target, rrsets) if state.target(target).published == rrsets else Publish(target, rrsets)
 
 
 def targets_of(policy: Policy, operation: Operation) -> tuple[str, ...]:
@@ -132,15 +138,21 @@ def _publish(at: _At) -> Progress:
     undone = at.undone()
     if not undone:
         return Progress(Turn.DONE)
+    answered = all(attempt is not None and attempt.result is not None for _, attempt in at.attempts())
+    if at.operation.kind is Kind.FAILOVER and answered:
+        return Progress(Turn.DONE, f"not published yet: {undone}")
     return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
 
 
 def _verify(at: _At) -> Progress:
-    """A server that lags is named, and does not keep the operation open for ever."""
+    """A server that lags is named, and does not keep the operation open for ever; one that took nothing
+    is a human's business."""
     undone = at.undone()
     if not undone:
         return Progress(Turn.DONE)
     if at.impatient:
+        if any(isinstance(action, Publish) for action in at.actions):
+            return Progress(Turn.GIVE_UP, f"not published: {undone}")
         return Progress(Turn.DONE, f"not verified everywhere: {undone}")
     return Progress(Turn.WAIT, undone)
 

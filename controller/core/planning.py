@@ -151,7 +151,7 @@ def roll_back(draft: Draft, why: str) -> None:
     to be verified is done."""
     operation = draft.running()
     if operation.step is Step.VERIFY and operation.kind is not Kind.DRAIN:
-        draft.end(Ending.DONE, f"not verified everywhere: {why}")
+        draft.end(Ending.DONE, f"not published or verified everywhere: {why}")
         return
     draft.end(Ending.ROLLED_BACK, why)
     for name in operation.endpoints:

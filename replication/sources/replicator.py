@@ -88,11 +88,13 @@ def _count(text: str, field: str) -> int:
 
 
 def read_overview(rows: list[Row]) -> Overview:
+    """Of one answer, or of several together: then the most that any of them counted."""
     counts: dict[str, int] = {}
     for row in rows:
         field = _text(row, "field")
         if field in _FIELDS:
-            counts[_FIELDS[field]] = _count(_text(row, "value"), field)
+            name = _FIELDS[field]
+            counts[name] = max(counts.get(name, 0), _count(_text(row, "value"), field))
     missing = [field for field, name in _FIELDS.items() if name not in counts]
     if missing:
         raise Malformed(f"the replicator's status lacks {missing[0]!r}")

@@ -1,6 +1,7 @@
 """The directory of the local store: what may be wrong with it, and what is said then."""
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -331,7 +332,7 @@ def little_room(directory: Path) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("room", "error"), [(no_room, "No space left on device"), (little_room, "File too large")]
 )
-async def test_on_a_full_disk_a_commit_is_unknown_and_the_old_state_whole(
+async def test_on_a_full_disk_a_commit_says_so_and_the_old_state_is_whole(
     directory: Path, opened: Opened, room: Callable[[Path], AbstractContextManager[None]], error: str
 ) -> None:
     store = opened()
@@ -339,12 +340,28 @@ async def test_on_a_full_disk_a_commit_is_unknown_and_the_old_state_whole(
     seen = await store.read()
     wanted = replace(seen.state, seq=7)
     with room(directory):
-        assert await store.record(wanted, seen.versions) is Commit.UNKNOWN
+        with pytest.raises(StoreError, match=rf"cannot write .*state\.json: {error}"):
+            await store.record(wanted, seen.versions)
         assert await store.read() == seen
         with pytest.raises(StoreError, match=rf"cannot write .*pause\.json: {error}"):
             post_offline(directory, pause())
     assert await store.record(wanted, seen.versions) is Commit.COMMITTED
     assert (await store.read()).state == wanted
+
+
+async def test_a_commit_whose_rename_may_be_lost_is_unknown(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    await store.lead()
+    seen = await store.read()
+
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "sync_directory", broken)
+    assert await store.record(replace(seen.state, seq=7), seen.versions) is Commit.UNKNOWN
+    assert (await store.read()).state.seq == 7
 
 
 async def test_a_directory_that_may_not_be_written_is_named(tmp_path: Path) -> None:

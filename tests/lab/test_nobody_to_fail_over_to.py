@@ -7,8 +7,10 @@ from functools import partial
 
 from tests.lab.harness.cluster import Cluster, together
 from tests.lab.harness.controller import Controller
+from tests.lab.harness.layout import DOMAIN
 from tests.lab.harness.load import Load
 from tests.lab.harness.publication import Publication
+from tests.lab.harness.waiting import wait_until
 
 
 def explained(controller: Controller, node: str) -> str:
@@ -45,6 +47,19 @@ def test_other_node_behind_the_limit_and_nothing_is_withdrawn(cluster: Cluster) 
             cluster.mail_a.kill_unit("postfix")
             time.sleep(8)
             assert_held(controller, dns, cluster, "mail-a", "successor")
+
+
+def test_other_node_answers_with_a_wrong_name_and_nothing_is_withdrawn(cluster: Cluster) -> None:
+    """Cloned, or somebody else's address: who answers there is unknown, and unknown is no successor."""
+    with Controller(cluster) as controller, Publication(cluster) as dns:
+        cluster.mail_b.shell(f"postconf -e myhostname=mail-a.{DOMAIN} && postfix reload")
+        try:
+            wait_until(lambda: "mail-a answered" in explained(controller, "mail-b"), "it is noticed", 20)
+            cluster.mail_a.kill_unit("postfix")
+            time.sleep(8)
+            assert_held(controller, dns, cluster, "mail-a", "successor")
+        finally:
+            cluster.mail_b.shell("postconf -X myhostname && postfix reload")
 
 
 def test_other_node_failed_before_and_nothing_more_is_withdrawn(cluster: Cluster) -> None:

@@ -124,7 +124,7 @@ def test_nobody_waits_for_a_secondary_that_lags(kind: Kind) -> None:
     scene.settle()
     assert scene.phase("a") is Phase.OUT
     before = [e for e in scene.state.ended if e.operation.kind is kind][-1]
-    assert (before.ending, before.detail) == (Ending.DONE, "not verified everywhere: a failed")
+    assert (before.ending, before.detail) == (Ending.DONE, "not published or verified everywhere: a failed")
     in_service = kind is Kind.READMIT
     assert scene.phase("c") is (Phase.IN_SERVICE if in_service else Phase.OUT)
 

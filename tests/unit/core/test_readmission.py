@@ -166,6 +166,15 @@ def test_without_the_last_resort_a_human_is_asked() -> None:
     assert (finding.answer, finding.command) == (Answered.NO, "mailward readmit a --force")
 
 
+def test_forcing_is_not_offered_while_what_cannot_be_forced_forbids_it_as_well() -> None:
+    scene = out()
+    scene.lag("b", "a", 100)
+    scene.step()
+    finding = scene.finding("caught-up", "a")
+    assert scene.finding("well", "a").answer is Answered.NO
+    assert (finding.answer, finding.command) == (Answered.NO, "")
+
+
 def test_one_service_left_at_the_other_is_the_last_resort_once_it_is_no_restart() -> None:
     """The other node's port 25 alone serves no user: it must not keep a healthy node closed for ever."""
     scene = out()

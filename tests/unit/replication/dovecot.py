@@ -54,6 +54,7 @@ class Replicator:
         self.list_answers = True
         self.list_takes_s = 0.0
         self.dies_after: Question | None = None
+        self.slots_fail_after: Question | None = None
         self.dump: dict[str, Entry] = {}
         self.pid, self.started, self.requests, self.crash_s = 114, 1, 1, 0
         self.asked: list[str] = []
@@ -133,6 +134,9 @@ class Replicator:
                 take(question, row)
             if question is self.dies_after:
                 self.kill()
+            if question is self.slots_fail_after:
+                for name in list(self.slots):
+                    self._end(name, ok=False)
 
     def _rows(self, question: Question) -> list[Row]:
         if question is OVERVIEW:

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.replication.dovecot import Replicator, source
 
 from mailward.model.replication import Confidence, Lag
+from mailward.replication.sources.doveadm import OVERVIEW
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 
 
@@ -48,6 +49,18 @@ async def test_users_hanging_in_slots_of_a_black_holed_peer_count_although_the_q
         lag = await watch(replicator, measured, 1)
         assert (lag.confidence, lag.seconds, lag.mailboxes) == (Confidence.KNOWN, second, 2)
         assert lag.failed_mailboxes == 0
+
+
+async def test_a_user_that_leaves_its_slot_while_we_ask_is_not_lost_sight_of() -> None:
+    replicator = Replicator()
+    measured = source(replicator)
+    await lag_of(measured)
+    replicator.peer = "black hole"
+    replicator.change("u1")
+    await watch(replicator, measured, 5)
+    replicator.slots_fail_after = OVERVIEW
+    lag = await watch(replicator, measured, 1)
+    assert (lag.confidence, lag.seconds, lag.mailboxes) == (Confidence.KNOWN, 6.0, 1)
 
 
 async def test_lag_behind_a_black_hole_grows_with_the_clock_through_hangs_and_failures() -> None:
