@@ -23,7 +23,7 @@ def assert_held(controller: Controller, dns: Publication, cluster: Cluster, node
     for each in cluster.nodes.values():
         assert dns.gaps_of(each.address) == []
     screen = explained(controller, node)
-    held = [line for line in screen.splitlines() if line.split()[:2] in (["NO", gate], ["unknown", gate])]
+    held = [line for line in screen.splitlines() if line.split()[:2] in (["NO", gate], ["UNKNOWN", gate])]
     assert held, screen
     assert "mailward " in screen
 
