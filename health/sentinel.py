@@ -47,9 +47,10 @@ class Sentinel:
     async def run(self) -> None:
         self.held = renewing = False
         while True:
+            self._hurry.clear()
             if not self._wanted():
                 renewing = False
-                await asyncio.sleep(self._pace.noop_s)
+                await self._hurried_within(self._pace.noop_s)
                 continue
             try:
                 renewing = await self._hold()
@@ -60,7 +61,7 @@ class Sentinel:
                 await self._back_off()
 
     def hurry(self) -> None:
-        """The service is up again: do not wait for the back-off to end."""
+        """The service is up again: do not wait any longer."""
         self._delay_s = self._pace.reconnect_s
         self._hurry.set()
 
@@ -87,12 +88,16 @@ class Sentinel:
         return self._wanted()
 
     async def _back_off(self) -> None:
-        self._hurry.clear()
+        if not await self._hurried_within(self._delay_s * (0.8 + 0.4 * self._rng.random())):
+            self._delay_s = min(2 * self._delay_s, self._pace.reconnect_max_s)
+
+    async def _hurried_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(self._delay_s * (0.8 + 0.4 * self._rng.random())):
+            async with asyncio.timeout(seconds):
                 await self._hurry.wait()
         except TimeoutError:
-            self._delay_s = min(2 * self._delay_s, self._pace.reconnect_max_s)
+            return False
+        return True
 
 
 def _to_next_beat_s(now_s: float, noop_s: float) -> float:

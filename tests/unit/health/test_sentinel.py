@@ -172,6 +172,32 @@ def test_while_our_own_rules_close_the_port_nothing_is_held_and_nothing_is_said(
     play(story)
 
 
+def test_a_node_let_in_again_is_held_at_once() -> None:
+    """A second without a held connection just after a readmission made a crash cost a whole probe interval."""
+
+    async def story(scene: Scene) -> None:
+        scene.wanted = False
+        await asyncio.sleep(10.2)
+        scene.wanted = True
+        scene.sentinel.hurry()
+        await asyncio.sleep(0.01)
+        assert scene.sentinel.held
+
+    play(story)
+
+
+def test_word_that_the_service_is_up_is_not_lost_while_a_try_is_failing() -> None:
+    async def story(scene: Scene) -> None:
+        scene.server.hung = True
+        await asyncio.sleep(0.5)
+        scene.server.hung = False
+        scene.sentinel.hurry()
+        await asyncio.sleep(PACE.limits.answer_s - 0.5 + 0.01)
+        assert scene.sentinel.held
+
+    play(story)
+
+
 def test_when_it_is_not_wanted_any_more_it_leaves_politely() -> None:
     async def story(scene: Scene) -> None:
         await asyncio.sleep(10)
