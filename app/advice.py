@@ -73,7 +73,7 @@ def automation(view: View) -> Automation:
 
 def pause_in_force(snapshot: Snapshot) -> Pause | None:
     pause = snapshot.pause
-    return pause if pause is not None and pause.until_wall_s > snapshot.now.wall_s else None
+    return pause if pause is not None and pause.in_force(snapshot.now) else None
 
 
 def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:

@@ -94,7 +94,7 @@ def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:
     published = None if record.published is None else tuple(str(each) for each in record.published)
     return TargetStatus(
         target=record.target,
-        claimed=record.claimed is not None,
+        claimed=record.claimed_in(snapshot.state.epoch),
         published=published,
         token=str(record.token) if record.token else "",
         for_s=None if record.at is None else record.at.age_s(snapshot.now),

@@ -54,7 +54,7 @@ class RulesSection(Section):
         default=Rules.flap_memory_s,
         description="Seconds after which a flap is forgotten.",
     )
-    failovers_per_hour: Annotated[int, Count(1, 1000, "failovers", "0 is `automation: observe`")] = Field(
+    failovers_per_hour: Annotated[int, Count(1, 60, "failovers", "0 is `automation: observe`")] = Field(
         default=Rules.failovers_per_hour,
         description="Automatic failovers an hour; after that a human is needed.",
     )

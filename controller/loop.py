@@ -122,6 +122,8 @@ class Loop:
         if decision.fatal:
             self.problem = decision.fatal
             raise ForeignStore(decision.fatal)
+        if decision.broken:
+            return self._held(f"a decision would break a rule: {'; '.join(decision.broken)}")
         if decision.state == recorded.state:
             self.problem = ""
             self._forget(snapshot.outcomes)

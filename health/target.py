@@ -66,7 +66,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """The observer's own: how often it reports and asks for facts and lag, how long it waits for
-    them, and when it stops trusting its sense of time (`stall_s`) and for how long (`tilt_s`)."""
+    them, and when it stops trusting its sense of time (`stall_s`) and for how long (`tilt_s`).
+    `lag_answer_s` is longer than a source's own deadlines: cut short, it would learn nothing."""
 
     probes_at_once: int = 32
     heartbeat_s: float = 2.0
@@ -74,6 +75,6 @@ class Rhythm:
     facts_s: float = 4.0
     facts_answer_s: float = 4.0
     lag_s: float = 5.0
-    lag_answer_s: float = 10.0
+    lag_answer_s: float = 30.0
     stall_s: float = 0.5
     tilt_s: float = 5.0

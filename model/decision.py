@@ -68,7 +68,7 @@ class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
-    controller must stop."""
+    controller must stop; `broken` which invariants the decision would have broken: then it changes nothing."""
 
     state: State
     send: tuple[Order, ...]
@@ -76,3 +76,4 @@ class Decision:
     notices: tuple[str, ...] = ()
     check_again_s: float = 1.0
     fatal: str = ""
+    broken: tuple[str, ...] = ()

@@ -149,6 +149,9 @@ class TargetRecord:
     detail: str = ""
     at: Moment | None = None
 
+    def claimed_in(self, epoch: int) -> bool:
+        return self.claimed is not None and self.claimed.epoch == epoch
+
 
 @dataclass(frozen=True, slots=True)
 class HelperRecord:
@@ -157,6 +160,9 @@ class HelperRecord:
     node: str
     claim: Attempt | None = None
     claimed: Token | None = None
+
+    def claimed_in(self, epoch: int) -> bool:
+        return self.claimed is not None and self.claimed.epoch == epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,9 @@ class Pause:
     since: Moment
     until_wall_s: float
 
+    def in_force(self, now: Moment) -> bool:
+        return now.wall_s < self.until_wall_s
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
@@ -228,11 +237,13 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. Tuples are bounded: `controller.core.bounds` says how long each may grow."""
+    """The document. `epoch_since` is when the epoch was taken up. What is not as long as the configuration
+    makes it is bounded by `controller.core.bounds`."""
 
     store_id: str
     epoch: int
     seq: int = 0
+    epoch_since: Moment | None = None
     schema: int = SCHEMA
     min_writer: int = MIN_WRITER
     phases: tuple[PhaseRecord, ...] = ()

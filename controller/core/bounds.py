@@ -3,9 +3,12 @@
 ENDED = 20
 ANSWERS = 50
 EPISODES = 40
-FENCED_AT = 50
+FENCED_AT = 60
+"""At least what `failovers_per_hour` may be, or it would never hold."""
 FLAPS = 64
 NOTES = 8
+EXPIRY_MARGIN_S = 2.0
+"""After an order's expiry, until nobody waits for its outcome any more."""
 DETAIL = 300
 """Characters of any text that came from outside."""
 MOST_DOUBLINGS = 30

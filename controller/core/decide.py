@@ -7,12 +7,13 @@ comes out breaks an invariant, nothing is recorded or sent and the notice says w
 
 from dataclasses import replace
 
-from mailward.controller.core import episodes, invariants, operations, outcomes
+from mailward.controller.core import episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import explain
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.operations import Turn
+from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.planning import abandon, plan, reconcile
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
@@ -20,7 +21,7 @@ from mailward.model.decision import Condition, Decision
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, key_of
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
 
 _TROUBLE_S, _BUSY_S, _QUIET_S = 0.1, 0.25, 1.0
 
@@ -37,13 +38,13 @@ def decide(snapshot: Snapshot) -> Decision:
     if may_act(snapshot):
         _act(draft, sight, judgements)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
-        refuse_all(draft, "this controller only observes: it runs on a mail node without a quorum")
+        _observe(draft, sight, judgements)
     explanations = explain(draft, sight, judgements)
-    if may_act(snapshot) and not draft.fatal:
+    if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
         episodes.note_what_would_have_been_done(draft, explanations)
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
-        return Decision(snapshot.state, (), explanations, notices=broken)
+        return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
     return Decision(
         state=draft.state,
         send=tuple(draft.send) if not draft.fatal else (),
@@ -58,6 +59,14 @@ def may_act(snapshot: Snapshot) -> bool:
     """Leading, and with time left for the longest action."""
     latest = snapshot.may_act_until_s - snapshot.policy.rules.order_timeout_s
     return snapshot.standing is Standing.LEADING and snapshot.now.boot_s < latest
+
+
+def _observe(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+    """What a controller records that may not act: where the nodes stand, and what it has seen."""
+    outcomes.take_up_epoch(draft)
+    _admit_new(draft)
+    episodes.keep(draft, sight, judgements)
+    refuse_all(draft, gates.OBSERVES_ONLY)
 
 
 def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
@@ -79,18 +88,24 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 def _admit_new(draft: Draft) -> None:
     """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
-    One that joins others in service comes in as any node does (I12): it may be empty.
-    What is no longer configured is forgotten, unless an operation is at it."""
+    One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
+    for its other endpoints is away for this one as well, if that leaves somebody to serve it.
+    A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
+    away = {node.name: _away(state, node.name) for node in policy.nodes}
     for node in policy.nodes:
         for endpoint in policy.endpoints_of(node.name):
             if state.phase_of(node.name, endpoint.name) is not None:
                 continue
+            gone = away[node.name]
             others = [state.phase_of(name, endpoint.name) for name in endpoint.nodes]
-            joins = acting and any(r is not None and r.phase is Phase.IN_SERVICE for r in others)
-            phase, detail = (Phase.OUT, "new in the configuration") if joins else (Phase.IN_SERVICE, "")
-            draft.set_phase(node.name, endpoint.name, phase, detail=detail)
+            if gone is not None and not all(away[name] for name in endpoint.nodes):
+                draft.set_phase(node.name, endpoint.name, Phase.OUT, gone.cause, gone.detail)
+            elif acting and any(r is not None and r.phase is Phase.IN_SERVICE for r in others):
+                draft.set_phase(node.name, endpoint.name, Phase.OUT, detail="new in the configuration")
+            else:
+                draft.set_phase(node.name, endpoint.name, Phase.IN_SERVICE)
     if state.operation is None:
         kept = tuple(
             r
@@ -98,6 +113,14 @@ def _admit_new(draft: Draft) -> None:
             if r.endpoint in policy.endpoint_by_name and r.node in policy.endpoint_by_name[r.endpoint].nodes
         )
         draft.state = replace(draft.state, phases=kept)
+
+
+def _away(state: State, node: str) -> PhaseRecord | None:
+    """Why a node is out of service, None if it serves anything: an operator's word first."""
+    records = [r for r in state.phases if r.node == node]
+    if not records or any(EFFECTS[r.phase].published for r in records):
+        return None
+    return next((r for r in records if r.cause is Cause.OPERATOR), records[0])
 
 
 def _claim(draft: Draft) -> None:
@@ -110,13 +133,13 @@ def _claim(draft: Draft) -> None:
     due: list[tuple[Action, Attempt | None]] = []
     for target in policy.targets:
         record = state.target(target)
-        if record.claimed is None or record.claimed.epoch != state.epoch:
+        if not record.claimed_in(state.epoch):
             due.append((ClaimTarget(target), record.claim))
     for node in policy.nodes:
         helper = state.helper(node.name)
         if any(isinstance(o.action, OrderPorts) and o.action.node == node.name for o in state.orders):
             continue  # the order carries a token of its own; a claim could overtake and void it
-        if node.fenced and (helper.claimed is None or helper.claimed.epoch != state.epoch):
+        if node.fenced and not helper.claimed_in(state.epoch):
             due.append((ClaimHelper(node.name), helper.claim))
     for action, attempt in due:
         if operations.may_retry(attempt, attempt.last.age_s(draft.now) if attempt else 0.0, policy):
@@ -148,7 +171,10 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if progress.reason:
             draft.note(progress.reason)
             draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'}: {progress.reason}")
+        phases = draft.state.phases
         _next(draft)
+        if draft.state.phases != phases:
+            return  # each phase is recorded, also the one that the next step would leave at once
 
 
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
@@ -182,9 +208,10 @@ def _next(draft: Draft) -> None:
     if step is None:
         draft.end(Ending.DONE, "; ".join(draft.running().notes))
         return
-    if operation.kind is Kind.READMIT and step is Step.OPEN:
+    if operation.kind is Kind.READMIT and step in (Step.OPEN, Step.PUBLISH):
+        phase = Phase.PROMOTING if step is Step.OPEN else Phase.IN_SERVICE
         for name in operation.endpoints:
-            draft.set_phase(operation.node, name, Phase.IN_SERVICE)
+            draft.set_phase(operation.node, name, phase)
     if operation.kind is Kind.DRAIN and step is Step.FENCE:
         for name in operation.endpoints:
             draft.set_phase(operation.node, name, Phase.OUT, Cause.OPERATOR, operation.reason)
@@ -209,17 +236,12 @@ def _order_what_the_step_needs(draft: Draft) -> None:
         return
     for action in operations.wanted(draft.policy, draft.state, operation):
         target = getattr(action, "target", None)
-        if target is not None and not _claimed(draft, target):
+        if target is not None and not draft.state.target(target).claimed_in(draft.state.epoch):
             continue
         attempt = draft.running().attempt(key_of(action))
         age = attempt.last.age_s(draft.now) if attempt else 0.0
         if operations.may_retry(attempt, age, draft.policy):
             draft.order(action)
-
-
-def _claimed(draft: Draft, target: str) -> bool:
-    claimed = draft.state.target(target).claimed
-    return claimed is not None and claimed.epoch == draft.state.epoch
 
 
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:

@@ -38,7 +38,8 @@ TABLE: tuple[Row, ...] = (
     Row(320, "out, and well again", (Phase.OUT,), _WELL, Goal.READMIT),
     Row(330, "out, and not well", (Phase.OUT,), _ANY, Goal.STAY),
     Row(410, "rejoining", (Phase.REJOINING,), _ANY, Goal.STAY),
-    Row(510, "standing by", (Phase.STANDBY, Phase.PROMOTING), _ANY, Goal.STAY),
+    Row(510, "standing by", (Phase.STANDBY,), _ANY, Goal.STAY),
+    Row(520, "open, not yet published", (Phase.PROMOTING,), _ANY, Goal.STAY),
 )
 
 

@@ -15,7 +15,7 @@ from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Explanation, Finding
 from mailward.model.state import Phase
 
-_BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY)
+_BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
 
 
 def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explanation, ...]:

@@ -8,7 +8,7 @@ automation careful, never those that protect mail users.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mailward.controller.core.bounds import MOST_DOUBLINGS
+from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS
 from mailward.controller.core.conditions import Judgement, cut_off, restart_seen
 from mailward.controller.core.phases import EFFECTS, port_map
 from mailward.controller.core.sight import Sight
@@ -18,10 +18,11 @@ from mailward.model.health import Verdict
 from mailward.model.orders import Result
 from mailward.model.policy import Automation, Deployment, Endpoint
 from mailward.model.replication import Confidence, Lag
-from mailward.model.snapshot import Snapshot
-from mailward.model.state import Kind, Phase, PhaseRecord, State, Step
+from mailward.model.snapshot import Snapshot, Standing
+from mailward.model.state import Phase, PhaseRecord, State
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
+OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
 _WELL = (Condition.HEALTHY, Condition.DEGRADED)
 
 Judgements = Mapping[tuple[str, str], Judgement]
@@ -71,6 +72,8 @@ def _unknown(gate: str, reason: str, command: str = "") -> Finding:
 
 
 def acting(case: Case) -> Finding:
+    if case.snapshot.standing is Standing.OBSERVING_ONLY:
+        return _no("automation", OBSERVES_ONLY)
     if case.snapshot.policy.automation is Automation.ACT:
         return _yes("automation", "acting")
     verb = "readmit" if case.record and case.record.phase is Phase.OUT else "failover"
@@ -79,7 +82,7 @@ def acting(case: Case) -> Finding:
 
 def not_paused(case: Case) -> Finding:
     pause = case.snapshot.pause
-    if pause is None or case.snapshot.now.wall_s >= pause.until_wall_s:
+    if pause is None or not pause.in_force(case.snapshot.now):
         return _yes("pause", "not paused")
     left = pause.until_wall_s - case.snapshot.now.wall_s
     return _no("pause", f"paused by {pause.owner} for {left:.0f} s more: {pause.reason}", "mailward resume")
@@ -151,8 +154,6 @@ def _unfit(case: Case, name: str) -> tuple[str, bool]:
     judgement = case.judgements[name, case.endpoint.name]
     if record is None or record.phase is not Phase.IN_SERVICE:
         return f"is {record.phase if record else 'not in service'}", True
-    if _half_admitted(case, name):
-        return "is in the middle of a readmission", True
     if judgement.condition is Condition.UNKNOWN:
         return f"is unknown ({judgement.evidence})", False
     if judgement.condition not in _WELL:
@@ -168,18 +169,6 @@ def _answered_within(case: Case, name: str, seconds: float) -> bool:
     a database all nodes share. Then the other has failed as well, and its verdict only not turned yet."""
     services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
     return all(service.answered_age_s <= seconds for service in services)
-
-
-def _half_admitted(case: Case, name: str) -> bool:
-    """Recorded in service, not yet open and published everywhere."""
-    operation = case.state.operation
-    return (
-        operation is not None
-        and operation.kind is Kind.READMIT
-        and operation.step is not Step.VERIFY
-        and operation.node == name
-        and case.endpoint.name in operation.endpoints
-    )
 
 
 def _too_far_behind(case: Case, name: str) -> str:
@@ -219,20 +208,32 @@ def deployment(case: Case) -> Finding:
 
 def claimed(case: Case) -> Finding:
     """I1: every DNS target knows our epoch before we change anything, and the helper of a node that
-    comes back as well."""
+    comes back as well. A target that cannot be had holds up nobody for ever: when all that an earlier
+    leader may have sent there has expired, the others are enough, and it is claimed when it returns."""
     epoch = case.state.epoch
-    missing, adopt = [], ""
+    missing: list[str] = []
+    absent: list[str] = []
+    adopt = ""
     for target in case.endpoint.targets:
         record = case.state.target(target)
-        if record.claimed is None or record.claimed.epoch != epoch:
-            why = record.claim.detail if record.claim and record.claim.detail else "not yet tried"
-            missing.append(f"{target} ({why})")
-            if record.claim and record.claim.result is Result.STALE:
-                adopt = f"mailward state init --adopt {case.state.store_id}"
+        if record.claimed_in(epoch):
+            continue
+        why = record.claim.detail if record.claim and record.claim.detail else "not yet tried"
+        gone = record.claim is not None and record.claim.result in (Result.FAILED, Result.UNKNOWN)
+        (absent if gone and _earlier_orders_expired(case) else missing).append(f"{target} ({why})")
+        if record.claim and record.claim.result is Result.STALE:
+            adopt = f"mailward state init --adopt {case.state.store_id}"
     missing += _unclaimed_helper(case)
-    if missing:
-        return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing), adopt)
+    if missing or (absent and len(absent) == len(case.endpoint.targets)):
+        return _unknown("claimed", "not claimed in this epoch: " + ", ".join(missing + absent), adopt)
+    if absent:
+        return _yes("claimed", f"epoch {epoch} is known but to {', '.join(absent)}")
     return _yes("claimed", f"every DNS target knows epoch {epoch}")
+
+
+def _earlier_orders_expired(case: Case) -> bool:
+    since, rules = case.state.epoch_since, case.snapshot.policy.rules
+    return since is not None and since.age_s(case.snapshot.now) > rules.order_timeout_s + EXPIRY_MARGIN_S
 
 
 def _unclaimed_helper(case: Case) -> list[str]:
@@ -240,7 +241,7 @@ def _unclaimed_helper(case: Case) -> list[str]:
     helper = case.state.helper(node)
     if phase not in (Phase.OUT, Phase.REJOINING) or not case.snapshot.policy.node_by_name[node].fenced:
         return []
-    if helper.claimed is not None and helper.claimed.epoch == case.state.epoch:
+    if helper.claimed_in(case.state.epoch):
         return []
     why = helper.claim.detail if helper.claim and helper.claim.detail else "not yet tried"
     return [f"mailward-node on {node} ({why})"]

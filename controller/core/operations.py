@@ -133,13 +133,20 @@ class _At:
             if attempt is None or attempt.result is not Result.DONE
         )
 
+    def answered(self) -> bool:
+        """Whether every target has answered that may be written to, one of them with a yes or a no."""
+        state = self.cases[0].state
+        asked = [a for a in self.actions if isinstance(a, Publish)]
+        asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
+        attempts = [self.operation.attempt(key_of(action)) for action in asked]
+        return bool(attempts) and all(a is not None and a.result is not None for a in attempts)
+
 
 def _publish(at: _At) -> Progress:
     undone = at.undone()
     if not undone:
         return Progress(Turn.DONE)
-    answered = all(attempt is not None and attempt.result is not None for _, attempt in at.attempts())
-    if at.operation.kind is Kind.FAILOVER and answered:
+    if at.operation.kind is not Kind.DRAIN and at.answered():
         return Progress(Turn.DONE, f"not published yet: {undone}")
     return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
 

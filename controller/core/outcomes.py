@@ -21,24 +21,24 @@ from mailward.model.orders import (
 )
 from mailward.model.state import Attempt, HelperRecord, TargetRecord
 
-EXPIRY_MARGIN_S = 2.0
 STALE_CLAIMS_BELIEVED = 3
 """A claim may lose against a late order of our own; three in a row are somebody else."""
 
 
 def take_up_epoch(draft: Draft) -> None:
     """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown,
-    and void once our claims arrive."""
+    and void once our claims arrive. Nobody's patience ran while nobody led: the step begins anew."""
     epoch = draft.snapshot.versions.epoch
     if draft.state.epoch == epoch:
         return
     operation = draft.state.operation
     if operation is not None:
         attempts = tuple(a for a in operation.attempts if a.result is not None)
-        operation = replace(operation, attempts=attempts)
+        operation = replace(operation, attempts=attempts, step_since=draft.now)
     draft.state = replace(
         draft.state,
         epoch=epoch,
+        epoch_since=draft.now,
         seq=0,
         orders=(),
         operation=operation,
@@ -55,7 +55,7 @@ def fold(draft: Draft) -> None:
         if order is not None:
             _apply(draft, order, outcome)
     for order in by_token.values():
-        if order.issued.age_s(draft.now) > order.expires_s + EXPIRY_MARGIN_S:
+        if order.issued.age_s(draft.now) > order.expires_s + bounds.EXPIRY_MARGIN_S:
             _apply(draft, order, Outcome(order.token, Result.UNKNOWN, draft.now, "no answer in time"))
 
 

@@ -35,7 +35,7 @@ TRANSITIONS: Mapping[Phase, tuple[Phase, ...]] = {
     Phase.DRAINING: (Phase.OUT, Phase.IN_SERVICE, Phase.STANDBY),
     Phase.DEMOTING: (Phase.STANDBY, Phase.OUT),
     Phase.OUT: (Phase.REJOINING,),
-    Phase.REJOINING: (Phase.IN_SERVICE, Phase.STANDBY, Phase.OUT),
+    Phase.REJOINING: (Phase.PROMOTING, Phase.STANDBY, Phase.OUT),
     Phase.STANDBY: (Phase.PROMOTING, Phase.OUT),
     Phase.PROMOTING: (Phase.IN_SERVICE, Phase.DEMOTING, Phase.OUT),
 }

@@ -158,7 +158,7 @@ def roll_back(draft: Draft, why: str) -> None:
         record = draft.state.phase_of(operation.node, name)
         if record is None:
             continue
-        if operation.kind is Kind.READMIT and record.phase in (Phase.REJOINING, Phase.IN_SERVICE):
+        if operation.kind is Kind.READMIT:
             draft.set_phase(operation.node, name, Phase.OUT, operation.cause, why)
         if operation.kind is Kind.DRAIN and record.phase is Phase.DRAINING:
             draft.set_phase(operation.node, name, Phase.IN_SERVICE)
@@ -193,7 +193,7 @@ def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 def _may_reconcile(draft: Draft, node: str) -> bool:
     """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause
-    if pause is not None and draft.now.wall_s < pause.until_wall_s:
+    if pause is not None and pause.in_force(draft.now):
         return False
     last = draft.state.ended[-1] if draft.state.ended else None
     if last is None or last.operation.kind is not Kind.RECONCILE:
@@ -232,7 +232,7 @@ def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
     state, found = draft.state, []
     for target in draft.policy.targets:
         record = state.target(target)
-        if record.claimed is None or record.claimed.epoch != state.epoch:
+        if not record.claimed_in(state.epoch):
             continue
         if record.token is None and (
             draft.policy.automation is not Automation.ACT

@@ -10,13 +10,19 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Finding
-from mailward.model.state import Cause, Kind, Phase, Request, RequestKind, Step
+from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
 
 PATIENCE_S = 60.0
 UNKNOWN_PATIENCE_S = 10.0
 _PASSING = ("one-operation", "claimed", "fence")
 _FROM = {
-    RequestKind.FAILOVER: (Phase.IN_SERVICE, Phase.DRAINING),
+    RequestKind.FAILOVER: (
+        Phase.IN_SERVICE,
+        Phase.DRAINING,
+        Phase.PROMOTING,
+        Phase.REJOINING,
+        Phase.OUT,
+    ),
     RequestKind.DRAIN: (Phase.IN_SERVICE,),
     RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
@@ -55,7 +61,7 @@ def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Reque
     cases = [
         Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint, request.force)
         for endpoint in draft.policy.endpoints_of(node.name)
-        if _phase(draft, node.name, endpoint.name) in _FROM[request.kind]
+        if _may_begin(request, draft.state.phase_of(node.name, endpoint.name))
     ]
     if not cases:
         phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases if r.node == node.name)
@@ -69,9 +75,12 @@ def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Reque
     _begin(draft, cases, request)
 
 
-def _phase(draft: Draft, node: str, endpoint: str) -> Phase | None:
-    record = draft.state.phase_of(node, endpoint)
-    return record.phase if record else None
+def _may_begin(request: Request, record: PhaseRecord | None) -> bool:
+    """A failover by hand also makes an operator's word of what automation did: it stays out."""
+    if record is None or record.phase not in _FROM[request.kind]:
+        return False
+    said = record.phase is Phase.OUT and record.cause is Cause.OPERATOR
+    return request.kind is not RequestKind.FAILOVER or not said
 
 
 def _gives_way(draft: Draft, request: Request) -> bool:

@@ -93,7 +93,8 @@ class Dovecot23Source:
         if wants_listing(self._memory, self._now_s(), self._list_every_s):
             asked_s = self._now_s()
             try:
-                self._memory = study(self._memory, await self._listing())
+                listing = await self._listing()  # what is kicked meanwhile stays kicked
+                self._memory = study(self._memory, listing)
             except DoveadmError as error:
                 self._memory = give_up(self._memory, asked_s, self._now_s() - asked_s)
                 trouble = f"its users could not be listed: {error}"

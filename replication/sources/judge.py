@@ -40,6 +40,11 @@ class Sample:
     busy: frozenset[str]
     process: Process
 
+    @property
+    def waiting(self) -> int:
+        """At most: a user in a slot may have changed again, and then is in the queue as well."""
+        return self.overview.waiting + len(self.busy)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -77,8 +82,8 @@ class Memory:
 
     @property
     def waiting(self) -> int:
-        """At most: a user in a slot may have changed again, and then is in the queue as well."""
-        return self.sample.overview.waiting + len(self.sample.busy)
+        """A list may be newer than the summary, and show more."""
+        return max(self.sample.waiting, len(self.since))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def observe(memory: Memory | None, sample: Sample) -> Memory:
         memory = Memory(sample.process, sample.answered_s, False, sample)
     proven = memory.proven or memory.kicked
     memory = replace(memory, process=sample.process, sample=sample, proven=proven)
-    if proven and memory.waiting == 0:
+    if proven and sample.waiting == 0:
         return replace(memory, baseline_s=sample.asked_s, since={})
     return memory
 

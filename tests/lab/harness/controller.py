@@ -33,7 +33,7 @@ PROGRAM = Path(sys.executable).with_name("mailward")
 POLICY: dict[str, Any] = {
     "stable_s": 3,
     "hold_down_s": 3,
-    "failovers_per_hour": 1000,
+    "failovers_per_hour": 60,
     "min_free_bytes": 8 * 1024 * 1024,
 }
 

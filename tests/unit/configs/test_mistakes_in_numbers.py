@@ -83,7 +83,7 @@ ROWS = {
     ),
     "no failovers at all": (
         ("canary: {", "policy: {failovers_per_hour: 0}\ncanary: {"),
-        "line 18: policy.failovers_per_hour: 0 is not between 1 and 1000 failovers (0 is `automation:"
+        "line 18: policy.failovers_per_hour: 0 is not between 1 and 60 failovers (0 is `automation:"
         " observe`)",
     ),
 }

@@ -10,6 +10,7 @@ from tests.doubles.coordination import MemoryStore
 from tests.simulation import virtual
 from tests.unit.core.scene import STORE, Scene, policy_of
 
+from mailward.controller.core import invariants
 from mailward.controller.executor import Executor
 from mailward.controller.loop import STEPS_WITHOUT_REST, Loop
 from mailward.model.clock import Moment
@@ -20,6 +21,7 @@ from mailward.model.orders import Order, Outcome, Result
 from mailward.model.ports import Commit, Recorded
 from mailward.model.snapshot import ObserverView, Snapshot
 from mailward.model.state import Pause, Phase, State
+from mailward.model.token import Token
 
 
 class Recorder(Executor):
@@ -231,6 +233,24 @@ def test_a_step_that_fails_holds_automation_says_so_and_recovers(caplog: pytest.
 
     play(story)
     assert caplog.text.count("automation is held: a step of the controller failed") == 1
+
+
+def test_a_decision_that_would_break_a_rule_holds_automation_and_loses_no_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        with monkeypatch.context() as patched:
+            patched.setattr(invariants, "violations", lambda *_: ("I2: as told",))
+            stage.loop._came_back(Outcome(Token(STORE, 1, 1), Result.DONE, stage.now()))
+            await asyncio.sleep(2)
+            assert stage.loop.problem == "a decision would break a rule: I2: as told"
+            assert stage.loop.snapshot is not None
+            assert len(stage.loop.snapshot.outcomes) == 1
+        await asyncio.sleep(2)
+        assert stage.loop.problem == ""
+
+    play(story)
 
 
 def test_a_store_that_cannot_be_read_holds_automation_with_its_own_words() -> None:

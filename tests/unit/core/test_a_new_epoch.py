@@ -6,6 +6,7 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
 
 from mailward.controller.core.invariants import violations
+from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Order, Outcome, Result
 from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
@@ -43,6 +44,62 @@ def test_a_target_out_of_reach_does_not_hold_up_another() -> None:
     assert scene.phase("a", "here.test") is Phase.OUT
     assert scene.phase("a", "there.test") is Phase.IN_SERVICE
     assert scene.holding("a", "there.test") == ["claimed"]
+
+
+TWO_TARGETS = (Endpoint(MAIL, ("imaps",), ("a", "b"), 30, ("ns1", "ns2")),)
+
+
+def test_a_target_that_stays_away_holds_up_nobody_once_earlier_orders_have_expired() -> None:
+    """A name server dead for days, and every restart of the controller would have ended all failover."""
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(8)
+    assert scene.holding("a") == ["claimed"]
+    scene.run(3)
+    assert scene.phase("a") is Phase.OUT
+    assert scene.state.target("ns1").published[0].values == ("192.0.2.11",)  # type: ignore[index]
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert ports.fence is FenceOutcome.CONFIRMED
+    scene.answers.clear()
+    scene.run(120)
+    assert scene.state.target("ns2").published == scene.state.target("ns1").published
+    assert scene.state.operation is None
+
+
+@pytest.mark.parametrize("said", [Result.STALE, None])
+def test_a_target_that_obeys_another_or_was_not_asked_still_holds(said: Result | None) -> None:
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = said
+    scene.down("a", "imaps", for_s=5)
+    scene.run(11)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_when_no_target_can_be_had_nothing_is_begun() -> None:
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(120)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.holding("a") == ["claimed"]
+
+
+def test_the_time_without_a_controller_is_no_step_s_patience() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = None
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.settle()
+    scene.restarted()
+    scene.now_s += 300
+    scene.answers.clear()
+    scene.run(45)
+    assert scene.state.ended[-1].ending is Ending.DONE
+    assert scene.phase("a") is Phase.OUT
 
 
 def test_a_helper_that_does_not_answer_holds_nobody_up() -> None:

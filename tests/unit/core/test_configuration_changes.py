@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
+from mailward.model.fencing import CLOSED
 from mailward.model.orders import Publish
 from mailward.model.policy import Automation, Endpoint, Policy
 from mailward.model.replication import Confidence, Lag
-from mailward.model.state import Ending, Phase, RequestKind
+from mailward.model.state import Cause, Ending, Phase, RequestKind
 
 THREE = ("a", "b", "c")
 
@@ -68,6 +69,32 @@ def test_a_new_endpoint_starts_in_service_everywhere() -> None:
     reconfigured(scene, policy_of(endpoints=(scene.policy.endpoints[0], more)))
     scene.run(2)
     assert [scene.phase(n, more.name) for n in "ab"] == [Phase.IN_SERVICE] * 2
+
+
+def test_a_new_endpoint_does_not_let_in_a_node_that_an_operator_took_out() -> None:
+    scene = Scene.settled()
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(5)
+    more = Endpoint("new.example.test", ("imaps",), ("a", "b"), 30, ("ns1",))
+    reconfigured(scene, policy_of(endpoints=(scene.policy.endpoints[0], more)))
+    scene.run(30)
+    record = scene.state.phase_of("a", more.name)
+    assert record is not None
+    assert (record.phase, record.cause) == (Phase.OUT, Cause.OPERATOR)
+    assert scene.phase("b", more.name) is Phase.IN_SERVICE
+    ports = scene.state.ports_of("a")
+    assert ports is not None
+    assert set(ports.ports.values()) == {CLOSED}
+
+
+def test_a_new_endpoint_of_nodes_that_are_all_out_is_served_all_the_same() -> None:
+    scene = Scene.settled(policy_of(THREE))
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(5)
+    more = Endpoint("new.example.test", ("imaps",), ("a",), 30, ("ns1",))
+    reconfigured(scene, policy_of(THREE, endpoints=(scene.policy.endpoints[0], more)))
+    scene.run(5)
+    assert scene.phase("a", more.name) is Phase.IN_SERVICE
 
 
 def test_a_removed_node_is_forgotten_and_unpublished() -> None:

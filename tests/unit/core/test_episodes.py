@@ -5,7 +5,8 @@ from tests.unit.core.scene import MAIL, Scene, facts, policy_of
 from mailward.controller.core import bounds
 from mailward.model.fencing import UnitState
 from mailward.model.policy import Automation
-from mailward.model.state import RequestKind
+from mailward.model.snapshot import Standing
+from mailward.model.state import Phase, RequestKind
 
 
 def observing() -> Scene:
@@ -29,6 +30,18 @@ def test_an_observer_sends_nothing_and_says_once_what_it_would_have_done() -> No
     scene.run(1)
     assert scene.state.tallies == {"ended-as-outage": 1, "would-have-failed-over": 1}
     assert scene.state.episodes[0].lasted_s == 30
+
+
+def test_beside_a_mail_node_without_a_quorum_it_observes_and_refuses_whatever_is_configured() -> None:
+    scene = Scene(policy_of())
+    scene.standing, scene.may_act_until_s = Standing.OBSERVING_ONLY, float("-inf")
+    scene.run(2)
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
+    scene.down("a", "imaps")
+    scene.run(30)
+    assert scene.sent == []
+    assert scene.state.tallies == {"would-have-failed-over": 1}
+    assert scene.finding("automation", "a").reason.startswith("this controller only observes")
 
 
 def test_a_failure_within_the_grace_was_a_blip() -> None:

@@ -86,7 +86,7 @@ def test_a_readmission_put_out_again_is_a_flap() -> None:
     scene.looked_at_behind = ("a",)
     for expected in (2, 3, 4):
         scene.back("a", for_s=60)
-        while scene.phase("a") is not Phase.IN_SERVICE:
+        while scene.phase("a") is not Phase.PROMOTING:
             scene.run(1, every_s=1)
         scene.down("a", "imaps")
         scene.run(8)

@@ -94,7 +94,8 @@ def test_of_all_nodes_behind_an_endpoint_one_stays_open() -> None:
         (Phase.OUT, Phase.IN_SERVICE, False),
         (Phase.OUT, Phase.DRAINING, False),
         (Phase.IN_SERVICE, Phase.REJOINING, False),
-        (Phase.REJOINING, Phase.IN_SERVICE, True),
+        (Phase.REJOINING, Phase.IN_SERVICE, False),
+        (Phase.REJOINING, Phase.PROMOTING, True),
         (Phase.DRAINING, Phase.IN_SERVICE, True),
     ],
 )
@@ -111,5 +112,5 @@ def test_a_decision_that_breaks_one_is_not_taken_and_says_which(monkeypatch: pyt
     decision = core.decide(snapshot)
     assert decision.state == snapshot.state
     assert decision.send == ()
-    assert decision.notices == ("I2: as told",)
+    assert decision.notices == decision.broken == ("I2: as told",)
     assert decision.explanations

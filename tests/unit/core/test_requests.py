@@ -214,8 +214,31 @@ def test_a_request_covers_every_endpoint_of_the_node_that_is_in_that_phase() -> 
     scene.down("a", "submission", for_s=5)
     scene.run(3)
     assert (scene.phase("a", MAIL), scene.phase("a", "imap.example.test")) == (Phase.OUT, Phase.IN_SERVICE)
-    assert asked(scene, RequestKind.FAILOVER)[0]
-    assert scene.state.ended[-1].operation.endpoints == ("imap.example.test",)
+    assert asked(scene, RequestKind.DRAIN)[0]
+    assert scene.state.operation is not None
+    assert scene.state.operation.endpoints == ("imap.example.test",)
+
+
+@pytest.mark.parametrize("at", ["out", "rejoining", "promoting"])
+def test_a_failover_by_hand_keeps_out_what_automation_would_let_in_again(at: str) -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    if at != "out":
+        scene.lag("a", "b", 90.0)
+        scene.up("a", for_s=60)
+        scene.run(3)
+    if at == "promoting":
+        scene.lag("a", "b", 0.0)
+        scene.looked_at_behind = ("a",)
+        scene.run(2)
+    assert scene.phase("a") == at
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(90)
+    record = scene.state.phase_of("a", MAIL)
+    assert record is not None
+    assert (record.phase, record.cause) == (Phase.OUT, Cause.OPERATOR)
+    assert asked(scene, RequestKind.FAILOVER) == (False, "nothing to do: a is out for mail.example.test")
 
 
 def test_requests_are_taken_up_oldest_first() -> None:

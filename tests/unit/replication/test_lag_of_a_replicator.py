@@ -1,10 +1,12 @@
 """What lag a replicator is said to have: exact seconds, virtual time."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.unit.replication.dovecot import Replicator, source
 
 from mailward.model.replication import Confidence, Lag
-from mailward.replication.sources.doveadm import OVERVIEW
+from mailward.replication.sources.doveadm import OVERVIEW, USERS, Question, Take
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 
 
@@ -168,6 +170,21 @@ async def test_a_silence_of_the_controllers_own_network_does_not_make_the_replic
     await watch(replicator, measured, 30)
     replicator.answers = True
     assert (await lag_of(measured)).confidence is Confidence.KNOWN
+
+
+async def test_a_kick_while_the_list_is_being_read_still_proves_a_restarted_replicator() -> None:
+    class Kicked(Replicator):
+        async def ask(self, questions: Sequence[Question], take: Take, deadline_s: float) -> None:
+            if USERS in questions and "kick" not in self.asked:
+                assert await measured.kick() == ""
+            await super().ask(questions, take, deadline_s)
+
+    replicator = Kicked()
+    measured = source(replicator)
+    await lag_of(measured)
+    replicator.kill()
+    assert (await lag_of(measured)).confidence is Confidence.UNKNOWN
+    assert (await watch(replicator, measured, 4)).confidence is Confidence.KNOWN
 
 
 async def test_a_kick_that_is_not_answered_says_why() -> None:
