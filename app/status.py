@@ -124,7 +124,8 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """What a DNS target last took from us. `published` None: nothing of ours yet."""
+    """What a DNS target last took from us. `published` None: nothing of ours yet, or, with a `token`, an
+    update was sent and is not confirmed."""
 
     target: str
     claimed: bool

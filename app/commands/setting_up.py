@@ -1,4 +1,4 @@
-"""`config check`, `state init` and `run`."""
+"""`config check` and `state init`."""
 
 import asyncio
 import os
