@@ -155,7 +155,8 @@ def _detailed(known: ServiceStatus, seen: ServiceReport, age_s: float) -> Servic
 
 
 def _helper(snapshot: Snapshot, node: str, observer: str) -> HelperStatus:
-    claimed = snapshot.state.helper(node).claimed is not None
+    token = snapshot.state.helper(node).claimed
+    claimed = token is not None and token.epoch == snapshot.state.epoch
     for view in _by_preference(snapshot, observer):
         report = _report_on(view, node)
         if report is None:

@@ -129,6 +129,14 @@ def test_a_path_is_short_of_room_where_it_is_for_the_core(space: Space, told: tu
     assert shown.endpoints[0].condition is (Condition.FAILED if told else Condition.HEALTHY)
 
 
+def test_a_helper_claimed_in_an_earlier_epoch_is_not_claimed_now() -> None:
+    view = scenes.healthy().view()
+    assert view.snapshot is not None
+    assert all(node.helper.claimed for node in summary.status_of(view).nodes)
+    later = replace(view.snapshot, state=replace(view.snapshot.state, epoch=8))
+    assert not any(node.helper.claimed for node in summary.status_of(replace(view, snapshot=later)).nodes)
+
+
 def test_an_old_lag_figure_is_stale() -> None:
     old = replace(scenes.lag("mail-a", "mail-b", 3), age_s=61.0)
     shown = summary.status_of(replace(scenes.healthy(), lags=(old,)).view())
