@@ -33,7 +33,7 @@ MODE_GATES = frozenset({"automation", "pause"})
 """Gates which line one has answered already."""
 
 OBSERVING_GATES = MODE_GATES | {"claimed"}
-"""Nothing is claimed while only observing."""
+"""While only observing, nothing is claimed until somebody asks for something."""
 
 
 def not_ready(view: View) -> str:

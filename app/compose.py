@@ -249,8 +249,8 @@ def _rfc2136(config: Config, name: str, settings: Rfc2136, store_id: str) -> Dns
         ),
         store_id,
     )
-    listed = settings.secondaries or settings.verify is not None
-    servers = tuple(Server(s.address, s.port) for s in settings.verified) if listed else None
+    listed = settings.verified
+    servers = None if listed is None else tuple(Server(s.address, s.port) for s in listed)
     return DnsPart(
         driver, _publisher(config, name, driver, Verification(settings.zone, primary, servers)), None
     )

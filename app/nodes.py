@@ -1,10 +1,11 @@
 """A node's status out of the snapshot: what is decided, what is seen, what its helper says. Pure.
 
-Shows what the core may use: a stale, tilted or foreign report is shown as UNKNOWN with the reason,
-as the core counts it (I6), never as the last thing that happened to be seen.
+Verdicts and lags are those of the core's own `see`: a stale, tilted or foreign report is UNKNOWN with the
+reason (I6), never the last thing that happened to be seen.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mailward.app.status import (
     EndpointStatus,
@@ -13,12 +14,14 @@ from mailward.app.status import (
     PortsStatus,
     ServiceStatus,
 )
-from mailward.app.wording import duration, printable
+from mailward.app.wording import printable
+from mailward.controller.core.conditions import full_paths
+from mailward.controller.core.sight import Sight, see
 from mailward.model.clock import Moment
 from mailward.model.decision import Decision, Explanation
-from mailward.model.fencing import NodeFacts, Space, UnitState
+from mailward.model.fencing import NodeFacts, UnitState
 from mailward.model.health import ServiceReport, Verdict
-from mailward.model.policy import Node, Policy, Rules
+from mailward.model.policy import Node, Rules
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport
 from mailward.model.snapshot import ObserverView, Snapshot
@@ -27,11 +30,35 @@ from mailward.model.state import State
 
 def nodes(snapshot: Snapshot, decision: Decision | None, observer: str) -> tuple[NodeStatus, ...]:
     said = {(each.node, each.endpoint): each for each in decision.explanations} if decision else {}
-    return tuple(_node(snapshot, node, said, observer) for node in snapshot.policy.nodes)
+    seen = _seen(snapshot, observer)
+    return tuple(_node(snapshot, node, said, seen, observer) for node in snapshot.policy.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What all observers agree on; what each says `alone`; the views that count, our own first."""
+
+    agreed: Sight
+    alone: Mapping[str, Sight]
+    views: tuple[ObserverView, ...]
+
+
+def _seen(snapshot: Snapshot, observer: str) -> _Seen:
+    policy = snapshot.policy
+    alone = {
+        each.name: see(replace(snapshot, policy=replace(policy, observers=(each,))))
+        for each in policy.observers
+    }
+    counting = (v for v in _by_preference(snapshot, observer) if v.name in alone and not alone[v.name].blind)
+    return _Seen(see(snapshot), alone, tuple(counting))
 
 
 def _node(
-    snapshot: Snapshot, node: Node, said: Mapping[tuple[str, str], Explanation], observer: str
+    snapshot: Snapshot,
+    node: Node,
+    said: Mapping[tuple[str, str], Explanation],
+    seen: _Seen,
+    observer: str,
 ) -> NodeStatus:
     state, now = snapshot.state, snapshot.now
     endpoints = snapshot.policy.endpoints_of(node.name)
@@ -45,7 +72,7 @@ def _node(
             _endpoint(state, now, node.name, endpoint.name, said.get((node.name, endpoint.name)))
             for endpoint in endpoints
         ),
-        services=tuple(_service(snapshot, node.name, service, observer) for service in services),
+        services=tuple(_service(seen, node.name, service) for service in services),
         helper=_helper(snapshot, node.name, observer),
         ports=_ports(state, now, node.name),
     )
@@ -78,19 +105,6 @@ def _endpoint(
     )
 
 
-def mistrusted(view: ObserverView, policy: Policy) -> str:
-    """Why an observer's report does not count now; '' if it does."""
-    if view.report is None:
-        return f"{view.name} has not reported yet"
-    if view.age_s > policy.rules.report_fresh_s:
-        return f"the last report of {view.name} is {duration(view.age_s)} old"
-    if view.report.tilted:
-        return f"{view.name} does not trust itself now (clock jump, pause or starved loop)"
-    if view.report.config_digest != policy.digest:
-        return f"{view.name} runs with another configuration"
-    return ""
-
-
 def _by_preference(snapshot: Snapshot, observer: str) -> list[ObserverView]:
     """Our own view first, then the others by name."""
     return sorted(snapshot.observers, key=lambda view: (view.name != observer, view.name))
@@ -108,45 +122,41 @@ def _service_in(report: NodeReport | None, service: str) -> ServiceReport | None
     return next((each for each in report.services if each.service == service), None)
 
 
-def _service(snapshot: Snapshot, node: str, service: str, observer: str) -> ServiceStatus:
-    verdicts: dict[str, Verdict] = {}
-    shown: tuple[ServiceReport, float] | None = None
-    doubt = ""
-    for view in _by_preference(snapshot, observer):
-        seen = _service_in(_report_on(view, node), service)
-        why = mistrusted(view, snapshot.policy)
-        if why or seen is None:
-            verdicts[view.name] = Verdict.UNKNOWN
-            doubt = doubt or why or f"{view.name} has not probed it yet"
-            continue
-        verdicts[view.name] = seen.verdict
-        shown = shown or (seen, view.age_s)
-    if shown is None:
-        return ServiceStatus(service, Verdict.UNKNOWN, doubt or "no observer", verdicts=verdicts)
-    return _seen(service, *shown, verdicts)
-
-
-def _seen(service: str, seen: ServiceReport, age_s: float, verdicts: Mapping[str, Verdict]) -> ServiceStatus:
-    last = seen.last
-    stages = {} if last is None else {printable(each.stage, 32): each.seconds for each in last.stages}
-    return ServiceStatus(
+def _service(seen: _Seen, node: str, service: str) -> ServiceStatus:
+    agreed = seen.agreed.nodes[node].services[service]
+    blind = f" ({'; '.join(seen.agreed.blind)})" if seen.agreed.blind else ""
+    known = ServiceStatus(
         service=service,
-        verdict=seen.verdict,
-        evidence=printable(seen.evidence),
+        verdict=agreed.verdict,
+        evidence=printable(agreed.evidence + (blind if agreed.verdict is Verdict.UNKNOWN else "")),
+        verdicts={name: sight.nodes[node].services[service].verdict for name, sight in seen.alone.items()},
+    )
+    for view in seen.views:
+        report = _service_in(_report_on(view, node), service)
+        if report is not None:
+            return _detailed(known, report, view.age_s)
+    return known
+
+
+def _detailed(known: ServiceStatus, seen: ServiceReport, age_s: float) -> ServiceStatus:
+    """With what one observer saw. How long the verdict has stood is its own to say if it agrees."""
+    last = seen.last
+    return replace(
+        known,
         failure=printable(str(last.failure)) if last and last.failure else "",
         vantage=seen.vantage,
-        for_s=seen.verdict_age_s + age_s,
+        for_s=seen.verdict_age_s + age_s if seen.verdict is known.verdict else None,
         probe_age_s=seen.probe_age_s + age_s,
         symptom_for_s=None if seen.symptom_age_s is None else seen.symptom_age_s + age_s,
         took_s=last.seconds if last and last.ok else None,
-        stages_s=stages,
+        stages_s={printable(each.stage, 32): each.seconds for each in last.stages} if last else {},
         certificate_days=last.certificate.days_left if last and last.certificate else None,
-        verdicts=verdicts,
     )
 
 
 def _helper(snapshot: Snapshot, node: str, observer: str) -> HelperStatus:
-    claimed = snapshot.state.helper(node).claimed is not None
+    token = snapshot.state.helper(node).claimed
+    claimed = token is not None and token.epoch == snapshot.state.epoch
     for view in _by_preference(snapshot, observer):
         report = _report_on(view, node)
         if report is None:
@@ -159,7 +169,6 @@ def _helper(snapshot: Snapshot, node: str, observer: str) -> HelperStatus:
 
 
 def _facts(facts: NodeFacts, age_s: float, error: str, claimed: bool, rules: Rules) -> HelperStatus:
-    low = (_low(path, space, rules) for path, space in sorted(facts.paths.items()))
     units = {
         printable(unit, 64): state.value
         for unit, state in sorted(facts.units.items())
@@ -172,17 +181,9 @@ def _facts(facts: NodeFacts, age_s: float, error: str, claimed: bool, rules: Rul
         firewall_differs=facts.applied is False,
         package_manager=facts.package_manager,
         units=units,
-        low_space=tuple(text for text in low if text),
+        low_space=tuple(printable(text, 120) for text in full_paths(facts, rules)),
         claimed=claimed,
     )
-
-
-def _low(path: str, space: Space, rules: Rules) -> str:
-    if space.free_bytes is not None and space.free_bytes < rules.min_free_bytes:
-        return f"{printable(path, 80)}: {space.free_bytes // 2**20} MiB free"
-    if space.free_inodes is not None and space.free_inodes < rules.min_free_inodes:
-        return f"{printable(path, 80)}: {space.free_inodes} inodes free"
-    return ""
 
 
 def _ports(state: State, now: Moment, node: str) -> PortsStatus | None:
@@ -199,31 +200,19 @@ def _ports(state: State, now: Moment, node: str) -> PortsStatus | None:
     )
 
 
-def lags(snapshot: Snapshot, observer: str) -> tuple[Lag, ...]:
-    """One figure per direction between nodes that replicate, ages as of now; UNKNOWN where nobody
-    measured, STALE where the figure is older than the policy allows."""
+def lags(snapshot: Snapshot, _observer: str) -> tuple[Lag, ...]:
+    """One figure per direction between nodes that replicate, as the core has it; UNKNOWN where nobody
+    measured."""
     names = [node.name for node in snapshot.policy.nodes if node.replicates]
-    pairs = [(source, target) for source in names for target in names if source != target]
-    return tuple(_lag(snapshot, source, target, observer) for source, target in pairs)
+    sight = see(snapshot)
+    unmeasured = "no fresh report" if sight.blind else "nobody measures it yet"
+    return tuple(
+        _lag(sight.lags.get((source, target)) or Lag(source, target, Confidence.UNKNOWN, detail=unmeasured))
+        for source in names
+        for target in names
+        if source != target
+    )
 
 
-def _lag(snapshot: Snapshot, source: str, target: str, observer: str) -> Lag:
-    limit_s = snapshot.policy.rules.lag_fresh_s
-    for view in _by_preference(snapshot, observer):
-        for lag in view.report.lags if view.report else ():
-            if (lag.source, lag.target) != (source, target):
-                continue
-            age_s = lag.age_s + view.age_s
-            stale = lag.confidence is Confidence.KNOWN and age_s > limit_s
-            return Lag(
-                source,
-                target,
-                Confidence.STALE if stale else lag.confidence,
-                lag.seconds,
-                lag.mailboxes,
-                lag.failed_mailboxes,
-                age_s,
-                printable(lag.measured_by),
-                printable(lag.detail),
-            )
-    return Lag(source, target, Confidence.UNKNOWN, detail="nobody measures it yet")
+def _lag(lag: Lag) -> Lag:
+    return replace(lag, measured_by=printable(lag.measured_by), detail=printable(lag.detail))

@@ -23,13 +23,3 @@ def notify(*lines: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def watchdog_interval_s() -> float | None:
-    """How often to send `WATCHDOG=1`: half of what systemd waits. None if it does not watch us."""
-    try:
-        limit_us = int(os.environ.get("WATCHDOG_USEC", ""))
-        watched = int(os.environ.get("WATCHDOG_PID", os.getpid()))
-    except ValueError:
-        return None
-    return limit_us / 2e6 if limit_us > 0 and watched == os.getpid() else None

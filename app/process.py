@@ -7,6 +7,7 @@ carry the libraries of a command line.
 import asyncio
 import ctypes
 import gc
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import NoReturn
 from mailward.app import logs
 from mailward.app.exits import Exit, judged
 from mailward.model.errors import ConfigError
+
+log = logging.getLogger("mailward.app.process")  # `__name__` is __main__ here
 
 
 def become(config: Path, log_format: str, *, verbose: bool) -> NoReturn:
@@ -44,6 +47,8 @@ def _run(config: Path, log_format: str, *, verbose: bool) -> None:
 
     loaded = load(config)
     logs.set_up(logs.Format(log_format), verbose=verbose)
+    for warning in loaded.warnings:
+        log.warning("%s: %s", config, warning)
     daemon = Daemon(loaded)
     _give_back_memory()
     asyncio.run(daemon.run())

@@ -68,8 +68,9 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """A service of a node as this observer sees it; `verdicts` has every configured observer's.
-    `took_s` is the duration of the last whole dialogue, stage by stage in `stages_s`."""
+    """A service of a node. `verdict` and `evidence` are what the observers agree on, `verdicts` what each
+    says; the rest is as this observer sees it, `for_s` None where it sees something else. `took_s` is the
+    duration of the last whole dialogue, stage by stage in `stages_s`."""
 
     service: str
     verdict: Verdict
@@ -124,7 +125,8 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """What a DNS target last took from us. `published` None: nothing of ours yet."""
+    """What a DNS target last took from us. `published` None: nothing of ours yet, or, with a `token`, an
+    update was sent and is not confirmed."""
 
     target: str
     claimed: bool

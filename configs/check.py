@@ -75,10 +75,8 @@ def _endpoint(config: Config, name: str) -> list[str]:
 def _target(config: Config, name: str) -> list[str]:
     target = config.dns[name]
     if target.rfc2136 is not None:
-        servers = " ".join(str(server) for server in target.rfc2136.verified)
-        return [
-            f"dns {name}: zone {target.zone}, updates to {target.rfc2136.primary}",
-            f"  verified on {servers}",
-        ]
+        primary, verified = target.rfc2136.primary, target.rfc2136.verified
+        servers = f"{primary} and those the zone names" if verified is None else " ".join(map(str, verified))
+        return [f"dns {name}: zone {target.zone}, updates to {primary}", f"  verified on {servers}"]
     listening = " ".join(str(address) for address in target.embedded.listen) if target.embedded else ""
     return [f"dns {name}: zone {target.zone}, answered here on {listening}"]

@@ -1,13 +1,13 @@
 """What the parts of a configuration must be to each other. Pure: each check yields its problems.
 
 A check says in `about` which other places it looked at, so that a place already reported as broken casts
-no shadow. Names that must exist are `references`, DNS is `publishing`, ways to a node are `sources`, times
+no shadow. Names that must exist are `references`, DNS is `publishing`, ways to a node are `access`, times
 are `times`.
 """
 
 from collections.abc import Callable, Iterator
 
-from mailward.configs import effective, publishing, references, sources
+from mailward.configs import access, effective, publishing, references
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.services import Protocol, Service
@@ -133,8 +133,8 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _observers,
     publishing.endpoints,
     publishing.targets,
-    sources.replication,
-    sources.one_node_only,
-    sources.secrets,
+    access.replication,
+    access.one_node_only,
+    access.secrets,
     contradictions,
 )

@@ -1,14 +1,14 @@
 """The door: a file becomes a `Config`, or one ConfigError with every mistake in it.
 
-Read (`source`), shape (`schema`, `shape`), what fits together (`consistency`), secrets (`secrets`). All four
-speak in one go: what follows from a part that is already reported is left out.
+Read (`yaml_text`), shape (`schema`, `shape`), what fits together (`consistency`), secrets (`secrets`). All
+four speak in one go: what follows from a part that is already reported is left out.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mailward.configs import consistency, references, secrets, shape, source
+from mailward.configs import consistency, references, secrets, shape, yaml_text
 from mailward.configs.advice import advice
 from mailward.configs.problems import Problem, sentences
 from mailward.configs.schema import Config
@@ -18,7 +18,7 @@ from mailward.model.errors import ConfigError
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the configuration at `path`. Raises ConfigError, whose `problems` are all that is wrong."""
     path = Path(path).absolute()
-    text = source.read(path)
+    text = yaml_text.read(path)
     base = str(path.parent)
     problems = list(text.problems)
 

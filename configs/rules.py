@@ -25,8 +25,8 @@ class RulesSection(Section):
     )
     max_lag_s: Annotated[float, Seconds(1, _DAY, "mail that is a day behind is not a replica")] = Field(
         default=Rules.max_lag_s,
-        description="Seconds the remaining nodes may be behind and a node still be withdrawn without a"
-        " human.",
+        description="Seconds the remaining nodes may be known to be behind and a failed node still be"
+        " withdrawn without a human.",
     )
     caught_up_lag_s: Annotated[float, Seconds(0, 3600, "users would miss mail for that long")] = Field(
         default=Rules.caught_up_lag_s,
@@ -34,8 +34,8 @@ class RulesSection(Section):
     )
     catch_up_wait_s: Annotated[float, Seconds(0, _DAY, "a node that needs longer wants a human")] = Field(
         default=Rules.catch_up_wait_s,
-        description="Seconds after which waiting for single mailboxes ends: Dovecot retries failed ones only"
-        " every 300 s.",
+        description="Seconds a readmission waits until the node has caught up; then it is rolled back."
+        " Dovecot retries failed mailboxes only every 300 s.",
     )
     stable_s: Annotated[float, Seconds(0, 3600, "longer leaves one node alone")] = Field(
         default=Rules.stable_s,
@@ -43,8 +43,8 @@ class RulesSection(Section):
     )
     hold_down_s: Annotated[float, Seconds(0, _DAY, "longer leaves one node alone")] = Field(
         default=Rules.hold_down_s,
-        description="Seconds after an operation before the same cause may move the same node again; doubled"
-        " with each flap.",
+        description="Seconds before a node that went out for the second time for the same cause is readmitted"
+        " automatically; doubled with each further time.",
     )
     hold_down_max_s: Annotated[float, Seconds(0, 7 * _DAY, "after a week a human has looked")] = Field(
         default=Rules.hold_down_max_s,
@@ -56,13 +56,12 @@ class RulesSection(Section):
     )
     failovers_per_hour: Annotated[int, Count(1, 60, "failovers", "0 is `automation: observe`")] = Field(
         default=Rules.failovers_per_hour,
-        description="Automatic failovers an hour; after that a human is needed.",
+        description="Failovers in an hour, those by hand included, after which automation starts no more.",
     )
     report_fresh_s: Annotated[float, Seconds(0, 300, "an old report is no evidence")] = Field(
         default=Rules.report_fresh_s,
-        description="Seconds without a new report after which an observer counts as UNKNOWN. At least two"
-        " of the"
-        " heartbeats, which come every 2 s.",
+        description="Seconds without a new report after which another observer counts as UNKNOWN; a single"
+        " one's own report is always new. At least two of the heartbeats, which come every 2 s.",
     )
     facts_fresh_s: Annotated[float, Seconds(9, 300, "helpers are asked every 4 s and have 4 s to answer")] = (
         Field(

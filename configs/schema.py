@@ -49,11 +49,12 @@ class Config(Section):
     )
     automation: Automation = Field(
         default=Automation.OBSERVE,
-        description="`observe` (the default: say what would be done) or `act`.",
+        description="`observe` (the default: start nothing by itself, say what would be done) or `act`.",
     )
     sites: tuple[Name, ...] | None = Field(
         default=None,
-        description="All sites, so that a typo in a node's site is found. Default: those the nodes name.",
+        description="All sites, so that a typo in a site's name is found. Default: those that nodes and"
+        " observers name.",
     )
     nodes: dict[Name, Node] = Field(description="The mail servers, each under its name.")
     helper: MaybeHelper = Field(

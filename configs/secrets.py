@@ -15,12 +15,12 @@ from pathlib import Path as FilePath
 
 from pydantic import SecretStr
 
+from mailward.configs.access import secret_sections
 from mailward.configs.effective import replication_of, ssh_of
 from mailward.configs.nodes import Ssh
 from mailward.configs.problems import Path, Problem, dotted
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
-from mailward.configs.sources import secret_sections
 from mailward.configs.targets import Tsig
 
 MAX_BYTES = 64 * 1024

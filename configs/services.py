@@ -79,12 +79,13 @@ class Probe(Section):
     )
     mailbox: Mailbox = Field(
         default="INBOX",
-        description="The mailbox an IMAP probe selects; never one that selecting would create on both nodes.",
+        description="The mailbox an IMAP probe opens, to read only (EXAMINE); never one that opening would"
+        " create on both nodes.",
     )
     rcpt: MailAddress | None = Field(
         default=None,
-        description="A recipient an SMTP probe offers (and then resets: nothing is sent): a full queue"
-        " refuses it.",
+        description="A recipient an SMTP probe offers (and then resets: nothing is sent). It shows a queue"
+        " without room, where Postfix refuses the sender; not a full mail disk.",
     )
     tls_name: HostName | None = Field(
         default=None,

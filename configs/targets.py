@@ -52,8 +52,8 @@ class Rfc2136(Section):
     )
     verify: tuple[Server, ...] | None = Field(
         default=None,
-        description="The servers asked after a change, if not the primary and all secondaries: for a hidden"
-        " primary, or a secondary that cannot be reached from here.",
+        description="The servers asked after a change besides the primary. Default: all secondaries;"
+        " without any, those the zone names. For a secondary that cannot be reached from here.",
     )
 
     @property
@@ -61,9 +61,10 @@ class Rfc2136(Section):
         return Listen(self.server, self.port)
 
     @property
-    def verified(self) -> tuple[Listen, ...]:
-        """Every server that must answer a change before it counts as published."""
-        return (self.primary, *self.secondaries) if self.verify is None else self.verify
+    def verified(self) -> tuple[Listen, ...] | None:
+        """The servers that are asked after a change, the primary first; None: it and those the zone names."""
+        others = self.secondaries or None if self.verify is None else self.verify
+        return None if others is None else tuple(dict.fromkeys((self.primary, *others)))
 
 
 def _contact(value: Any) -> str:

@@ -31,8 +31,8 @@ from mailward.model.token import Token
 
 
 class HelperRung:
-    """Fences one node by its helper. `services` are the node's client ports by name; `addresses` those
-    its clients use. `timeout_s` bounds the whole of an order, verification included."""
+    """Fences one node by its helper. `services` are the node's client ports by name; `addresses` where
+    they are looked at from outside. `timeout_s` bounds the whole of an order, verification included."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """From probe results to a verdict: pure, with the time handed in.
 
-Slower up than down: `down_after` failures in a row make DOWN, `up_after` successes make UP again; only
-the very first verdict takes one success. A held connection's end is a sign, not a failure: it dates
-the trouble if a failed probe follows. What the prober did to itself (LOCAL) counts as nothing, and if
-nothing else finishes for `stale_s` the verdict is UNKNOWN, as after any gap. Slow is not dead: a slow
-success is a success, and says so.
+Slower up than down: `down_after` failures in a row make DOWN, `up_after` successes make UP again; one
+success is enough where nothing was DOWN since watching began, or began anew. A held connection's end is a
+sign, not a failure: it dates the trouble if a failed probe follows. What the prober did to itself (LOCAL)
+counts as nothing, and if nothing else finishes for `stale_s` the verdict is UNKNOWN, as after any gap. Slow
+is not dead: a slow success is a success, and says so.
 """
 
 from dataclasses import dataclass, replace

@@ -12,11 +12,11 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from mailward.health.guard import guarded
 from mailward.health.polling import FactsPoll, LagPoll
 from mailward.health.schedule import Watch
 from mailward.health.sentinel import Sentinel
 from mailward.health.target import Rhythm, Target
+from mailward.health.tasks import guarded
 from mailward.health.tilt import TICK_S, Tilt
 from mailward.model.health import Vantage, Verdict
 from mailward.model.ports import Clock, Helper, LagSource

@@ -39,7 +39,6 @@ class ZoneView:
 
     token: Token | None
     rrsets: tuple[RRset, ...]
-    serial: int | None = None
 
 
 class ApplyResult(StrEnum):

@@ -2,10 +2,9 @@
 
 MailwardError
 ├── ConfigError         the configuration cannot be used as it is
-├── StoreError          the coordination store cannot be used
-│   ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
-│   └── StoreBusy       ... another controller holds it
-└── RequestError        a request that cannot be understood
+└── StoreError          the coordination store cannot be used
+    ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
+    └── StoreBusy       ... another controller holds it
 """
 
 

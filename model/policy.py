@@ -1,7 +1,8 @@
 """The cluster as configured, and the rules the core follows: what `decide` needs and no more.
 
 How to connect, log in or sign is not here: drivers get that from the configuration directly.
-Durations are seconds; defaults and their reasons stand with the configuration's schema.
+Durations are seconds. The defaults of the rules stand here, their bounds and reasons with the
+configuration's schema.
 """
 
 from dataclasses import dataclass

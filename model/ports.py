@@ -1,7 +1,8 @@
 """The ports: what the loop and the executor need of the outside, as Protocols.
 
-Each has one contract suite (`tests/contract`) that every implementation passes. Implementations do
-not raise for expected failures: these are values. No library's exception crosses a port.
+Coordination, DnsTarget, Helper and LagSource each have one contract suite (`tests/contract`) that every
+implementation passes. Implementations do not raise for expected failures: these are values. No library's
+exception crosses a port.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,3 @@
-"""What the commands do; `app.cli` says how they are typed. Each returns an exit code."""
+"""What the commands do, and what only they need; `app.cli` says how they are typed. A command returns an
+exit code.
+"""

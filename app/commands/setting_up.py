@@ -1,4 +1,4 @@
-"""`config check`, `state init` and `run`."""
+"""`config check` and `state init`."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def check(file: Path, *, live: bool = False) -> Exit:
 
 
 def _try(config: "Config") -> Exit:
-    from mailward.app.live_check import try_all
+    from mailward.app.commands.live_check import try_all
     from mailward.controller.clock import SystemClock
 
     tried = asyncio.run(try_all(config, SystemClock()))
@@ -53,7 +53,7 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
 
 def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
     """Make the store, above every token that a target or helper remembers."""
-    from mailward.app.remembered import remembered
+    from mailward.app.commands.remembered import remembered
     from mailward.configs.loading import load
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.local import init as make

@@ -144,7 +144,7 @@ def _free_port(addresses: tuple[str, ...], held: ExitStack) -> int:
 
 
 def _write_certificates(directory: Path) -> None:
-    """A CA and one certificate for the endpoint's name, for a day."""
+    """A CA and one certificate for the endpoint's name, for 30 days."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailward demo CA")])

@@ -32,7 +32,6 @@ class ServiceView:
     doubtful: bool = False  # it failed in a way that we ourselves, or what all nodes share, can cause
     cut_off: bool = False  # nothing came back at all: no RST, no bytes
     answered_age_s: float = float("inf")
-    answered_by: str | None = None
     cert_days_left: float | None = None
 
 
@@ -141,7 +140,6 @@ def _view(
         doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
         answered_age_s=max(_answered_age_s(v, s) for v, s in agreeing),
-        answered_by=newest.last.answered_by if newest.last else None,
         cert_days_left=certificate.days_left if certificate else None,
     )
 

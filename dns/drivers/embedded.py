@@ -61,7 +61,7 @@ class EmbeddedTarget:
         if isinstance(token, Unread):
             return token
         found = [zone.rrset(absolute(name), kind) for name, kind in keys]
-        return ZoneView(token, tuple(rrset for rrset in found if rrset), zone.serial)
+        return ZoneView(token, tuple(rrset for rrset in found if rrset))
 
     async def claim(self, expected: Token | None, new: Token) -> Applied:
         return await self.apply(expected, new, ())

@@ -126,7 +126,7 @@ class Rfc2136Target:
         if soa is None:
             detail = f"{self._settings.server} serves {self._zone} as part of another zone: name that one"
             return Unread(ReadFailure.REFUSED, detail)
-        return ZoneView(token, tuple(rrset for rrset in found if rrset), to_rdataset(soa)[0].serial)
+        return ZoneView(token, tuple(rrset for rrset in found if rrset))
 
     async def _ask(self, stream: TcpStream, keys: Sequence[Key]) -> list[RRset | None]:
         """All questions at once; the answers may come in any order."""

@@ -1,8 +1,8 @@
-"""The zone as a value: what the configuration fixes, what the controller published, and a serial.
+"""The zone as a value: its SOA and NS, what the controller published, and a serial.
 
-A change makes a new zone with the next serial. Only A, AAAA and TXT can be published; SOA, NS and the
-fixed records (the name servers' own addresses) come from the configuration at each start. Left out:
-CNAME, wildcards, delegations and DNSSEC. A zone delegated for a few mail names needs none.
+A change makes a new zone with the next serial. Only A, AAAA and TXT can be published; SOA and NS come from
+the configuration at each start. Left out: CNAME, wildcards, delegations and DNSSEC. A zone delegated for a
+few mail names needs none.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,11 @@ _SERIALS = 2**32
 
 @dataclass(frozen=True, slots=True)
 class ZoneSettings:
-    """`name_servers` are absolute names; those inside the zone need addresses among `fixed`.
-    `contact` is the mailbox of SOA, as a name; the default is hostmaster of the zone."""
+    """`name_servers` are absolute names. `contact` is the mailbox of SOA, as a name; the default is
+    hostmaster of the zone."""
 
     origin: str
     name_servers: tuple[str, ...]
-    fixed: tuple[RRset, ...] = ()
     contact: str = ""
     ttl_s: int = 60
     negative_ttl_s: int = 5
@@ -54,10 +53,6 @@ class Zone:
     def __post_init__(self) -> None:
         """ValueError for a zone that cannot be served."""
         _ = self._records
-        for rrset in self.settings.fixed:
-            if rrset.type not in PUBLISHED_TYPES:
-                kinds = ", ".join(PUBLISHED_TYPES)
-                raise ValueError(f"{rrset.name} {rrset.type}: only {kinds} can be fixed here")
         for rrset in self.published:
             if problem := self.problem_with(rrset.name, rrset.type):
                 raise ValueError(problem)
@@ -68,7 +63,7 @@ class Zone:
 
     @cached_property
     def _records(self) -> dict[tuple[dns.name.Name, dns.rdatatype.RdataType], dns.rdataset.Rdataset]:
-        every = (*self.settings.authority(self.serial), *self.settings.fixed, *self.published)
+        every = (*self.settings.authority(self.serial), *self.published)
         for rrset in every:
             if not parse_name(rrset.name).is_subdomain(self.origin):
                 raise ValueError(f"{rrset.name} is not in zone {self.origin}")
@@ -104,8 +99,6 @@ class Zone:
             return f"{name} is not in zone {self.origin}"
         if kind not in PUBLISHED_TYPES:
             return f"{name} {kind}: only {', '.join(PUBLISHED_TYPES)} can be published here"
-        if any(canonical(fixed).key == (name, kind) for fixed in self.settings.fixed):
-            return f"{name} {kind} is fixed by the configuration"
         return ""
 
     def replaced(self, changes: Sequence[tuple[tuple[str, str], RRset | None]]) -> "Zone":

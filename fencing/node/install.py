@@ -16,8 +16,8 @@ UNIT = "mailward-node-restore.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 SUDOERS_PATH = "/etc/sudoers.d/mailward-node"
 
-# After nftables.service and its kin, since their start flushes every table; wanted, not required, by
-# the mail services: a node whose state cannot be read serves, and says so.
+# After nftables.service and its kin, since their start flushes every table; before the mail services, which
+# do not require it: a node whose state cannot be read serves, and says so.
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Give the client ports the state that mailward ordered last

@@ -54,7 +54,6 @@ class User:
     """One user's row. `success_age_s` is None when this replicator never synchronised it."""
 
     waiting: bool
-    failed: bool
     success_age_s: int | None
 
 
@@ -102,10 +101,9 @@ def read_overview(rows: list[Row]) -> Overview:
 
 
 def read_user(row: Row) -> tuple[str, User]:
-    """Name and row; a priority nobody has heard of counts as waiting."""
-    failed = _text(row, "failed") != "-"
-    waiting = failed or _text(row, "priority") != "none"
-    return _text(row, "username"), User(waiting, failed, _age_s(_text(row, "success sync")))
+    """Name and row; a priority nobody has heard of counts as waiting, and so does a failed attempt."""
+    waiting = _text(row, "failed") != "-" or _text(row, "priority") != "none"
+    return _text(row, "username"), User(waiting, _age_s(_text(row, "success sync")))
 
 
 def _age_s(text: str) -> int | None:

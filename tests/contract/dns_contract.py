@@ -88,15 +88,6 @@ class DnsTargetContract:
             RRset(*IMAP_A, 7, ("192.0.2.3",)),
         }
 
-    async def test_the_serial_rises_with_a_change(self, world: World) -> None:
-        target = world.target()
-        before = (await view(target)).serial
-        await target.apply(None, token(1, 0), [addresses(MAIL_A, "192.0.2.1")])
-        after = (await view(target)).serial
-        assert before is not None
-        assert after is not None
-        assert after > before
-
     async def test_an_rrset_is_replaced_whole(self, world: World) -> None:
         target = world.target()
         await target.apply(None, token(1, 0), [addresses(MAIL_A, "192.0.2.1", "192.0.2.2", "192.0.2.3")])

@@ -108,7 +108,7 @@ class MemoryTarget:
         token = read_token(zone.token_key[0], zone.rrsets.get(zone.token_key), self._store_id)
         if isinstance(token, Unread):
             return token
-        return ZoneView(token, tuple(zone.rrsets[key] for key in keys if key in zone.rrsets), zone.serial)
+        return ZoneView(token, tuple(zone.rrsets[key] for key in keys if key in zone.rrsets))
 
     async def claim(self, expected: Token | None, new: Token) -> Applied:
         return await self.apply(expected, new, ())

@@ -15,7 +15,7 @@ from mailward.dns.embedded.zone import ZoneSettings
 from mailward.model.dns import RRset
 from mailward.model.ports import DnsTarget
 
-SETTINGS = ZoneSettings(ZONE, ("ns1.example.test.",), (RRset("ns1.example.test.", "A", 60, ("127.0.0.1",)),))
+SETTINGS = ZoneSettings(ZONE, ("ns1.example.test.",))
 
 
 class MemoryWorld:

@@ -160,12 +160,12 @@ def test_a_way_behind_closed_ports_is_only_where_a_helper_is(loaded: Loaded) -> 
     assert all(target.behind is None for target in targets(parts, "mail-b").values())
 
 
-def test_a_zone_is_verified_on_its_secondaries_or_on_whom_the_file_says(loaded: Loaded) -> None:
+def test_a_zone_is_verified_on_its_primary_and_secondaries_or_whom_the_file_says(loaded: Loaded) -> None:
     primary, secondary = Server("192.0.2.53", 53), Server("198.51.100.53", 53)
     listed = made_of(loaded()).dns["primary"]
     assert verifying(listed) == (primary, (primary, secondary))
-    said = made_of(loaded(("# verify: [192.0.2.53, ", "verify: ["))).dns["primary"]
-    assert verifying(said) == (primary, (secondary,))
+    said = made_of(loaded(("# verify: [198.51.100.53]", "verify: [198.51.100.54]"))).dns["primary"]
+    assert verifying(said) == (primary, (primary, Server("198.51.100.54", 53)))
 
 
 def test_a_zone_whose_servers_are_not_said_is_verified_on_those_it_names_itself(loaded: Loaded) -> None:

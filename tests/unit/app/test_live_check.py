@@ -14,9 +14,9 @@ from tests.unit.dns import dns_primary
 from tests.unit.health.scripted import Loopback, script
 from tests.unit.replication import dovecot
 
-import mailward.app.live_check as live
+import mailward.app.commands.live_check as live
+from mailward.app.commands.live_check import Tried, try_all
 from mailward.app.compose import DnsPart
-from mailward.app.live_check import Tried, try_all
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock

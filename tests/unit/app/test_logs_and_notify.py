@@ -152,13 +152,3 @@ def test_without_systemd_nothing_is_told_and_nothing_fails(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     assert notify.notify("READY=1") is False
-
-
-def test_the_watchdog_is_fed_twice_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
-    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
-    assert notify.watchdog_interval_s() == 10
-    monkeypatch.setenv("WATCHDOG_PID", "1")
-    assert notify.watchdog_interval_s() is None
-    monkeypatch.setenv("WATCHDOG_USEC", "nonsense")
-    assert notify.watchdog_interval_s() is None

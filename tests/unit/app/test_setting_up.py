@@ -158,7 +158,9 @@ def test_a_daemon_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
     assert daemon.returncode == 0, logged
     assert shown["cluster"] == "test"
     assert shown["automation"]["mode"] == "OBSERVING"
-    assert [json.loads(line)["message"] for line in logged.splitlines()][-1] == "stopped"
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert lines[-1]["message"] == "stopped"
+    assert any("canary: no account" in each["message"] for each in lines if each["level"] == "warning")
     assert not (tmp_path / "m.sock").exists()
 
 

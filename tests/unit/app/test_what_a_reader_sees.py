@@ -14,6 +14,7 @@ from tests.unit.app.scenes import Scene
 from mailward.app import advice, render, summary
 from mailward.app.status import Explanations, Mode, Status
 from mailward.model.decision import Answered, Condition, Explanation, Finding, Goal
+from mailward.model.fencing import Space
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.replication import Confidence
@@ -80,7 +81,7 @@ def test_a_stale_report_is_unknown_with_the_reason() -> None:
     shown = summary.status_of(replace(scenes.healthy(), report_age_s=41.0).view())
     services = [service for node in shown.nodes for service in node.services]
     assert {service.verdict for service in services} == {Verdict.UNKNOWN}
-    assert services[0].evidence == "the last report of watch is 41 s old"
+    assert services[0].evidence == "no fresh report (watch: last reported 41 s ago)"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,44 @@ def test_a_report_that_does_not_count_is_unknown_with_the_reason(change: dict[st
     shown = summary.status_of(replace(view, snapshot=replace(view.snapshot, observers=observers)))
     assert shown.nodes[0].services[0].verdict is Verdict.UNKNOWN
     assert reason in shown.nodes[0].services[0].evidence
+
+
+def test_a_node_at_whose_address_another_answers_is_unknown() -> None:
+    """As the core counts it, although the dialogue itself went well."""
+    known = scenes.policy()
+    node_a, node_b = known.nodes
+    nodes = (replace(node_a, hostname="mail-a.example.org"), replace(node_b, hostname="mail-b.example.org"))
+    scene = replace(scenes.healthy(), policy=replace(known, nodes=nodes))
+    mail_a, mail_b = summary.status_of(scene.view()).nodes
+    assert {service.verdict for service in mail_a.services} == {Verdict.UP}
+    assert {service.verdict for service in mail_b.services} == {Verdict.UNKNOWN}
+    assert mail_b.services[0].evidence == "mail-a answered at this node's address"
+    assert mail_b.services[0].verdicts == {"watch": Verdict.UNKNOWN}
+    assert mail_b.services[0].for_s is None
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        (Space(10 * 2**20, 2**30, 900, 1000), ("/var/vmail has 10 MiB free, less than 64",)),
+        (Space(2**30, 2**32, 700, 1000), ()),
+        (Space(2**30, 2**32, 900, 10**6), ("/var/vmail has 900 inodes free",)),
+    ],
+    ids=["full", "a small disk has few inodes", "no inodes"],
+)
+def test_a_path_is_short_of_room_where_it_is_for_the_core(space: Space, told: tuple[str, ...]) -> None:
+    scene = replace(scenes.healthy(), facts_a=scenes.facts(paths={"/var/vmail": space}))
+    shown = summary.status_of(scene.view()).nodes[0]
+    assert shown.helper.low_space == told
+    assert shown.endpoints[0].condition is (Condition.FAILED if told else Condition.HEALTHY)
+
+
+def test_a_helper_claimed_in_an_earlier_epoch_is_not_claimed_now() -> None:
+    view = scenes.healthy().view()
+    assert view.snapshot is not None
+    assert all(node.helper.claimed for node in summary.status_of(view).nodes)
+    later = replace(view.snapshot, state=replace(view.snapshot.state, epoch=8))
+    assert not any(node.helper.claimed for node in summary.status_of(replace(view, snapshot=later)).nodes)
 
 
 def test_an_old_lag_figure_is_stale() -> None:

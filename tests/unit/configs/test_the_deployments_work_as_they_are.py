@@ -129,6 +129,12 @@ def test_config_check_says_what_the_hybrid_does_in_eighty_columns(loaded: Loaded
     ]
 
 
+def test_config_check_says_that_servers_not_listed_are_found(loaded: Loaded) -> None:
+    assert (
+        describe(loaded(text=_here(WITH_KEYS)))[-1] == "  verified on 192.0.2.53:53 and those the zone names"
+    )
+
+
 @pytest.mark.parametrize("text", [HYBRID, MINIMAL], ids=["hybrid", "hybrid-minimal"])
 def test_a_new_install_only_observes(loaded: Loaded, text: str) -> None:
     text = text if "helper:" in text else WITH_KEYS

@@ -191,7 +191,7 @@ def test_sites_are_those_of_nodes_and_observers_unless_listed(loaded: Loaded) ->
 
 
 def test_a_change_is_verified_on_primary_and_secondaries_unless_servers_are_said(loaded: Loaded) -> None:
-    def verified(target: Target) -> tuple[Listen, ...]:
+    def verified(target: Target) -> tuple[Listen, ...] | None:
         assert target.rfc2136 is not None
         return target.rfc2136.verified
 
@@ -202,7 +202,8 @@ def test_a_change_is_verified_on_primary_and_secondaries_unless_servers_are_said
         Listen("2001:db8::54", 5353),
     )
     said = loaded(("      zone:", "      secondaries: [192.0.2.54]\n      verify: [192.0.2.54]\n      zone:"))
-    assert verified(said.dns["primary"]) == (Listen("192.0.2.54", 53),)
+    assert verified(said.dns["primary"]) == (Listen("192.0.2.53", 53), Listen("192.0.2.54", 53))
+    assert verified(loaded().dns["primary"]) is None, "the primary and those the zone names"
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(loaded: Loaded, etc) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.configs.good import GOOD, Loaded, Problems
 
-from mailward.configs import source
+from mailward.configs import yaml_text
 from mailward.configs.loading import load
 from mailward.configs.policy import policy_of
 from mailward.model.errors import ConfigError
@@ -182,7 +182,7 @@ def test_a_byte_order_mark_is_no_mistake(etc: Path) -> None:
 
 
 def test_a_file_of_more_than_a_mebibyte_is_not_parsed(etc: Path) -> None:
-    (etc / "big.yaml").write_bytes(b"#" * (source.MAX_BYTES + 1))
+    (etc / "big.yaml").write_bytes(b"#" * (yaml_text.MAX_BYTES + 1))
     assert _said(etc / "big.yaml") == (f"{etc}/big.yaml: more than 1 MiB: this cannot be a configuration",)
 
 

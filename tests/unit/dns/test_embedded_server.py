@@ -23,11 +23,7 @@ from mailward.dns.servers import Server
 from mailward.model.dns import ApplyResult, Change, RRset
 from mailward.model.token import Token
 
-SETTINGS = ZoneSettings(
-    "mail.example.test.",
-    ("ns1.mail.example.test.",),
-    (RRset("ns1.mail.example.test.", "A", 60, ("127.0.0.1",)),),
-)
+SETTINGS = ZoneSettings("mail.example.test.", ("ns1.mail.example.test.",))
 IMAP = RRset("imap.mail.example.test.", "A", 5, ("192.0.2.1", "192.0.2.2"))
 BIG = RRset("big.mail.example.test.", "TXT", 5, tuple(f'"{n:03}{"x" * 200}"' for n in range(20)))
 ZONE = Zone(SETTINGS, 1, (BIG, IMAP))

@@ -29,7 +29,7 @@ BIG = RRset("big.example.test.", "TXT", 5, tuple(f'"{n:03}{"x" * 200}"' for n in
 async def serving(
     *rrsets: RRset, host: str = "127.0.0.1", port: int = 0, **zone: Any
 ) -> AsyncIterator[Server]:
-    settings = dataclasses.replace(ZoneSettings(ORIGIN, ("ns1.example.test.",), (NS1,)), **zone)
+    settings = dataclasses.replace(ZoneSettings(ORIGIN, ("ns1.example.test.",)), **zone)
     server = EmbeddedServer(lambda: Zone(settings, 1, rrsets), [Server(host, port)])
     await server.start()
     try:
@@ -132,9 +132,7 @@ class TestFinding:
 
     async def test_name_servers_in_the_zone_are_found_by_their_addresses_there(self) -> None:
         ns2 = RRset("ns2.example.test.", "AAAA", 60, ("::1",))
-        async with serving(
-            MAIL, name_servers=("ns1.example.test.", "ns2.example.test."), fixed=(NS1, ns2)
-        ) as one:
+        async with serving(MAIL, NS1, ns2, name_servers=("ns1.example.test.", "ns2.example.test.")) as one:
             servers, lost = await Verification(ORIGIN, one)._find()
         assert servers == (Server("127.0.0.1"), Server("::1"))
         assert lost == ()

@@ -11,9 +11,9 @@ from tests.unit.health import virtual
 from tests.unit.health.scripted import MemoryServer
 
 from mailward.health.dialogues import SmtpSettings
-from mailward.health.guard import guarded
 from mailward.health.observer import Observer, WatchedNode
 from mailward.health.target import Rhythm, Target
+from mailward.health.tasks import guarded
 from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap, Space
 from mailward.model.health import ServiceReport, Vantage, Verdict
 from mailward.model.replication import Confidence, Lag

@@ -173,7 +173,7 @@ def test_while_our_own_rules_close_the_port_nothing_is_held_and_nothing_is_said(
 
 
 def test_a_node_let_in_again_is_held_at_once() -> None:
-    """A second without a held connection just after a readmission made a crash cost a whole probe interval."""
+    """A second without a held connection after a readmission made a crash cost a whole probe interval."""
 
     async def story(scene: Scene) -> None:
         scene.wanted = False

@@ -80,7 +80,7 @@ def test_a_real_answer_gives_its_figures() -> None:
     assert read_overview(rows_of(OVERVIEW)).waiting == 48
     assert [read_slot(row) for row in rows_of(SLOTS)] == ["u43@example.test", ""]
     assert read_process(rows_of(PROCESS), rows_of(SERVICES)) == Process(763, 3, 264, True)
-    assert read_user(json.loads(USER_ROW)) == ("u00@example.test", User(True, True, 100_013))
+    assert read_user(json.loads(USER_ROW)) == ("u00@example.test", User(True, 100_013))
 
 
 @given(st.lists(st.integers(0, 4000), max_size=40))
@@ -211,4 +211,4 @@ def test_what_is_missing_or_odd_is_named(reader: Callable[[], object], message: 
 
 def test_a_priority_nobody_has_heard_of_counts_as_waiting() -> None:
     row = {"username": "u", "priority": "urgent", "failed": "-", "success sync": "-"}
-    assert read_user(row) == ("u", User(waiting=True, failed=False, success_age_s=None))
+    assert read_user(row) == ("u", User(waiting=True, success_age_s=None))

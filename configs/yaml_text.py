@@ -33,7 +33,7 @@ Plain = dict[str, "Plain"] | list["Plain"] | str | None
 
 
 @dataclass(frozen=True)
-class Source:
+class Document:
     """What stands in the file. `problems` are those that leave the rest readable."""
 
     values: dict[str, Plain]
@@ -64,7 +64,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read(path: FilePath) -> Source:
+def read(path: FilePath) -> Document:
     """Read and parse a file. ConfigError when nothing of it can be understood."""
     try:
         # O_NONBLOCK: a named pipe must not keep us waiting.
@@ -83,7 +83,7 @@ def read(path: FilePath) -> Source:
         raise ConfigError((f"line {line}: not UTF-8: save the file as UTF-8",)) from error
 
 
-def parse(text: str) -> Source:
+def parse(text: str) -> Document:
     """Parse a document. ConfigError when it is not YAML or its top is not a mapping."""
     try:
         root = _Loader(text).get_single_node()
@@ -102,7 +102,7 @@ def parse(text: str) -> Source:
         raise ConfigError(("the top of the file must be keys with values: begin with `cluster: NAME`",))
     reader = _Reader()
     values = reader.top(root)
-    return Source(values, reader.lines, tuple(reader.problems))
+    return Document(values, reader.lines, tuple(reader.problems))
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
