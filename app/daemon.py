@@ -21,7 +21,7 @@ from mailward.app.vantage import Vantages
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.local import LocalStore
-from mailward.controller.core.decide import decide
+from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
 from mailward.health.observer import Observer
@@ -195,7 +195,7 @@ class Daemon:
         """The pure core on the newest snapshot with this request in it; nothing is recorded or sent."""
         if self._loop is None or self._loop.snapshot is None:
             raise StoreError("no decision has been made yet; try again in a second")
-        return decide(replace(self._loop.snapshot, requests=(request,)))
+        return rehearse(replace(self._loop.snapshot, requests=(request,)))
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._store.post(entry)

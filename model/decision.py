@@ -68,7 +68,7 @@ class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
-    controller must stop; `broken` which invariants the decision would have broken: then it changes nothing."""
+    controller must stop; `broken` which invariants it would have broken: then it changes nothing."""
 
     state: State
     send: tuple[Order, ...]

@@ -12,9 +12,11 @@ from pathlib import Path
 from mailward.app.compose import DnsPart, Parts, build
 from mailward.configs import effective
 from mailward.configs.schema import Config
+from mailward.controller.coordination.local import store_id_of
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
+from mailward.model.errors import StoreError
 from mailward.model.fencing import NodeFacts
 from mailward.model.ports import Clock, Helper
 from mailward.replication.sources.dovecot23 import Dovecot23Source
@@ -35,11 +37,12 @@ class Tried:
 
 async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     """Try everything, side by side, each within `LIMIT_S`; in the order of the configuration."""
-    parts = build(config, NOBODY, clock)
+    store_id, store = _store(config)
+    parts = build(config, store_id, clock)
     slots = asyncio.Semaphore(AT_ONCE)
     try:
         tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts)]
-        return (*await asyncio.gather(*tries), _store(config))
+        return (*await asyncio.gather(*tries), store)
     finally:
         await parts.close()
 
@@ -132,8 +135,13 @@ async def _dns(what: str, config: Config, part: DnsPart) -> Tried:
     return Tried(what, True, f"signed read works, all servers agree; it holds {now}")
 
 
-def _store(config: Config) -> Tried:
+def _store(config: Config) -> tuple[str, Tried]:
+    """Whose tokens are ours: before there is a store, nobody's."""
     directory = Path(config.coordination.local.directory)
-    if (directory / "store.json").exists():
-        return Tried("store", True, f"{directory} holds one")
-    return Tried("store", False, f"{directory} holds none yet: mailward state init")
+    try:
+        found = store_id_of(directory)
+    except StoreError as error:
+        return NOBODY, Tried("store", False, str(error))
+    if found is None:
+        return NOBODY, Tried("store", False, f"{directory} holds none yet: mailward state init")
+    return found, Tried("store", True, f"{directory} holds store {found}")

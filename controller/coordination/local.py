@@ -81,6 +81,17 @@ def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = 
     return state
 
 
+def store_id_of(directory: Path) -> str | None:
+    """The id of the store in `directory`, None where there is no store."""
+    content = _read_json(directory / "store.json")
+    if content is None:
+        return None
+    store_id = content.get("store_id")
+    if not isinstance(store_id, str) or not _ID.fullmatch(store_id):
+        raise StoreError(f"{directory / 'store.json'} holds no store-id")
+    return store_id
+
+
 def post_offline(directory: Path, entry: Request | Pause | None) -> None:
     """What `LocalStore.post` does, without a running controller; works while it hangs."""
     _must_exist(directory)
@@ -214,13 +225,10 @@ class LocalStore:
 
 
 def _must_exist(directory: Path) -> str:
-    content = _read_json(directory / "store.json")
-    if content is None:
+    found = store_id_of(directory)
+    if found is None:
         raise StoreError(f"there is no store in {directory}; make one with: mailward state init")
-    store_id = content.get("store_id")
-    if not isinstance(store_id, str) or not _ID.fullmatch(store_id):
-        raise StoreError(f"{directory / 'store.json'} holds no store-id")
-    return store_id
+    return found
 
 
 def _read_epoch(directory: Path) -> int:

@@ -18,7 +18,7 @@ from mailward.controller.core.planning import abandon, plan, reconcile
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Condition, Decision
-from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, key_of
+from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, Outcome, Result, key_of
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
@@ -53,6 +53,16 @@ def decide(snapshot: Snapshot) -> Decision:
         check_again_s=_check_again_s(draft, judgements),
         fatal=draft.fatal,
     )
+
+
+def rehearse(snapshot: Snapshot) -> Decision:
+    """What would be decided once all that is claimed first has been."""
+    decision = decide(snapshot)
+    claims = [order for order in decision.send if isinstance(order.action, ClaimTarget | ClaimHelper)]
+    if not claims:
+        return decision
+    claimed = tuple(Outcome(order.token, Result.DONE, snapshot.now) for order in claims)
+    return decide(replace(snapshot, state=decision.state, outcomes=claimed))
 
 
 def may_act(snapshot: Snapshot) -> bool:

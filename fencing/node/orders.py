@@ -61,7 +61,10 @@ class Orders:
             record = known.record._replace(
                 revision=known.record.revision + 1, store=token.store, token=token, ports=ports, forced=None
             )
-            return self._carry_out(record, opens=opened(known.record.ports, ports, self._config), known=known)
+            before = known.record.ports
+            if known.damage and before is None:  # what was closed is unknown: then any open port opens
+                before = dict.fromkeys(ports, CLOSED)
+            return self._carry_out(record, opens=opened(before, ports, self._config), known=known)
 
     def claim(self, token: Token, deadline: Deadline) -> Obeyed:
         """Remember a higher token and change nothing else."""

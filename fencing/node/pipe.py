@@ -32,7 +32,7 @@ def reach(config: NodeConfig, service: str) -> socket.socket:
     for address in _LOOPBACK:
         try:
             return socket.create_connection((address, port), CONNECT_TIMEOUT_S)
-        except TimeoutError:
+        except socket.timeout:  # noqa: UP041 - before Python 3.10 it is no TimeoutError
             raise Refused(
                 refusal.SERVICE_TIMEOUT, f"{address}:{port}: no answer in {CONNECT_TIMEOUT_S:g} s"
             ) from None

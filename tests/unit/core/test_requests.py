@@ -6,8 +6,10 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, imap_and_smtp, kinds, policy_of
 
 from mailward.controller.core import bounds
+from mailward.controller.core.decide import rehearse
 from mailward.model.decision import Decision
 from mailward.model.orders import Result
+from mailward.model.policy import Automation
 from mailward.model.snapshot import Standing
 from mailward.model.state import Answer, Cause, Ending, Kind, Phase, Request, RequestKind
 
@@ -239,6 +241,15 @@ def test_a_failover_by_hand_keeps_out_what_automation_would_let_in_again(at: str
     assert record is not None
     assert (record.phase, record.cause) == (Phase.OUT, Cause.OPERATOR)
     assert asked(scene, RequestKind.FAILOVER) == (False, "nothing to do: a is out for mail.example.test")
+
+
+def test_a_rehearsal_takes_for_claimed_what_a_fresh_install_would_claim_first() -> None:
+    scene = Scene(policy_of(automation=Automation.OBSERVE))
+    scene.run(2)
+    scene.ask(RequestKind.DRAIN, "a")
+    (given,) = rehearse(scene.snapshot()).state.answers
+    assert given.accepted
+    assert scene.look().state.answers == ()
 
 
 def test_requests_are_taken_up_oldest_first() -> None:

@@ -101,6 +101,16 @@ def test_a_damaged_disk_beside_a_sound_run_refuses_to_open(node: Any, refused_wi
     assert node.closed == (25, 993)
 
 
+def test_where_no_record_can_be_read_nothing_is_opened(node: Any, refused_with: Any) -> None:
+    """What was closed, and by whose order, is unknown then: even another store's could open it."""
+    node.order("abcdef01.1.1", CLOSED)
+    damage(node.memory.disk)
+    damage(node.memory.run)
+    with refused_with("damaged", "until a closing order or a claim"):
+        node.order("12345678.1.2", OPEN)
+    assert node.closed == (25, 993)
+
+
 def test_a_claim_mends_a_damaged_record(node: Any) -> None:
     node.order("abcdef01.1.1", CLOSED)
     damage(node.memory.disk)
