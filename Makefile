@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := model controller health replication fencing dns app configs tests
+CODE := model controller health replication fencing dns simulator app configs tests
 
 .PHONY: demo test check lab bench format clean
 .DEFAULT_GOAL := help

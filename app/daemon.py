@@ -17,13 +17,13 @@ from mailward.app.api import serve
 from mailward.app.compose import Parts, build
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
-from mailward.app.vantage import Vantages
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.local import LocalStore
 from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
+from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
 from mailward.model.errors import StoreError

@@ -105,7 +105,7 @@ class Executor:
     async def _in_time(self, order: Order) -> Outcome:
         now = self._clock.now()
         left = order.expires_s - order.issued.age_s(now)
-        if left <= 0 or now.boot_s + left > self._may_act_until_s():
+        if left <= 0 or now.boot_s >= self._may_act_until_s():
             return self._outcome(order, Result.FAILED, "not sent: its time had passed")
         if broken := of_order(self._policy, order):
             return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}")

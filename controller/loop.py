@@ -113,6 +113,7 @@ class Loop:
 
     async def _step(self) -> float | None:
         """One decision. None when it changed something: then the next follows at once."""
+        self._standing = await self._coordination.lead()
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
         decision = decide(snapshot)

@@ -12,15 +12,21 @@ Nothing is retried here, and drift by others is overwritten only by what the cor
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
+from typing import Protocol
 
 from mailward.dns.diff import Key, complete, diff
 from mailward.dns.guard import violations
 from mailward.dns.records import absolute, canonical
-from mailward.dns.verification import Verification
 from mailward.model.dns import Applied, ApplyResult, Change, ReadFailure, RRset, ServerCheck, Unread, ZoneView
 from mailward.model.orders import Result
 from mailward.model.ports import DnsTarget, Published
 from mailward.model.token import Token
+
+
+class Verifier(Protocol):
+    async def check(self, rrsets: Sequence[RRset]) -> tuple[ServerCheck, ...]:
+        """What each authoritative server answers, against what is wanted."""
+        ...
 
 
 class TargetPublisher:
@@ -33,7 +39,7 @@ class TargetPublisher:
         *,
         keys: Iterable[Key],
         endpoints: Iterable[str],
-        verification: Verification,
+        verification: Verifier,
         deadline_s: float = 6.0,
     ) -> None:
         self._target = target

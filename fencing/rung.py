@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mailward.fencing.verification import Seen, look
+from mailward.fencing.verification import Look, Seen, look
 from mailward.model.fencing import (
     FenceOutcome,
     FenceResult,
@@ -43,6 +43,7 @@ class HelperRung:
         *,
         timeout_s: float = 8.0,
         look_timeout_s: float = 2.0,
+        look: Look = look,
     ) -> None:
         self.name = name
         self._helper = helper
@@ -50,6 +51,7 @@ class HelperRung:
         self._addresses = tuple(addresses)
         self._timeout_s = timeout_s
         self._look_timeout_s = look_timeout_s
+        self._look = look
 
     async def claim(self, token: Token) -> HelperAnswer:
         """A claim whose token is the helper's highest already has arrived before, unheard: obeyed."""
@@ -99,7 +101,7 @@ class HelperRung:
             )
             return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {missing}{kept}")
         numbers = sorted({self._services[name] for name in closed})
-        sights = await look(self._addresses, numbers, self._look_timeout_s)
+        sights = await self._look(self._addresses, numbers, self._look_timeout_s)
         other = [str(sight) for sight in sights if sight.seen is not Seen.REFUSED]
         if other:
             return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {'; '.join(other)}{kept}")

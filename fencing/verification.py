@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +34,9 @@ class Sight:
     def __str__(self) -> str:
         where = f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
         return f"{where} {self.seen.value}{' (' + self.detail + ')' if self.detail else ''}"
+
+
+Look = Callable[[Sequence[str], Sequence[int], float], Awaitable[tuple[Sight, ...]]]
 
 
 async def look(addresses: Sequence[str], ports: Sequence[int], timeout_s: float) -> tuple[Sight, ...]:

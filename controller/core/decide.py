@@ -14,7 +14,7 @@ from mailward.controller.core.explain import explain
 from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import EFFECTS
-from mailward.controller.core.planning import abandon, plan, reconcile
+from mailward.controller.core.planning import abandon, only_the_withdrawn_serve, plan, reconcile, roll_back
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Condition, Decision
@@ -23,7 +23,7 @@ from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
 
-_TROUBLE_S, _BUSY_S, _QUIET_S = 0.1, 0.25, 1.0
+_TROUBLE_S, _BUSY_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 1.0, 2.0
 
 
 def decide(snapshot: Snapshot) -> Decision:
@@ -66,9 +66,9 @@ def rehearse(snapshot: Snapshot) -> Decision:
 
 
 def may_act(snapshot: Snapshot) -> bool:
-    """Leading, and with time left for the longest action."""
-    latest = snapshot.may_act_until_s - snapshot.policy.rules.order_timeout_s
-    return snapshot.standing is Standing.LEADING and snapshot.now.boot_s < latest
+    """Leading, and the right to act has not ended. How long an action takes is not taken off: each is
+    recorded with its expiry before it is sent, and whoever leads next knows how long it may still arrive."""
+    return snapshot.standing is Standing.LEADING and snapshot.now.boot_s < snapshot.may_act_until_s
 
 
 def _observe(draft: Draft, sight: Sight, judgements: Judgements) -> None:
@@ -166,6 +166,11 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if not cases:
             draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
             return
+        if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
+            why = only_the_withdrawn_serve(draft, judgements, operation.endpoints)
+            if why:
+                roll_back(draft, why)
+                return
         if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
             lost = _successor_lost(cases)
             if lost:
@@ -255,6 +260,8 @@ def _order_what_the_step_needs(draft: Draft) -> None:
 
 
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
+    if draft.snapshot.standing is Standing.FOLLOWING:
+        return _FOLLOWING_S
     failing = (Condition.FAILED, Condition.UNREACHABLE)
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))

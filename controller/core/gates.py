@@ -273,6 +273,8 @@ def behind_closed_ports(case: Case) -> Finding:
     service here needs stays open."""
     if not case.snapshot.policy.node_by_name[case.node].fenced:
         return _yes("fence", "no helper is configured")
+    if case.snapshot.policy.rules.last_resort and not _alive(case):
+        return _yes("fence", f"{LAST_RESORT}: nobody is kept waiting behind closed ports")
     ports = case.state.ports_of(case.node)
     if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
         detail = f": {ports.detail}" if ports and ports.detail else ""

@@ -12,12 +12,15 @@ from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Case, Gate, Judgements
 from mailward.controller.core.operations import STEPS
-from mailward.controller.core.phases import desired_rrsets, port_map
+from mailward.controller.core.phases import EFFECTS, desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Finding, Goal
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Automation, Node
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
+
+_WELL = (Condition.HEALTHY, Condition.DEGRADED)
+_GONE = (Condition.FAILED, Condition.UNREACHABLE)
 
 
 def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
@@ -174,6 +177,22 @@ def abandon(draft: Draft, why: str) -> None:
         draft.start(replace(back, step=Step.PUBLISH))
 
 
+def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: Iterable[str]) -> str:
+    """Why what was decided must not be carried out any more, '' if it may: of an endpoint every node in
+    service has failed since, and one that is to be kept away is well (I2, as of now)."""
+    for name in endpoints:
+        endpoint = draft.policy.endpoint_by_name.get(name)
+        if endpoint is None:
+            continue
+        records = [draft.state.phase_of(node, name) for node in endpoint.nodes]
+        serving = [r.node for r in records if r is not None and EFFECTS[r.phase].published]
+        away = [node for node in endpoint.nodes if node not in serving]
+        well = [node for node in away if judgements[node, name].condition in _WELL]
+        if well and all(judgements[node, name].condition in _GONE for node in serving):
+            return f"{well[0]} is well, and nobody else serves {name} any more"
+    return ""
+
+
 def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Repeat effects that could not be confirmed when they were due, one node at a time."""
     if draft.state.operation is not None:
@@ -183,6 +202,8 @@ def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     if not (node or targets) or not _may_reconcile(draft, node):
         return
     names = [e.name for e in draft.policy.endpoints]
+    if only_the_withdrawn_serve(draft, judgements, names):
+        return
     why = "; ".join(
         [*([f"client ports of {node} are not as recorded"] if node else []),
          *(f"{target} is not known to hold what is recorded" for target in targets)]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mailward.app.vantage import Vantages
+from mailward.controller.vantage import Vantages
 from mailward.model.clock import Moment
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, PortState, Scope
 from mailward.model.health import Vantage

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, imap_and_smtp, kinds, policy_of
 
 from mailward.model.fencing import CLOSED, OPEN
-from mailward.model.orders import Publish, Result
+from mailward.model.orders import OrderPorts, Publish, Result
 from mailward.model.policy import Endpoint
 from mailward.model.state import Ended, Ending, Kind, Phase, RequestKind, Step
 
@@ -225,6 +225,35 @@ def test_two_failures_at_once_are_handled_one_after_the_other() -> None:
         (Kind.FAILOVER, "b", Ending.DONE),
     ]
     assert kinds(scene.actions()) == ["publish", "order-ports", "publish", "order-ports", "verify"]
+
+
+@pytest.mark.parametrize("kind", [Kind.FAILOVER, Kind.RECONCILE])
+def test_a_withdrawal_nobody_took_up_is_given_up_when_only_the_withdrawn_node_serves(kind: Kind) -> None:
+    """The zone was frozen and the helper dead for a minute; then b died, a was well again, and the first
+    thing done when the zone thawed was to take a, the last one serving, out of it."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.UNKNOWN}
+    scene.down("a", "imaps", for_s=5)
+    for _ in range(200):
+        scene.run(1)
+        if scene.state.operation is not None and scene.state.operation.kind is kind:
+            break
+    scene.back("a", for_s=0)
+    scene.gone("b", for_s=5)
+    scene.settle()
+    ended = scene.state.ended[-1]
+    assert (ended.operation.kind, ended.detail.split(": ")[-1]) == (
+        kind, "a is well, and nobody else serves mail.example.test any more",
+    )  # fmt: skip
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.run(30)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    for action in scene.actions():
+        if isinstance(action, Publish):
+            assert "192.0.2.10" in action.rrsets[0].values
+        if isinstance(action, OrderPorts) and action.node == "a":
+            assert set(action.ports.values()) == {OPEN}
 
 
 def test_what_follows_the_end_of_an_operation_is_decided_on_what_was_then_recorded() -> None:

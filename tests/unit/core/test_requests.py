@@ -301,7 +301,7 @@ def test_a_follower_leaves_requests_to_the_leader() -> None:
 
 def test_a_leader_without_time_left_does_nothing() -> None:
     scene = Scene.settled()
-    scene.may_act_until_s = scene.now_s + scene.policy.rules.order_timeout_s
+    scene.may_act_until_s = scene.now_s
     scene.down("a", "imaps", for_s=5)
     scene.ask(RequestKind.FAILOVER, "a")
     before = scene.state

@@ -1,0 +1,145 @@
+"""One controller in the world: the production loop, executor, publisher and ladder on simulated ports."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailward.controller.executor import Executor
+from mailward.controller.loop import Loop
+from mailward.controller.vantage import Vantages
+from mailward.dns.publication import TargetPublisher
+from mailward.fencing.ladder import Ladder
+from mailward.fencing.rung import HelperRung
+from mailward.model.decision import Decision
+from mailward.model.errors import MailwardError
+from mailward.model.policy import Policy
+from mailward.model.snapshot import Snapshot
+from mailward.simulator.names import Zone, ZoneClient
+from mailward.simulator.network import Host, HostClock, Network
+from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Ports, Replication
+from mailward.simulator.observer import SimObserver
+from mailward.simulator.store import Ensemble, Session
+from mailward.simulator.virtual import Process
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every controller of a world shares: the true things and the ways to them."""
+
+    network: Network
+    nodes: Mapping[str, MailNode]
+    replication: Replication
+    zones: Mapping[str, Zone]
+    ensemble: Ensemble
+    ensemble_host: str
+    rng: random.Random
+
+
+class Controller:
+    """One daemon, an observer of `policy`. `start` after `stop` or `kill` is another process of it."""
+
+    def __init__(self, name: str, host: Host, policy: Policy, around: Surroundings) -> None:
+        self.name = name
+        self.host = host
+        self.policy = policy
+        self._around = around
+        self.process: Process | None = None
+        self.loop: Loop | None = None
+        self.ended: MailwardError | None = None
+        self.decisions = 0
+        self._buried: list[Process] = []
+        self._observer_rng = random.Random(around.rng.random())
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.alive
+
+    def start(self) -> None:
+        """A new process; it knows nothing but its configuration."""
+        assert not self.runs
+        self.ended = None
+        process = self.process = Process(self.name)
+        clock = HostClock(self.host, asyncio.get_running_loop())
+        around = self._around
+        session = Session(
+            self.name, around.ensemble, around.network, self.host.name, around.ensemble_host, clock,
+            self.policy.observers,
+        )  # fmt: skip
+        vantages = Vantages()
+        helpers = {n: HelperClient(around.network, self.host.name, node) for n, node in around.nodes.items()}
+        lags = {
+            n: LagClient(around.network, self.host.name, node, around.replication)
+            for n, node in around.nodes.items()
+        }
+        observer = SimObserver(
+            self.name, self.policy.digest, around.network, self.host.name, around.nodes, clock,
+            vantages.of, helpers, lags, session.publish, self._observer_rng,
+        )  # fmt: skip
+
+        def decided(_snapshot: Snapshot, decision: Decision) -> None:
+            self.decisions += 1
+            vantages.update(decision.state)
+
+        self.loop = Loop(
+            policy=self.policy,
+            coordination=session,
+            executor_with=lambda report: Executor(
+                publishers=self._publishers(),
+                fences=self._ladders(helpers),
+                lag_sources=lags,
+                clock=clock,
+                may_act_until_s=session.may_act_until_s,
+                policy=self.policy,
+                report=report,
+            ),
+            views=session.views,
+            clock=clock,
+            on_decision=decided,
+        )
+        process.run(session.run(), "session")
+        process.run(observer.run(), "observer")
+        process.run(self._lead(self.loop), "loop")
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.alive:
+            self.process.kill()
+            self._buried.append(self.process)
+
+    def bury(self) -> None:
+        """At the end of a run."""
+        for process in [*self._buried, *([self.process] if self.process else [])]:
+            process.bury()
+
+    async def _lead(self, loop: Loop) -> None:
+        try:
+            await loop.run()
+        except MailwardError as error:
+            self.ended = error
+
+    def _publishers(self) -> dict[str, TargetPublisher]:
+        found = {}
+        for name, zone in self._around.zones.items():
+            client = ZoneClient(
+                self._around.network, self.host.name, zone, name, self._around.ensemble.state.store_id
+            )
+            endpoints = [e.name for e in self.policy.endpoints if name in e.targets]
+            found[name] = TargetPublisher(
+                client,
+                keys=[(endpoint, kind) for endpoint in endpoints for kind in ("A", "AAAA")],
+                endpoints=endpoints,
+                verification=client,
+            )
+        return found
+
+    def _ladders(self, helpers: Mapping[str, HelperClient]) -> dict[str, Ladder]:
+        numbers = {service.name: service.port for service in self.policy.services}
+        found = {}
+        for node in self.policy.nodes:
+            ports = Ports(self._around.network, self.host.name, self._around.nodes[node.name], numbers)
+            rung = HelperRung(
+                node.name, helpers[node.name], numbers, node.addresses[:1],
+                timeout_s=self.policy.rules.order_timeout_s, look=ports.look,
+            )  # fmt: skip
+            found[node.name] = Ladder([rung])
+        return found

@@ -1,0 +1,165 @@
+"""The zone as it truly is: a primary that refuses stale updates, secondaries that lag, caching resolvers."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from mailward.model.dns import (
+    Applied,
+    ApplyResult,
+    Change,
+    ReadFailure,
+    RRset,
+    ServerCheck,
+    Unread,
+    ZoneView,
+)
+from mailward.model.token import Token
+from mailward.simulator.network import Network
+from mailward.simulator.nodes import Obeyed
+
+RRsets = dict[tuple[str, str], RRset]
+
+
+@dataclass
+class NameServer:
+    """One authoritative server: what it answers, and since which change of the primary."""
+
+    name: str
+    rrsets: RRsets = field(default_factory=dict)
+    serial: int = 0
+
+    def addresses(self, endpoint: str) -> tuple[str, ...]:
+        sets = (self.rrsets.get((f"{endpoint}.", kind)) for kind in ("A", "AAAA"))
+        return tuple(value for rrset in sets if rrset for value in rrset.values)
+
+
+@dataclass
+class Zone:
+    """The primary with its token, and the secondaries that follow it."""
+
+    network: Network
+    primary: NameServer
+    secondaries: tuple[NameServer, ...]
+    token: Token | None = None
+    writable: bool = True
+    log: list[Obeyed] = field(default_factory=list)
+
+    @property
+    def servers(self) -> tuple[NameServer, ...]:
+        return (self.primary, *self.secondaries)
+
+    def compare_and_set(self, expected: Token | None, new: Token, changes: Sequence[Change]) -> Applied:
+        """One signed update: its prerequisite is the very token that was read."""
+        if not self.writable:
+            return Applied(ApplyResult.REFUSED, "the zone is frozen")
+        if self.token != expected:
+            return Applied(ApplyResult.STALE, f"the token there is {self.token}, not the one expected")
+        self.token = new
+        self.log.append(Obeyed(asyncio.get_running_loop().time(), new, "publish" if changes else "claim"))
+        rrsets = dict(self.primary.rrsets)
+        for change in changes:
+            rrsets.pop((change.name, change.type), None)
+            if change.rrset is not None:
+                rrsets[change.rrset.key] = change.rrset
+        self.primary.rrsets = rrsets
+        self.primary.serial += 1
+        return Applied(ApplyResult.APPLIED)
+
+    async def follow(self, secondary: NameServer, rng: random.Random) -> None:
+        """A secondary: notified soon, or refreshed a while later."""
+        while True:
+            await asyncio.sleep(rng.uniform(0.1, 1.0))
+            if secondary.serial != self.primary.serial and self.network.passes(
+                secondary.name, self.primary.name
+            ):
+                secondary.rrsets, secondary.serial = dict(self.primary.rrsets), self.primary.serial
+
+
+class ZoneClient:
+    """The port `DnsTarget`, and the verification, from one host."""
+
+    refuses_stale = True
+
+    def __init__(
+        self, network: Network, source: str, zone: Zone, name: str, store_id: str, timeout_s: float = 2.0
+    ) -> None:
+        self.name = name
+        self._network = network
+        self._source = source
+        self._zone = zone
+        self._store_id = store_id
+        self._timeout_s = timeout_s
+
+    async def read(self, keys: Sequence[tuple[str, str]]) -> ZoneView | Unread:
+        def there() -> ZoneView:
+            found = (self._zone.primary.rrsets.get(key) for key in keys)
+            return ZoneView(self._zone.token, tuple(rrset for rrset in found if rrset))
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                view = await self._network.call(self._source, self._zone.primary.name, there)
+        except TimeoutError:
+            return Unread(ReadFailure.UNREACHABLE, f"{self.name}: no answer in {self._timeout_s:g} s")
+        if view.token is not None and view.token.store_id != self._store_id:
+            return Unread(ReadFailure.FOREIGN, f"the token is of store {view.token.store_id}", view.token)
+        return view
+
+    async def claim(self, expected: Token | None, new: Token) -> Applied:
+        return await self.apply(expected, new, ())
+
+    async def apply(self, expected: Token | None, new: Token, changes: Sequence[Change]) -> Applied:
+        if expected is not None and not expected < new:
+            return Applied(ApplyResult.STALE, f"{expected} is not below {new}")
+
+        def there() -> Applied:
+            return self._zone.compare_and_set(expected, new, changes)
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._network.call(self._source, self._zone.primary.name, there)
+        except TimeoutError:
+            return Applied(ApplyResult.UNKNOWN, f"{self.name}: no answer in {self._timeout_s:g} s")
+
+    async def check(self, rrsets: Sequence[RRset]) -> tuple[ServerCheck, ...]:
+        """`dns.publication.Verifier`: every server is asked at once."""
+        return tuple(await asyncio.gather(*(self._check(server, rrsets) for server in self._zone.servers)))
+
+    async def _check(self, server: NameServer, rrsets: Sequence[RRset]) -> ServerCheck:
+        def there() -> bool:
+            return all((server.rrsets.get(r.key) or replace(r, values=())) == r for r in rrsets)
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                agrees = await self._network.call(self._source, server.name, there)
+        except TimeoutError:
+            return ServerCheck(server.name, False, f"no answer within {self._timeout_s:g} s")
+        return ServerCheck(server.name, agrees, "" if agrees else "it has an older answer")
+
+
+@dataclass
+class Resolver:
+    """A caching resolver at one site: an answer is kept for its TTL."""
+
+    network: Network
+    host: str
+    zone: Zone
+    rng: random.Random
+    _kept: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
+
+    def resolve(self, endpoint: str) -> tuple[str, ...]:
+        """The addresses in a random order; none when no server can be asked."""
+        now_s = asyncio.get_running_loop().time()
+        kept = self._kept.get(endpoint)
+        if kept is None or kept[0] <= now_s:
+            servers = [s for s in self.zone.servers if self.network.passes(self.host, s.name)]
+            if not servers:
+                return ()
+            server = self.rng.choice(servers)
+            rrset = server.rrsets.get((f"{endpoint}.", "A"))
+            kept = (now_s + (rrset.ttl_s if rrset else 5), server.addresses(endpoint))
+            self._kept[endpoint] = kept
+        found = list(kept[1])
+        self.rng.shuffle(found)
+        return tuple(found)

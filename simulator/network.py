@@ -1,0 +1,143 @@
+"""Hosts, the links between them, and clocks: where messages are delayed, lost, and cut off.
+
+A call is a message to another host, work done there, and a reply. Either way may be lost: then the caller
+hears nothing until its own deadline, and what was done stays done. Work at the receiver is not the
+caller's: it goes on when the caller is killed, as a packet that has left does.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from mailward.model.clock import Moment
+
+T = TypeVar("T")
+
+EPOCH_WALL_S = 1_700_000_000.0
+FROZEN_S = 0.25
+
+
+@dataclass
+class Host:
+    """A machine. `boots` counts its starts; a frozen one keeps its connections and answers nothing."""
+
+    name: str
+    site: str
+    up: bool = True
+    frozen: bool = False
+    boots: int = 1
+    wall_offset_s: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        return self.up and not self.frozen
+
+
+@dataclass(frozen=True)
+class HostClock:
+    """The clocks of one host; boot time is its own, and is never compared with another's."""
+
+    host: Host
+    loop: asyncio.AbstractEventLoop
+
+    def now(self) -> Moment:
+        host, now_s = self.host, self.loop.time()
+        boot_s = now_s + 1000.0 * (1 + sum(map(ord, host.name)) % 97)
+        return Moment(f"{host.name}-{host.boots}", boot_s, EPOCH_WALL_S + now_s + host.wall_offset_s)
+
+
+@dataclass
+class Link:
+    """One direction between two hosts. Delays are seconds; `loss` is the share of messages lost."""
+
+    least_s: float = 0.002
+    most_s: float = 0.02
+    loss: float = 0.0
+    cut: bool = False
+
+
+@dataclass
+class Network:
+    """All hosts see all others, by links that are made when first used."""
+
+    rng: random.Random
+    hosts: dict[str, Host] = field(default_factory=dict)
+    _links: dict[tuple[str, str], Link] = field(default_factory=dict)
+
+    def add(self, name: str, site: str) -> Host:
+        self.hosts[name] = Host(name, site)
+        return self.hosts[name]
+
+    def link(self, source: str, target: str) -> Link:
+        return self._links.setdefault((source, target), Link())
+
+    def cut(self, source: str, target: str, *, both: bool = True) -> None:
+        self.link(source, target).cut = True
+        if both:
+            self.link(target, source).cut = True
+
+    def mend(self) -> None:
+        """Every link is whole again."""
+        for key in self._links:
+            self._links[key] = Link()
+
+    def passes(self, source: str, target: str) -> bool:
+        """Whether a packet from `source` would arrive and be answered, loss apart."""
+        if source == target:
+            return self.hosts[source].answers
+        there, back = self.link(source, target), self.link(target, source)
+        return self.hosts[source].answers and self.hosts[target].answers and not (there.cut or back.cut)
+
+    async def call(self, source: str, target: str, work: Callable[[], T]) -> T:
+        """Have `work` done at `target`, in one step; its answer or what it raises comes back. Silence for
+        ever when a message is lost."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[T] = loop.create_future()
+
+        def there() -> None:
+            try:
+                reply = partial(_answer, arrived, work())
+            except Exception as error:
+                reply = partial(_fail, arrived, error)
+            self._send(target, source, reply)
+
+        self._send(source, target, there)
+        return await arrived
+
+    def _send(self, source: str, target: str, arrival: Callable[[], None]) -> None:
+        """One message; it belongs to no process once it is out."""
+        loop = asyncio.get_running_loop()
+        if source == target:
+            if self.hosts[target].answers:
+                loop.call_soon(arrival, context=Context())
+            return
+        link = self.link(source, target)
+        if link.cut or not self.hosts[source].up or (link.loss and self.rng.random() < link.loss):
+            return
+        delay_s = self.rng.uniform(link.least_s, link.most_s)
+        loop.call_later(delay_s, self._arrive, link, target, arrival, context=Context())
+
+    def _arrive(self, link: Link, target: str, arrival: Callable[[], None]) -> None:
+        host = self.hosts[target]
+        if link.cut or not host.up:
+            return
+        if host.frozen:  # it waits in the socket's buffer
+            asyncio.get_running_loop().call_later(
+                FROZEN_S, self._arrive, link, target, arrival, context=Context()
+            )
+            return
+        arrival()
+
+
+def _answer(future: "asyncio.Future[T]", answer: T) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _fail(future: "asyncio.Future[T]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

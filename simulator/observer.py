@@ -1,0 +1,223 @@
+"""What one daemon sees of the world: probes as they would end, judged by the production detector.
+
+Dialogues are not spoken, only their outcome is modelled, since a run has millions of them; rhythm,
+thresholds, tilt and reports are the real ones. A held connection shows a crash within a look.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mailward.health.detector import Detection, Thresholds
+from mailward.health.tilt import Tilt
+from mailward.model.clock import Moment
+from mailward.model.errors import StoreError
+from mailward.model.fencing import NodeFacts, PortKind
+from mailward.model.health import (
+    Failure,
+    FailureKind,
+    ProbeResult,
+    ServiceReport,
+    StageTime,
+    Vantage,
+    Verdict,
+)
+from mailward.model.ports import Clock
+from mailward.model.replication import Confidence, Lag
+from mailward.model.report import NodeReport, Report
+from mailward.simulator.network import Network
+from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
+
+LOOK_S = 0.5
+PROBE_S = 3.0
+CONFIRM_S = 0.5
+HEARTBEAT_S = 2.0
+FACTS_S = 4.0
+LAG_S = 5.0
+STALL_S, TILT_S = 1.0, 5.0
+
+_PASSED = ProbeResult(None, (StageTime("select", 0.02),))
+
+
+@dataclass
+class _Watched:
+    """One service: what is made of its probes, and when the next one is due."""
+
+    detection: Detection
+    vantage: Vantage = Vantage.DIRECT
+    due_s: float = 0.0
+
+
+@dataclass
+class _Facts:
+    facts: NodeFacts | None = None
+    taken_s: float = 0.0
+    error: str = "no answer yet"
+    due_s: float = 0.0
+
+
+@dataclass
+class SimObserver:
+    """`vantage` says which way a service is looked at; `publish` takes the reports."""
+
+    name: str
+    digest: str
+    network: Network
+    host: str
+    nodes: Mapping[str, MailNode]
+    clock: Clock
+    vantage: Callable[[str, str], Vantage]
+    helpers: Mapping[str, HelperClient]
+    lags: Mapping[str, LagClient]
+    publish: Callable[[Report], Awaitable[None]]
+    rng: random.Random
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._facts = {name: _Facts() for name in self.nodes}
+        self._lags: dict[str, tuple[float, Sequence[Lag]]] = {}
+        self._tilt = Tilt(STALL_S, TILT_S)
+        self._seq = 0
+        self._said: object = None
+        self._said_s = float("-inf")
+        self._restart()
+
+    async def run(self) -> None:
+        """Look, and report on change and as a heartbeat. Slow answers are waited for beside it."""
+        asking = [asyncio.create_task(self._ask_facts(name), name=f"facts {name}") for name in self.nodes]
+        asking += [asyncio.create_task(self._ask_lag(name), name=f"lag {name}") for name in self.lags]
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                if self._tilt.tick(loop.time(), self.clock.now(), LOOK_S):
+                    self._restart()
+                self._look_at_all()
+                await self._tell()
+                await asyncio.sleep(LOOK_S)
+        finally:
+            for task in asking:
+                task.cancel()
+
+    def report(self) -> Report:
+        now = self.clock.now()
+        self._seq += 1
+        return Report(
+            observer=self.name,
+            seq=self._seq,
+            config_digest=self.digest,
+            nodes=tuple(self._node_report(name, now) for name in self.nodes),
+            lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
+            tilted=self._tilt.tilted(now),
+        )
+
+    def _restart(self) -> None:
+        now_s = self.clock.now().boot_s
+        for node in self.nodes.values():
+            for service in node.services:
+                self._watched[node.name, service] = _Watched(Detection(now_s, self.thresholds))
+
+    def _look_at_all(self) -> None:
+        now_s = self.clock.now().boot_s
+        for (name, service), watched in self._watched.items():
+            vantage = self.vantage(name, service)
+            if vantage is not watched.vantage:
+                watched.vantage, watched.due_s = vantage, now_s
+                watched.detection = Detection(now_s, self.thresholds)
+            result = self._probe(self.nodes[name], service, vantage)
+            held = vantage is Vantage.DIRECT and watched.detection.verdict is Verdict.UP
+            if held and result.failure is not None and not watched.detection.in_doubt:
+                watched.detection, watched.due_s = watched.detection.suspected(now_s), now_s
+            if now_s < watched.due_s:
+                continue
+            watched.detection = watched.detection.fed(result, now_s)
+            pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
+            watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
+
+    def _probe(self, node: MailNode, service: str, vantage: Vantage) -> ProbeResult:
+        """How a dialogue begun now would end."""
+        if vantage is Vantage.HELPER:
+            if not self.network.passes(self.host, node.name) or not node.helper.works:
+                return ProbeResult(Failure(FailureKind.LOCAL, "connect", "the helper does not answer"))
+        elif not self.network.passes(self.host, node.name):
+            return ProbeResult(Failure(FailureKind.TIMEOUT, "connect"))
+        elif node.helper.ports[service].kind is not PortKind.OPEN:
+            return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
+        work = node.services[service]
+        if work is Work.CRASHED:
+            return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
+        if work is Work.HUNG:
+            return ProbeResult(Failure(FailureKind.TIMEOUT, "greeting"))
+        return _PASSED
+
+    async def _tell(self) -> None:
+        now_s = self.clock.now().boot_s
+        seen = [
+            (key, watched.detection.judged(now_s).verdict, watched.vantage)
+            for key, watched in self._watched.items()
+        ]
+        facts = [
+            (name, f.error, f.facts and (f.facts.token, f.facts.units)) for name, f in self._facts.items()
+        ]
+        said = (seen, facts)
+        if said == self._said and now_s - self._said_s < HEARTBEAT_S:
+            return
+        self._said, self._said_s = said, now_s
+        try:
+            await self.publish(self.report())
+        except StoreError:
+            return
+
+    def _node_report(self, name: str, now: Moment) -> NodeReport:
+        services = tuple(
+            self._service_report(service, watched, now.boot_s)
+            for (node, service), watched in self._watched.items()
+            if node == name
+        )
+        facts = self._facts[name]
+        age_s = max(0.0, now.boot_s - facts.taken_s)
+        return NodeReport(name, services, facts.facts, age_s, facts.error)
+
+    def _service_report(self, service: str, watched: _Watched, now_s: float) -> ServiceReport:
+        seen = watched.detection.judged(now_s)
+        return ServiceReport(
+            service=service,
+            verdict=seen.verdict,
+            vantage=watched.vantage,
+            verdict_age_s=max(0.0, now_s - seen.since_s),
+            probe_age_s=max(0.0, now_s - seen.probed_s),
+            symptom_age_s=None if seen.symptom_s is None else max(0.0, now_s - seen.symptom_s),
+            last=watched.detection.last,
+            evidence=seen.evidence,
+        )
+
+    async def _ask_facts(self, name: str) -> None:
+        while True:
+            asked_s = self.clock.now().boot_s
+            answer = await self.helpers[name].status()
+            facts = self._facts[name]
+            if isinstance(answer, str):
+                facts.error = answer
+            else:
+                facts.facts, facts.taken_s, facts.error = answer, asked_s, ""
+            await asyncio.sleep(FACTS_S)
+
+    async def _ask_lag(self, name: str) -> None:
+        while True:
+            asked_s = self.clock.now().boot_s
+            measured = await self.lags[name].measure()
+            if all(lag.confidence is Confidence.KNOWN for lag in measured):
+                self._lags[name] = (asked_s, measured)
+            await asyncio.sleep(LAG_S)
+
+    def _lags_of(self, name: str, now_s: float) -> list[Lag]:
+        """The last known figures with their age: the reader calls old ones stale."""
+        if name not in self._lags:
+            return []
+        taken_s, lags = self._lags[name]
+        age_s = max(0.0, now_s - taken_s)
+        return [
+            Lag(g.source, g.target, g.confidence, g.seconds, g.mailboxes, g.failed_mailboxes, g.age_s + age_s)
+            for g in lags
+        ]

@@ -1,0 +1,138 @@
+"""One run from one seed: faults and safety first, then everything heals, and all must be well again.
+
+A violation is a sentence with the moment it was seen. The same seed gives the same transcript, in any
+process: the digest proves it.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mailward.model.policy import Policy, Rules
+from mailward.model.state import Cause, RequestKind
+from mailward.simulator import virtual
+from mailward.simulator.checkers import NeverEmpty, checkers
+from mailward.simulator.faults import Faults
+from mailward.simulator.world import World
+
+LOOK_S = 1.0
+CONVERGES_WITHIN_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. `operations` counts endings by kind, `faults` what struck by kind."""
+
+    seed: int
+    hours: float
+    violations: tuple[str, ...]
+    excused: int
+    operations: Mapping[str, int]
+    faults: Mapping[str, int]
+    elections: int
+    digest: str
+
+
+def play(policy: Policy, seed: int, hours: float) -> Outcome:
+    """Run it on a loop of its own; `hours` is the safety phase."""
+    return virtual.run(_play(policy, seed, hours))
+
+
+async def _play(policy: Policy, seed: int, hours: float) -> Outcome:
+    rng = random.Random(seed)
+    world = World(replace(policy, rules=_rules(policy.rules, rng)), rng.randrange(2**32))
+    faults = Faults(world, random.Random(rng.random()))
+    audit = _Audit(world)
+    await world.open()
+    await _safety(world, faults, audit, hours * 3600.0)
+    faults.heal()
+    await _liveness(world, audit)
+    outcome = Outcome(
+        seed=seed,
+        hours=world.now_s / 3600.0,
+        violations=tuple(audit.violations),
+        excused=audit.excused,
+        operations=audit.operations,
+        faults=dict(sorted(faults.struck.items())),
+        elections=len(world.ensemble.history),
+        digest=world.digest,
+    )
+    await world.close()
+    return outcome
+
+
+def _rules(rules: Rules, rng: random.Random) -> Rules:
+    """Each run has its own policy; hold-down short enough that all can converge."""
+    return replace(
+        rules,
+        restart_grace_s=rng.choice((0.0, 1.0, 5.0)),
+        stable_s=rng.choice((2.0, 10.0)),
+        hold_down_s=rng.choice((5.0, 30.0)),
+        hold_down_max_s=300.0,
+        catch_up_wait_s=rng.choice((30.0, 300.0)),
+        failovers_per_hour=rng.choice((2, 6, 60)),
+        last_resort=rng.random() < 0.8,
+    )
+
+
+class _Audit:
+    """Looks with every checker and keeps what they object to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.violations: list[str] = []
+        self.operations: dict[str, int] = {}
+        self._checkers = checkers()
+        self._ended: list[str] = []
+
+    @property
+    def excused(self) -> int:
+        return sum(c.excused for c in self._checkers if isinstance(c, NeverEmpty))
+
+    def look(self) -> None:
+        for checker in self._checkers:
+            for sentence in checker.look(self.world):
+                self.violations.append(f"{self.world.now_s:.1f} s: {checker.rule}: {sentence}")
+        for each in self.world.state.ended:
+            if each.operation.id not in self._ended:
+                self._ended = [*self._ended[-100:], each.operation.id]
+                key = f"{each.operation.kind.value} {each.ending.value}"
+                self.operations[key] = self.operations.get(key, 0) + 1
+
+
+async def _safety(world: World, faults: Faults, audit: _Audit, for_s: float) -> None:
+    next_s = world.now_s + 30.0
+    world.on_change = lambda _what: audit.look()
+    while world.now_s < for_s:
+        await asyncio.sleep(LOOK_S)
+        faults.end_due()
+        if world.now_s >= next_s:
+            faults.strike()
+            next_s = world.now_s + faults.next_in_s()
+        audit.look()
+
+
+async def _liveness(world: World, audit: _Audit) -> None:
+    """No fault any more: full redundancy, nothing pending, DNS right, all mail everywhere."""
+    began_s, asked_s = world.now_s, float("-inf")
+    world.ensemble.post(None)
+    for controller in world.controllers.values():
+        if not controller.runs:
+            controller.start()
+    while why := world.settled():
+        if world.now_s - began_s > CONVERGES_WITHIN_S:
+            audit.violations.append(f"not well {CONVERGES_WITHIN_S:.0f} s after the last fault: {why}")
+            return
+        if world.now_s - asked_s > 120.0:
+            asked_s = world.now_s
+            _let_in(world)
+        await asyncio.sleep(LOOK_S)
+        audit.look()
+
+
+def _let_in(world: World) -> None:
+    """What only a person's word brings back is asked for by one."""
+    for node in world.nodes:
+        if any(r.node == node and r.cause is Cause.OPERATOR for r in world.state.phases):
+            world.ask(RequestKind.READMIT, node)

@@ -1,0 +1,275 @@
+"""A coordination store that behaves like ZooKeeper: sessions, an ephemeral leader, guarded commits.
+
+`Ensemble` is the truth, one for the world; `Session` is what one controller has of it, a `Coordination`.
+Requests and replies may be lost on the way, so an answer may be UNKNOWN and applied. A session lives as
+long as the ensemble hears of it; its end takes the leader away, and the next one raises the epoch. What a
+client believes of its session is only what was acknowledged: the right to act ends by the send time of the
+last acknowledged heartbeat but one (a write just acknowledged may not yet have touched the session).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from mailward.model.errors import StoreError
+from mailward.model.policy import Observer
+from mailward.model.ports import Clock, Commit, Recorded
+from mailward.model.report import Report
+from mailward.model.snapshot import ObserverView, Standing, Versions
+from mailward.model.state import Pause, Request, State
+from mailward.simulator.network import Network
+
+T = TypeVar("T")
+
+TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The ephemeral: who leads, by which session, under which epoch."""
+
+    name: str
+    session: int
+    epoch: int
+
+
+class NoQuorum(Exception):
+    """Whoever asks finds nobody that may answer."""
+
+
+class SessionExpired(Exception):
+    """The ensemble no longer knows this session."""
+
+
+@dataclass
+class Ensemble:
+    """Everything stored. Methods are single steps, as a `multi` is; they run where the ensemble is.
+
+    `observers` may lead or not; `elections` counts. Without a quorum nothing is answered (`has_quorum`)."""
+
+    state: State
+    now_s: Callable[[], float]
+    session_timeout_s: float = 10.0
+    has_quorum: bool = True
+    epoch: int = 0
+    leader: Leader | None = None
+    state_version: int = 1
+    pause: Pause | None = None
+    pause_version: int = 1
+    requests: dict[str, Request] = field(default_factory=dict)
+    reports: dict[str, tuple[int, Report]] = field(default_factory=dict)
+    history: list[tuple[float, Leader]] = field(default_factory=list)
+    on_commit: Callable[[State, State, Leader], None] = lambda _before, _after, _by: None
+    _sessions: dict[int, float] = field(default_factory=dict)
+    _next_session: int = 1
+
+    def expire(self) -> None:
+        """Once a tick: sessions not heard of for their timeout end. Without a quorum none does, and when it
+        returns all begin anew."""
+        if not self.has_quorum:
+            self._sessions = dict.fromkeys(self._sessions, self.now_s())
+            return
+        late = self.now_s() - self.session_timeout_s
+        self._sessions = {key: heard for key, heard in self._sessions.items() if heard > late}
+        if self.leader is not None and self.leader.session not in self._sessions:
+            self.leader = None
+
+    def open(self) -> int:
+        session, self._next_session = self._next_session, self._next_session + 1
+        self._sessions[session] = self.now_s()
+        return session
+
+    def touch(self, session: int) -> None:
+        if session not in self._sessions:
+            raise SessionExpired
+        self._sessions[session] = self.now_s()
+
+    def close(self, session: int) -> None:
+        """A clean goodbye: what hangs on the session is gone at once."""
+        self._sessions.pop(session, None)
+        if self.leader is not None and self.leader.session == session:
+            self.leader = None
+
+    def elect(self, session: int, name: str) -> Leader:
+        """Create the leader if there is none; who leads now."""
+        self.touch(session)
+        if self.leader is None:
+            self.epoch = max(self.epoch, self.state.epoch) + 1
+            self.leader = Leader(name, session, self.epoch)
+            self.history.append((self.now_s(), self.leader))
+        return self.leader
+
+    def read(self, session: int) -> tuple[Recorded, dict[str, tuple[int, Report]]]:
+        self.touch(session)
+        answered = {answer.request for answer in self.state.answers}
+        waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
+        versions = Versions(self.epoch, self.state_version, self.pause_version)
+        return Recorded(self.state, versions, self.pause, waiting), dict(self.reports)
+
+    def record(self, session: int, state: State, seen: Versions) -> Commit:
+        """Checks epoch, leader and pause, then writes: one transaction."""
+        self.touch(session)
+        leader = self.leader
+        now = Versions(self.epoch, self.state_version, self.pause_version)
+        if leader is None or (leader.session, leader.epoch) != (session, self.epoch) or now != seen:
+            return Commit.LOST
+        before, self.state = self.state, state
+        self.state_version += 1
+        for answer in state.answers:
+            self.requests.pop(answer.request, None)
+        self.on_commit(before, state, leader)
+        return Commit.COMMITTED
+
+    def report(self, session: int, name: str, report: Report) -> None:
+        self.touch(session)
+        seq = self.reports[name][0] + 1 if name in self.reports else 1
+        self.reports[name] = (seq, report)
+
+    def post(self, entry: Request | Pause | None) -> None:
+        if isinstance(entry, Request):
+            self.requests[entry.id] = entry
+            return
+        self.pause = entry
+        self.pause_version += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A client's times, seconds; `margin_s` is for drift and scheduling."""
+
+    heartbeat_s: float = 2.0
+    call_s: float = 1.5
+    margin_s: float = 1.0
+
+
+class Session:
+    """One controller's way to the ensemble; `host` is where it runs, `where` the ensemble's host."""
+
+    def __init__(
+        self, name: str, ensemble: Ensemble, network: Network, host: str, where: str, clock: Clock,
+        observers: Sequence[Observer], *, may_lead: bool = True, pace: Pace | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self._ensemble = ensemble
+        self._network = network
+        self._host = host
+        self._where = where
+        self._clock = clock
+        self._observers = tuple(observers)
+        self._may_lead = may_lead
+        self._pace = pace or Pace()
+        self._session: int | None = None
+        self._led: Leader | None = None
+        self._sent: list[float] = []
+        self._heard: dict[str, tuple[int, float, Report]] = {}
+
+    async def run(self) -> None:
+        """The heartbeat: a write, and the only proof of contact."""
+        while True:
+            await self._beat()
+            await asyncio.sleep(self._pace.heartbeat_s)
+
+    async def _beat(self) -> None:
+        sent_s = self._now_s()
+        try:
+            if self._session is None:
+                self._session = await self._ask(self._ensemble.open)
+            else:
+                await self._in_session(self._ensemble.touch)
+        except StoreError:
+            return
+        self._sent = [*self._sent[-1:], sent_s]
+
+    # Coordination
+
+    async def lead(self) -> Standing:
+        if not self._may_lead or self._session is None or len(self._sent) < 2:
+            return Standing.FOLLOWING
+        if self._now_s() >= self._deadline_s():
+            return Standing.FOLLOWING
+        if self._led is None:
+            try:
+                leader = await self._in_session(lambda session: self._ensemble.elect(session, self.name))
+            except StoreError:
+                return Standing.FOLLOWING
+            if leader.session == self._session:
+                self._led = leader
+        return Standing.LEADING if self._led is not None else Standing.FOLLOWING
+
+    async def read(self) -> Recorded:
+        recorded, reports = await self._in_session(self._ensemble.read)
+        for name, (seq, report) in sorted(reports.items()):
+            if name not in self._heard or self._heard[name][0] != seq:
+                self._heard[name] = (seq, self._now_s(), report)
+        if self._led is not None:
+            recorded = replace(recorded, versions=replace(recorded.versions, epoch=self._led.epoch))
+        return recorded
+
+    async def record(self, state: State, seen: Versions) -> Commit:
+        try:
+            return await self._in_session(lambda session: self._ensemble.record(session, state, seen))
+        except StoreError:
+            return Commit.UNKNOWN
+
+    def may_act_until_s(self) -> float:
+        return self._deadline_s() if self._led is not None else float("-inf")
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        await self._ask(lambda: self._ensemble.post(entry))
+
+    # reports
+
+    async def publish(self, report: Report) -> None:
+        await self._in_session(lambda session: self._ensemble.report(session, self.name, report))
+
+    def views(self) -> tuple[ObserverView, ...]:
+        """Every configured observer's newest report, by how long ago it moved on our own clock."""
+        found = []
+        for observer in self._observers:
+            heard = self._heard.get(observer.name)
+            report, age_s = (heard[2], self._now_s() - heard[1]) if heard else (None, 0.0)
+            found.append(ObserverView(observer.name, observer.votes, report, age_s))
+        return tuple(found)
+
+    async def leave(self) -> None:
+        """A clean stop: the next one may lead at once."""
+        if self._session is not None:
+            await self._in_session(self._ensemble.close)
+
+    # calls
+
+    def _now_s(self) -> float:
+        return self._clock.now().boot_s
+
+    def _deadline_s(self) -> float:
+        if len(self._sent) < 2:
+            return float("-inf")
+        return self._sent[-2] + self._ensemble.session_timeout_s - self._pace.margin_s
+
+    async def _in_session(self, step: Callable[[int], T]) -> T:
+        """Within the session; one that has expired is forgotten, and with it the lead."""
+        session = self._session
+        if session is None:
+            raise StoreError("there is no session with the store")
+        try:
+            return await self._ask(lambda: step(session))
+        except SessionExpired:
+            self._session, self._led, self._sent = None, None, []
+            raise StoreError("the session with the store has expired") from None
+
+    async def _ask(self, step: Callable[[], T]) -> T:
+        """One request, within its deadline; StoreError when nothing came back: it may have been done."""
+
+        def there() -> T:
+            if not self._ensemble.has_quorum:
+                raise NoQuorum
+            return step()
+
+        try:
+            async with asyncio.timeout(self._pace.call_s):
+                return await self._network.call(self._host, self._where, there)
+        except TimeoutError:
+            raise StoreError(f"the store did not answer within {self._pace.call_s:g} s") from None
+        except NoQuorum:
+            raise StoreError("the store has no quorum") from None
