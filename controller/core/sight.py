@@ -57,6 +57,10 @@ class Sight:
     needed: int
 
 
+_Said = tuple[ObserverView, NodeReport]
+_Ballot = tuple[ObserverView, ServiceReport]
+
+
 def see(snapshot: Snapshot) -> Sight:
     """Add up the reports."""
     policy = snapshot.policy
@@ -70,21 +74,36 @@ def see(snapshot: Snapshot) -> Sight:
         else:
             voters.append(replace(view, votes=observer.votes))
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
+    by_node: dict[str, list[_Said]] = {node.name: [] for node in policy.nodes}
+    for view in voters:
+        for report in view.report.nodes if view.report else ():
+            if report.node in by_node:
+                by_node[report.node].append((view, report))
+    needed = policy.votes_needed
     nodes = {}
-    for node in policy.nodes:
-        reports = [(v, r) for v in voters if v.report for r in v.report.nodes if r.node == node.name]
+    for node, said in by_node.items():
+        ballots = _ballots(said)
         services = {
-            service.name: _agree(service.name, reports, policy.votes_needed, owners, node.name)
+            service.name: _agree(service.name, ballots.get(service.name, ()), needed, owners, node)
             for service in policy.services
         }
-        nodes[node.name] = _node_view(node.name, services, reports, policy.rules.facts_fresh_s)
+        nodes[node] = _node_view(node, services, said, policy.rules.facts_fresh_s)
     return Sight(
         nodes=nodes,
         lags=_lags(voters, policy.rules.lag_fresh_s),
         blind=tuple(blind),
         votes=sum(view.votes for view in voters),
-        needed=policy.votes_needed,
+        needed=needed,
     )
+
+
+def _ballots(said: Sequence[_Said]) -> dict[str, list[_Ballot]]:
+    """What was said of one node, by service."""
+    found: dict[str, list[_Ballot]] = {}
+    for view, report in said:
+        for service in report.services:
+            found.setdefault(service.service, []).append((view, service))
+    return found
 
 
 def _void(view: ObserverView, snapshot: Snapshot) -> str:
@@ -100,13 +119,8 @@ def _void(view: ObserverView, snapshot: Snapshot) -> str:
 
 
 def _agree(
-    service: str,
-    reports: Sequence[tuple[ObserverView, NodeReport]],
-    needed: int,
-    owners: Mapping[str, str],
-    node: str,
+    service: str, ballots: Sequence[_Ballot], needed: int, owners: Mapping[str, str], node: str
 ) -> ServiceView:
-    ballots = [(v, s) for v, r in reports for s in r.services if s.service == service]
     for _, report in ballots:
         answered_by = report.last.answered_by if report.last else None
         owner = owners.get(answered_by or "", node)
@@ -122,9 +136,7 @@ def _agree(
     return ServiceView(service, Verdict.UNKNOWN, said, vantage=ballots[0][1].vantage)
 
 
-def _view(
-    service: str, verdict: Verdict, agreeing: Sequence[tuple[ObserverView, ServiceReport]]
-) -> ServiceView:
+def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> ServiceView:
     newest = min(agreeing, key=lambda pair: (pair[0].age_s + pair[1].probe_age_s, pair[0].name))[1]
     failure = newest.last.failure if newest.last else None
     certificate = newest.last.certificate if newest.last else None
@@ -156,7 +168,7 @@ def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
 def _node_view(
     node: str,
     services: Mapping[str, ServiceView],
-    reports: Sequence[tuple[ObserverView, NodeReport]],
+    reports: Sequence[_Said],
     fresh_s: float,
 ) -> NodeView:
     with_facts = [(v.age_s + r.facts_age_s, v.name, r) for v, r in reports if r.facts is not None]
