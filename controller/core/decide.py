@@ -8,16 +8,16 @@ comes out breaks an invariant, nothing is recorded or sent and the notice says w
 from dataclasses import replace
 
 from mailward.controller.core import episodes, gates, invariants, operations, outcomes
+from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import explain
-from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.planning import abandon, plan, reconcile
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
-from mailward.model.decision import Condition, Decision
+from mailward.model.decision import Decision
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, Outcome, Result, key_of
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
@@ -188,25 +188,23 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
-    operation = draft.running()
-    policy = draft.policy
+    operation, policy = draft.running(), draft.policy
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     pairs = [(operation.node, name) for name in operation.endpoints]
     if operation.kind is Kind.RECONCILE:
         pairs = [(e.nodes[0], e.name) for e in policy.endpoints]
     return tuple(
-        Case(draft.snapshot, draft.state, sight, judgements, node, policy.endpoint_by_name[name],
-             force=operation.force)
+        Case(situation, node, policy.endpoint_by_name[name], operation.force)
         for node, name in pairs
         if (node, name) in judgements
-    )  # fmt: skip
+    )
 
 
 def _successor_lost(cases: tuple[Case, ...]) -> str:
     """A drain has no place to drain to when every other node of an endpoint has failed."""
-    gone = (Condition.FAILED, Condition.UNREACHABLE)
     for case in cases:
-        others = [name for name in case.others() if case.serving(name)]
-        if all(case.judgements[name, case.endpoint.name].condition in gone for name in others):
+        judgements, others = case.situation.judgements, [n for n in case.behind.serving if n != case.node]
+        if all(judgements[name, case.endpoint.name].condition in FAILING for name in others):
             return f"nobody is left to serve {case.endpoint.name}"
     return ""
 
@@ -255,9 +253,8 @@ def _order_what_the_step_needs(draft: Draft) -> None:
 
 
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
-    failing = (Condition.FAILED, Condition.UNREACHABLE)
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))
-        if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in failing:
+        if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in FAILING:
             return _TROUBLE_S
     return _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S

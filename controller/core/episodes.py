@@ -8,14 +8,13 @@ lasts until the service is back.
 from dataclasses import replace
 
 from mailward.controller.core import bounds
+from mailward.controller.core.cases import FAILING, Judgements
 from mailward.controller.core.conditions import restart_seen
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Judgements
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Explanation, Goal
 from mailward.model.state import Episode, Phase
 
-_FAILING = (Condition.FAILED, Condition.UNREACHABLE)
 _OBSERVE_ONLY = ("automation", "claimed")
 
 
@@ -26,7 +25,7 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if judgement is None:
             continue
         running = _running(draft, record.node, record.endpoint)
-        failing = judgement.condition in _FAILING and record.phase is Phase.IN_SERVICE
+        failing = judgement.condition in FAILING and record.phase is Phase.IN_SERVICE
         if failing and running is None:
             running = Episode(record.node, record.endpoint, draft.now)
             _put(draft, running)
@@ -38,7 +37,7 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             _put(draft, running)
         if record.phase is not Phase.IN_SERVICE:
             _close(draft, running, "withdrawn")
-        elif judgement.condition not in (*_FAILING, Condition.UNKNOWN):
+        elif judgement.condition not in (*FAILING, Condition.UNKNOWN):
             _close(draft, running, running.seen or ("outage" if running.would else "blip"))
 
 

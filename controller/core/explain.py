@@ -5,12 +5,14 @@ when nothing is wanted: people ask "why not" (I16). A finding offers the command
 gate that a person cannot skip forbids it as well.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mailward.controller.core import gates
+from mailward.controller.core.cases import Case, Judgements, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Case, Judgements
+from mailward.controller.core.gates import Gate
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Explanation, Finding
 from mailward.model.state import Phase
@@ -20,35 +22,42 @@ _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
 
 def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explanation, ...]:
     """One explanation for each (node, endpoint), in the order of the configuration."""
-    found = []
-    for node in draft.policy.nodes:
-        for endpoint in draft.policy.endpoints_of(node.name):
-            case = Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint)
-            record, judgement = case.record, case.judgement
-            row = diagnose(record, judgement.condition)
-            back = record is not None and record.phase in _BACK
-            checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
-            findings = tuple(gate(case) for gate in checks)
-            by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
-            found.append(
-                Explanation(
-                    node=node.name,
-                    endpoint=endpoint.name,
-                    condition=judgement.condition,
-                    evidence=judgement.evidence,
-                    row=row.id,
-                    row_name=row.name,
-                    goal=row.goal,
-                    findings=_offering(findings, {gate(case).gate for gate in by_hand}, node.name),
-                )
-            )
-    return tuple(found)
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
+    return tuple(
+        _explained(Case(situation, node.name, endpoint))
+        for node in draft.policy.nodes
+        for endpoint in draft.policy.endpoints_of(node.name)
+    )
 
 
-def _offering(findings: tuple[Finding, ...], needed: set[str], node: str) -> tuple[Finding, ...]:
+def _explained(case: Case) -> Explanation:
+    record, judgement = case.record, case.judgement
+    row = diagnose(record, judgement.condition)
+    back = record is not None and record.phase in _BACK
+    checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
+    by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
+    findings = {gate: gate(case) for gate in checks}
+    return Explanation(
+        node=case.node,
+        endpoint=case.endpoint.name,
+        condition=judgement.condition,
+        evidence=judgement.evidence,
+        row=row.id,
+        row_name=row.name,
+        goal=row.goal,
+        findings=_offering(findings, by_hand, case.node),
+    )
+
+
+def _offering(found: Mapping[Gate, Finding], needed: tuple[Gate, ...], node: str) -> tuple[Finding, ...]:
     """The findings, without commands that would be refused. `needed`: gates a person cannot skip; what
     runs now ends by itself or gives way."""
-    forbidding = {f.gate for f in findings if f.gate in needed and f.answer is not Answered.YES}
+    findings = tuple(found.values())
+    if not any(f.command for f in findings):
+        return findings
+    forbidding = {
+        f.gate for gate, f in found.items() if gate in needed and f.answer is not Answered.YES
+    }
     forbidding.discard("one-operation")
     by_hand = tuple(f"mailward {verb} {node}" for verb in ("failover", "readmit"))
     return tuple(

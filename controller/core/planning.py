@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mailward.controller.core import bounds, gates
+from mailward.controller.core.cases import Case, Judgements, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Case, Gate, Judgements
+from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.core.phases import desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
@@ -27,9 +28,10 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 
 def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
-            cases = _wanting(draft, sight, judgements, node, goal)
+            cases = _wanting(situation, node, goal)
             ready = [case for case in cases if _free(draft, case, goal, held_by(case, checks))]
             if not ready:
                 continue
@@ -41,14 +43,10 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return
 
 
-def _wanting(draft: Draft, sight: Sight, judgements: Judgements, node: Node, goal: Goal) -> list[Case]:
-    cases = []
-    for endpoint in draft.policy.endpoints_of(node.name):
-        record = draft.state.phase_of(node.name, endpoint.name)
-        condition = judgements[node.name, endpoint.name].condition
-        if diagnose(record, condition).goal is goal:
-            cases.append(Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint))
-    return cases
+def _wanting(situation: Situation, node: Node, goal: Goal) -> list[Case]:
+    endpoints = situation.snapshot.policy.endpoints_of(node.name)
+    cases = [Case(situation, node.name, endpoint) for endpoint in endpoints]
+    return [case for case in cases if diagnose(case.record, case.judgement.condition).goal is goal]
 
 
 def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
@@ -221,7 +219,7 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
         return False
     wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:
-        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases if r.node == node.name)
+        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
     if record.fence is not FenceOutcome.CONFIRMED or dict(record.ports) != wanted:
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
