@@ -119,6 +119,11 @@ class Policy:
                 found[node] = (*found.get(node, ()), endpoint)
         return found
 
+    @cached_property
+    def pairs(self) -> dict[tuple[str, str], Endpoint]:
+        """Every (node, endpoint) there is, by their names, in the order of nodes and then endpoints."""
+        return {(n.name, e.name): e for n in self.nodes for e in self.endpoints_of(n.name)}
+
     def endpoints_of(self, node: str) -> tuple[Endpoint, ...]:
         return self._endpoints_by_node.get(node, ())
 

@@ -24,9 +24,7 @@ def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explana
     """One explanation for each (node, endpoint), in the order of the configuration."""
     situation = Situation(draft.snapshot, draft.state, sight, judgements)
     return tuple(
-        _explained(Case(situation, node.name, endpoint))
-        for node in draft.policy.nodes
-        for endpoint in draft.policy.endpoints_of(node.name)
+        _explained(Case(situation, node, endpoint)) for (node, _), endpoint in draft.policy.pairs.items()
     )
 
 
@@ -55,9 +53,7 @@ def _offering(found: Mapping[Gate, Finding], needed: tuple[Gate, ...], node: str
     findings = tuple(found.values())
     if not any(f.command for f in findings):
         return findings
-    forbidding = {
-        f.gate for gate, f in found.items() if gate in needed and f.answer is not Answered.YES
-    }
+    forbidding = {f.gate for gate, f in found.items() if gate in needed and f.answer is not Answered.YES}
     forbidding.discard("one-operation")
     by_hand = tuple(f"mailward {verb} {node}" for verb in ("failover", "readmit"))
     return tuple(

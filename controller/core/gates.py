@@ -37,11 +37,18 @@ def _unknown(gate: str, reason: str, command: str = "") -> Finding:
     return Finding(gate, Answered.UNKNOWN, reason, command)
 
 
+_ACTING = _yes("automation", "acting")
+_NOT_PAUSED = _yes("pause", "not paused")
+_SOMETHING_ANSWERS = _yes("self", "something answers")
+_HYBRID = _yes("deployment", "hybrid")
+_NOTHING_RUNS = _yes("one-operation", "nothing else runs")
+
+
 def acting(case: Case) -> Finding:
     if case.snapshot.standing is Standing.OBSERVING_ONLY:
         return _no("automation", OBSERVES_ONLY)
     if case.snapshot.policy.automation is Automation.ACT:
-        return _yes("automation", "acting")
+        return _ACTING
     verb = "readmit" if case.record and case.record.phase is Phase.OUT else "failover"
     return _no("automation", "only observing (automation: observe)", f"mailward {verb} {case.node}")
 
@@ -49,7 +56,7 @@ def acting(case: Case) -> Finding:
 def not_paused(case: Case) -> Finding:
     pause = case.snapshot.pause
     if pause is None or not pause.in_force(case.snapshot.now):
-        return _yes("pause", "not paused")
+        return _NOT_PAUSED
     left = pause.until_wall_s - case.snapshot.now.wall_s
     return _no("pause", f"paused by {pause.owner} for {left:.0f} s more: {pause.reason}", "mailward resume")
 
@@ -67,7 +74,7 @@ def self_trust(case: Case) -> Finding:
     """I7: when nothing at all answers anywhere, it is more likely us."""
     if case.situation.nothing_answers:
         return _no("self", "no node answers anything: the observers may be the ones cut off")
-    return _yes("self", "something answers")
+    return _SOMETHING_ANSWERS
 
 
 def grace(case: Case) -> Finding:
@@ -162,7 +169,7 @@ def rate(case: Case) -> Finding:
 
 def deployment(case: Case) -> Finding:
     if case.snapshot.policy.deployment is Deployment.HYBRID:
-        return _yes("deployment", "hybrid")
+        return _HYBRID
     return _no("deployment", f"{case.snapshot.policy.deployment}: nothing to fail over to")
 
 
@@ -211,7 +218,7 @@ def one_operation(case: Case) -> Finding:
     """I10."""
     operation = case.state.operation
     if operation is None:
-        return _yes("one-operation", "nothing else runs")
+        return _NOTHING_RUNS
     return _no("one-operation", f"{operation.kind} of {operation.node} is at step {operation.step}")
 
 

@@ -28,10 +28,10 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 
 def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
-    situation = Situation(draft.snapshot, draft.state, sight, judgements)
+    wanting = _wanting(Situation(draft.snapshot, draft.state, sight, judgements))
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
-            cases = _wanting(situation, node, goal)
+            cases = wanting.get((goal, node.name), ())
             ready = [case for case in cases if _free(draft, case, goal, held_by(case, checks))]
             if not ready:
                 continue
@@ -43,10 +43,15 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return
 
 
-def _wanting(situation: Situation, node: Node, goal: Goal) -> list[Case]:
-    endpoints = situation.snapshot.policy.endpoints_of(node.name)
-    cases = [Case(situation, node.name, endpoint) for endpoint in endpoints]
-    return [case for case in cases if diagnose(case.record, case.judgement.condition).goal is goal]
+def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
+    """What the table wants done, by goal and node."""
+    found: dict[tuple[Goal, str], list[Case]] = {}
+    for (node, name), endpoint in situation.snapshot.policy.pairs.items():
+        record, judgement = situation.state.phase_of(node, name), situation.judgements[node, name]
+        goal = diagnose(record, judgement.condition).goal
+        if goal is not Goal.STAY:
+            found.setdefault((goal, node), []).append(Case(situation, node, endpoint))
+    return found
 
 
 def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
