@@ -1,5 +1,6 @@
 """The Decision: next state, orders to send once it is recorded, and why (I16)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,7 +73,7 @@ class Decision:
 
     state: State
     send: tuple[Order, ...]
-    explanations: tuple[Explanation, ...]
+    explanations: Sequence[Explanation]
     notices: tuple[str, ...] = ()
     check_again_s: float = 1.0
     fatal: str = ""

@@ -11,7 +11,7 @@ from mailward.controller.core import episodes, gates, invariants, operations, ou
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.explain import explain
+from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.planning import abandon, plan, reconcile
@@ -38,9 +38,10 @@ def decide(snapshot: Snapshot) -> Decision:
         _act(draft, sight, judgements)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
         _observe(draft, sight, judgements)
-    explanations = explain(draft, sight, judgements)
+    situation = Situation(snapshot, draft.state, sight, judgements)
+    explanations = Explanations(situation)
     if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
-        episodes.note_what_would_have_been_done(draft, explanations)
+        episodes.note_what_would_have_been_done(draft, situation)
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)

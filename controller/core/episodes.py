@@ -8,11 +8,12 @@ lasts until the service is back.
 from dataclasses import replace
 
 from mailward.controller.core import bounds
-from mailward.controller.core.cases import FAILING, Judgements
+from mailward.controller.core.cases import FAILING, Judgements, Situation
 from mailward.controller.core.conditions import restart_seen
 from mailward.controller.core.draft import Draft
+from mailward.controller.core.explain import explain
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Answered, Condition, Explanation, Goal
+from mailward.model.decision import Answered, Condition, Goal
 from mailward.model.state import Episode, Phase
 
 _OBSERVE_ONLY = ("automation", "claimed")
@@ -41,11 +42,12 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             _close(draft, running, running.seen or ("outage" if running.would else "blip"))
 
 
-def note_what_would_have_been_done(draft: Draft, explanations: tuple[Explanation, ...]) -> None:
+def note_what_would_have_been_done(draft: Draft, situation: Situation) -> None:
     """Once an episode: every gate but acting itself said yes."""
-    for explanation in explanations:
-        if explanation.goal is not Goal.WITHDRAW:
-            continue
+    failed = [
+        case for (goal, _), cases in situation.wanting.items() if goal is Goal.WITHDRAW for case in cases
+    ]
+    for explanation in map(explain, failed):
         held_by = [f.gate for f in explanation.findings if f.answer is not Answered.YES]
         if "automation" not in held_by or any(gate not in _OBSERVE_ONLY for gate in held_by):
             continue

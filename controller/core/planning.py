@@ -28,7 +28,7 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 
 def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
-    wanting = _wanting(Situation(draft.snapshot, draft.state, sight, judgements))
+    wanting = Situation(draft.snapshot, draft.state, sight, judgements).wanting
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
             cases = wanting.get((goal, node.name), ())
@@ -41,17 +41,6 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             else:
                 readmit(draft, ready)
             return
-
-
-def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
-    """What the table wants done, by goal and node."""
-    found: dict[tuple[Goal, str], list[Case]] = {}
-    for (node, name), endpoint in situation.snapshot.policy.pairs.items():
-        record, judgement = situation.state.phase_of(node, name), situation.judgements[node, name]
-        goal = diagnose(record, judgement.condition).goal
-        if goal is not Goal.STAY:
-            found.setdefault((goal, node), []).append(Case(situation, node, endpoint))
-    return found
 
 
 def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
@@ -222,10 +211,11 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
     facts, record = sight.nodes[node.name].facts, draft.state.ports_of(node.name)
     if not node.fenced or facts is None or facts.forced:
         return False
-    wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:
         return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
-    if record.fence is not FenceOutcome.CONFIRMED or dict(record.ports) != wanted:
+    if record.fence is not FenceOutcome.CONFIRMED:
+        return True
+    if dict(record.ports) != port_map(draft.policy, draft.state, node.name):
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 

@@ -7,6 +7,7 @@ one counts, with its age.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from mailward.model.fencing import NodeFacts
 from mailward.model.health import FailureKind, ServiceReport, Vantage, Verdict
@@ -121,15 +122,16 @@ def _void(view: ObserverView, snapshot: Snapshot) -> str:
 def _agree(
     service: str, ballots: Sequence[_Ballot], needed: int, owners: Mapping[str, str], node: str
 ) -> ServiceView:
-    for _, report in ballots:
-        answered_by = report.last.answered_by if report.last else None
-        owner = owners.get(answered_by or "", node)
+    agreeing: dict[Verdict, list[_Ballot]] = {}
+    for ballot in ballots:
+        last = ballot[1].last
+        owner = owners.get(last.answered_by, node) if last and last.answered_by else node
         if owner != node:
             return ServiceView(service, Verdict.UNKNOWN, f"{owner} answered at this node's address")
+        agreeing.setdefault(ballot[1].verdict, []).append(ballot)
     for verdict in (Verdict.DOWN, Verdict.UP):
-        agreeing = [(v, s) for v, s in ballots if s.verdict is verdict]
-        if sum(v.votes for v, _ in agreeing) >= needed:
-            return _view(service, verdict, agreeing)
+        if verdict in agreeing and sum([view.votes for view, _ in agreeing[verdict]]) >= needed:
+            return _view(service, verdict, agreeing[verdict])
     if not ballots:
         return ServiceView(service, Verdict.UNKNOWN, "no fresh report")
     said = ", ".join(f"{v.name} says {s.verdict} ({s.evidence})" for v, s in ballots)
@@ -137,23 +139,29 @@ def _agree(
 
 
 def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> ServiceView:
-    newest = min(agreeing, key=lambda pair: (pair[0].age_s + pair[1].probe_age_s, pair[0].name))[1]
-    failure = newest.last.failure if newest.last else None
-    certificate = newest.last.certificate if newest.last else None
+    newest = min(agreeing, key=_by_age)[1] if len(agreeing) > 1 else agreeing[0][1]
+    last = newest.last
+    failure = last.failure if last else None
+    certificate = last.certificate if last else None
     return ServiceView(
         service=service,
         verdict=verdict,
         evidence=newest.evidence or str(failure or "dialogue complete"),
         vantage=newest.vantage,
-        verdict_age_s=min(v.age_s + s.verdict_age_s for v, s in agreeing),
-        symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
-        probe_age_s=min(v.age_s + s.probe_age_s for v, s in agreeing),
-        recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
+        verdict_age_s=min([v.age_s + s.verdict_age_s for v, s in agreeing]),
+        symptom_age_s=min([v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing]),
+        probe_age_s=min([v.age_s + s.probe_age_s for v, s in agreeing]),
+        recovering=verdict is Verdict.DOWN and last is not None and last.ok,
         doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
-        answered_age_s=max(_answered_age_s(v, s) for v, s in agreeing),
+        answered_age_s=max([_answered_age_s(v, s) for v, s in agreeing]),
         cert_days_left=certificate.days_left if certificate else None,
     )
+
+
+def _by_age(ballot: _Ballot) -> tuple[float, str]:
+    view, report = ballot
+    return (view.age_s + report.probe_age_s, view.name)
 
 
 _SILENT = (FailureKind.TIMEOUT, FailureKind.UNREACHABLE)
@@ -162,7 +170,7 @@ _OF_THE_NODE = (FailureKind.REFUSED, FailureKind.RESET, FailureKind.CLOSED)
 
 def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
     went_well = report.last is not None and report.last.ok
-    return view.age_s + report.probe_age_s if went_well else float("inf")
+    return view.age_s + report.probe_age_s if went_well else inf
 
 
 def _node_view(
