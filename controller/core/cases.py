@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mailward.controller.core.conditions import Judgement, cut_off
-from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Condition, Goal
+from mailward.model.decision import Condition
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.snapshot import Snapshot
@@ -44,17 +43,6 @@ class Situation:
     def failovers_last_hour(self) -> int:
         now = self.snapshot.now
         return sum(1 for at in self.state.fenced_at if at.age_s(now) < 3600)
-
-    @cached_property
-    def wanting(self) -> "dict[tuple[Goal, str], list[Case]]":
-        """What the diagnosis wants done, by goal and node."""
-        found: dict[tuple[Goal, str], list[Case]] = {}
-        for (node, name), endpoint in self.snapshot.policy.pairs.items():
-            record, judgement = self.state.phase_of(node, name), self.judgements[node, name]
-            goal = diagnose(record, judgement.condition).goal
-            if goal is not Goal.STAY:
-                found.setdefault((goal, node), []).append(Case(self, node, endpoint))
-        return found
 
     @cached_property
     def behind(self) -> "dict[str, Behind]":

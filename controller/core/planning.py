@@ -28,7 +28,7 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 
 def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
-    wanting = Situation(draft.snapshot, draft.state, sight, judgements).wanting
+    wanting = _wanting(Situation(draft.snapshot, draft.state, sight, judgements))
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
             cases = wanting.get((goal, node.name), ())
@@ -41,6 +41,17 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             else:
                 readmit(draft, ready)
             return
+
+
+def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
+    """What the diagnosis wants done, by goal and node."""
+    found: dict[tuple[Goal, str], list[Case]] = {}
+    for (node, name), endpoint in situation.snapshot.policy.pairs.items():
+        record, judgement = situation.state.phase_of(node, name), situation.judgements[node, name]
+        goal = diagnose(record, judgement.condition).goal
+        if goal is not Goal.STAY:
+            found.setdefault((goal, node), []).append(Case(situation, node, endpoint))
+    return found
 
 
 def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:

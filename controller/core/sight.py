@@ -122,16 +122,15 @@ def _void(view: ObserverView, snapshot: Snapshot) -> str:
 def _agree(
     service: str, ballots: Sequence[_Ballot], needed: int, owners: Mapping[str, str], node: str
 ) -> ServiceView:
-    agreeing: dict[Verdict, list[_Ballot]] = {}
-    for ballot in ballots:
-        last = ballot[1].last
+    for _, report in ballots:
+        last = report.last
         owner = owners.get(last.answered_by, node) if last and last.answered_by else node
         if owner != node:
             return ServiceView(service, Verdict.UNKNOWN, f"{owner} answered at this node's address")
-        agreeing.setdefault(ballot[1].verdict, []).append(ballot)
     for verdict in (Verdict.DOWN, Verdict.UP):
-        if verdict in agreeing and sum([view.votes for view, _ in agreeing[verdict]]) >= needed:
-            return _view(service, verdict, agreeing[verdict])
+        agreeing = [ballot for ballot in ballots if ballot[1].verdict is verdict]
+        if sum([view.votes for view, _ in agreeing]) >= needed:
+            return _view(service, verdict, agreeing)
     if not ballots:
         return ServiceView(service, Verdict.UNKNOWN, "no fresh report")
     said = ", ".join(f"{v.name} says {s.verdict} ({s.evidence})" for v, s in ballots)
