@@ -68,6 +68,7 @@ class Explanation:
 class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
+    `explanations` may be made when first looked at, from frozen values alone: always the same ones.
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
     controller must stop; `broken` which invariants it would have broken: then it changes nothing."""
 
