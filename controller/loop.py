@@ -185,5 +185,5 @@ class Loop:
         self._wake.set()
 
     def _forget(self, used: Sequence[Outcome]) -> None:
-        tokens = [outcome.token for outcome in used]
+        tokens = {outcome.token for outcome in used}
         self._outcomes = [outcome for outcome in self._outcomes if outcome.token not in tokens]

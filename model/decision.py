@@ -1,5 +1,6 @@
 """The Decision: next state, orders to send once it is recorded, and why (I16)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -67,12 +68,13 @@ class Explanation:
 class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
+    `explanations` may be made when first looked at, from frozen values alone: always the same ones.
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
     controller must stop; `broken` which invariants it would have broken: then it changes nothing."""
 
     state: State
     send: tuple[Order, ...]
-    explanations: tuple[Explanation, ...]
+    explanations: Sequence[Explanation]
     notices: tuple[str, ...] = ()
     check_again_s: float = 1.0
     fatal: str = ""

@@ -111,8 +111,21 @@ class Policy:
     def endpoint_by_name(self) -> dict[str, Endpoint]:
         return {endpoint.name: endpoint for endpoint in self.endpoints}
 
+    @cached_property
+    def _endpoints_by_node(self) -> dict[str, tuple[Endpoint, ...]]:
+        found: dict[str, tuple[Endpoint, ...]] = {}
+        for endpoint in self.endpoints:
+            for node in dict.fromkeys(endpoint.nodes):
+                found[node] = (*found.get(node, ()), endpoint)
+        return found
+
+    @cached_property
+    def pairs(self) -> dict[tuple[str, str], Endpoint]:
+        """Every (node, endpoint) there is, by their names, in the order of nodes and then endpoints."""
+        return {(n.name, e.name): e for n in self.nodes for e in self.endpoints_of(n.name)}
+
     def endpoints_of(self, node: str) -> tuple[Endpoint, ...]:
-        return tuple(endpoint for endpoint in self.endpoints if node in endpoint.nodes)
+        return self._endpoints_by_node.get(node, ())
 
     @property
     def votes_needed(self) -> int:

@@ -263,14 +263,36 @@ class State:
     def _phase_index(self) -> dict[tuple[str, str], PhaseRecord]:
         return {(record.node, record.endpoint): record for record in self.phases}
 
+    @cached_property
+    def _phases_by_node(self) -> dict[str, list[PhaseRecord]]:
+        found: dict[str, list[PhaseRecord]] = {}
+        for record in self.phases:
+            found.setdefault(record.node, []).append(record)
+        return found
+
+    @cached_property
+    def _port_index(self) -> dict[str, PortsRecord]:
+        return {record.node: record for record in self.ports}
+
+    @cached_property
+    def _helper_index(self) -> dict[str, HelperRecord]:
+        return {record.node: record for record in self.helpers}
+
+    @cached_property
+    def _target_index(self) -> dict[str, TargetRecord]:
+        return {record.target: record for record in self.targets}
+
     def phase_of(self, node: str, endpoint: str) -> PhaseRecord | None:
         return self._phase_index.get((node, endpoint))
 
+    def phases_of(self, node: str) -> tuple[PhaseRecord, ...]:
+        return tuple(self._phases_by_node.get(node, ()))
+
     def ports_of(self, node: str) -> PortsRecord | None:
-        return next((record for record in self.ports if record.node == node), None)
+        return self._port_index.get(node)
 
     def helper(self, node: str) -> HelperRecord:
-        return next((record for record in self.helpers if record.node == node), HelperRecord(node))
+        return self._helper_index.get(node) or HelperRecord(node)
 
     def target(self, name: str) -> TargetRecord:
-        return next((record for record in self.targets if record.target == name), TargetRecord(name))
+        return self._target_index.get(name) or TargetRecord(name)

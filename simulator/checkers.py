@@ -15,8 +15,8 @@ from mailward.model.state import Kind, Operation, Phase, State
 from mailward.simulator.nodes import MailNode, Obeyed, Work
 from mailward.simulator.world import World
 
-UNSEEN_S = 8.0
-"""A failure younger than this need not have been seen by anybody: what followed from it is excused."""
+UNSEEN_S = 12.0
+"""What has changed within so short a time need not have been seen by anybody."""
 LAG_SLACK_S = 15.0
 """A lag figure is as old as its poll, and grows while a readmission goes on."""
 
@@ -132,6 +132,61 @@ def _closed(node: MailNode, service: str) -> bool:
 
 
 @dataclass
+class Withdrawals:
+    """I6 and I8: automation takes a node out only if enough observers could see that it is broken, and
+    somebody else serves."""
+
+    rule: str = "I6, I8"
+    excused: int = 0
+    _broken_s: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    _served_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _last: str = ""
+
+    def look(self, world: World) -> Sequence[str]:
+        for endpoint in world.policy.endpoints:
+            for name in endpoint.nodes:
+                node = world.nodes[name]
+                if _serves(node, endpoint):
+                    self._served_s[name, endpoint.name] = world.now_s
+                for observer in world.controllers:
+                    if not _works(node, endpoint) or not world.network.passes(observer, name):
+                        self._broken_s[observer, name, endpoint.name] = world.now_s
+        operation = world.state.operation
+        if operation is None or operation.id == self._last or operation.kind is not Kind.FAILOVER:
+            return []
+        self._last = operation.id
+        if operation.request is not None:
+            return []
+        return [
+            sentence
+            for name in operation.endpoints
+            for sentence in self._judge(world, operation.node, world.policy.endpoint_by_name[name])
+        ]
+
+    def _judge(self, world: World, node: str, endpoint: Endpoint) -> list[str]:
+        found = []
+        saw = [
+            observer.name
+            for observer in world.policy.observers
+            if world.now_s - self._broken_s.get((observer.name, node, endpoint.name), -1e9) <= UNSEEN_S
+        ]
+        votes = sum(o.votes for o in world.policy.observers if o.name in saw)
+        if votes < world.policy.votes_needed:
+            found.append(f"I6: {node} withdrawn from {endpoint.name}, which only {saw} can have seen broken")
+        others = [name for name in endpoint.nodes if name != node]
+        ages = [world.now_s - self._served_s.get((name, endpoint.name), -1e9) for name in others]
+        if not any(age <= UNSEEN_S for age in ages):
+            found.append(f"I8: {node} withdrawn from {endpoint.name}, and nobody else serves it")
+        return found
+
+
+def _works(node: MailNode, endpoint: Endpoint) -> bool:
+    """Whatever its ports are: its services do their work."""
+    well = all(node.services[service] is Work.WELL for service in endpoint.services)
+    return node.host.answers and well and not node.disk_full
+
+
+@dataclass
 class Recorded:
     """What one commit may not do: I9 (a pause), I10 (one operation, and it ends by a word), I12 (the way
     back), I16 (a reason)."""
@@ -233,5 +288,6 @@ class Bounded:
 def checkers() -> tuple[Checker, ...]:
     """All of them, new for each run."""
     return (
-        TokensRise(), NeverEmpty(), OnlyListed(), SomebodyOpen(), Recorded(), NothingLost(), Bounded(),
+        TokensRise(), NeverEmpty(), OnlyListed(), SomebodyOpen(), Withdrawals(), Recorded(), NothingLost(),
+        Bounded(),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from mailward.simulator.world import ENSEMBLE, World
 End = Callable[[], None]
 MEAN_PAUSE_S = 90.0
 SHORTEST_S, LONGEST_S = 0.5, 400.0
+ANOTHER = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,12 @@ class Faults:
         return self.rng.expovariate(1.0 / self.pace_s)
 
     def strike(self) -> None:
-        """Begin one, drawn from this run's kinds."""
+        """Begin one, drawn from this run's kinds, or several at once: what is independent seldom hurts."""
+        self._begin()
+        while self.rng.random() < ANOTHER:
+            self._begin()
+
+    def _begin(self) -> None:
         kind = self.rng.choice(self.kinds)
         what, end = kind.begin(self.world, self.rng)
         lasts_s = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** self.rng.random()

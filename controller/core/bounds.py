@@ -11,5 +11,7 @@ EXPIRY_MARGIN_S = 2.0
 """After an order's expiry, until nobody waits for its outcome any more."""
 DETAIL = 300
 """Characters of any text that came from outside."""
+NAMED = 10
+"""Nodes that a finding names one by one: nobody reads a thousand."""
 MOST_DOUBLINGS = 30
 """Of a wait that doubles each time; its own limit is reached long before."""

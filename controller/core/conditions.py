@@ -32,8 +32,9 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
     """Judge one (node, endpoint). DOWN outweighs UNKNOWN, UNKNOWN outweighs UP."""
     view = sight.nodes[node]
     services = [view.services[name] for name in endpoint.services]
-    down = [s for s in services if s.verdict is Verdict.DOWN]
-    if down:
+    verdicts = [s.verdict for s in services]
+    if Verdict.DOWN in verdicts:
+        down = [s for s in services if s.verdict is Verdict.DOWN]
         evidence = "; ".join(f"{s.service} DOWN: {s.evidence}" for s in down)
         lost = cut_off(view)
         return Judgement(
@@ -47,10 +48,10 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
     full = full_paths(view.facts, rules) if view.facts else ()
     if full:
         return Judgement(Condition.FAILED, "; ".join(full), Cause.DISK, failing_s=float("inf"))
-    unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
-    if unknown:
+    if Verdict.UNKNOWN in verdicts:
+        unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
         return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))
-    stable = min((s.verdict_age_s for s in services), default=0.0)
+    stable = min([s.verdict_age_s for s in services], default=0.0)
     expiring = [
         f"{s.service}: certificate has {s.cert_days_left:.0f} days left"
         for s in services

@@ -8,16 +8,16 @@ comes out breaks an invariant, nothing is recorded or sent and the notice says w
 from dataclasses import replace
 
 from mailward.controller.core import episodes, gates, invariants, operations, outcomes
+from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.explain import explain
-from mailward.controller.core.gates import Case, Judgements
+from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.planning import abandon, only_the_withdrawn_serve, plan, reconcile, roll_back
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
-from mailward.model.decision import Condition, Decision
+from mailward.model.decision import Decision
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, Outcome, Result, key_of
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
@@ -31,17 +31,17 @@ def decide(snapshot: Snapshot) -> Decision:
     draft = Draft(snapshot)
     sight = see(snapshot)
     judgements = {
-        (node.name, endpoint.name): condition_of(node.name, endpoint, sight, snapshot.policy.rules)
-        for node in snapshot.policy.nodes
-        for endpoint in snapshot.policy.endpoints_of(node.name)
+        pair: condition_of(pair[0], endpoint, sight, snapshot.policy.rules)
+        for pair, endpoint in snapshot.policy.pairs.items()
     }
     if may_act(snapshot):
         _act(draft, sight, judgements)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
         _observe(draft, sight, judgements)
-    explanations = explain(draft, sight, judgements)
+    situation = Situation(snapshot, draft.state, sight, judgements)
+    explanations = Explanations(situation)
     if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
-        episodes.note_what_would_have_been_done(draft, explanations)
+        episodes.note_what_would_have_been_done(draft, situation)
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
@@ -104,30 +104,27 @@ def _admit_new(draft: Draft) -> None:
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
     away = {node.name: _away(state, node.name) for node in policy.nodes}
-    for node in policy.nodes:
-        for endpoint in policy.endpoints_of(node.name):
-            if state.phase_of(node.name, endpoint.name) is not None:
-                continue
-            gone = away[node.name]
-            others = [state.phase_of(name, endpoint.name) for name in endpoint.nodes]
-            if gone is not None and not all(away[name] for name in endpoint.nodes):
-                draft.set_phase(node.name, endpoint.name, Phase.OUT, gone.cause, gone.detail)
-            elif acting and any(r is not None and r.phase is Phase.IN_SERVICE for r in others):
-                draft.set_phase(node.name, endpoint.name, Phase.OUT, detail="new in the configuration")
+    for endpoint in policy.endpoints:
+        records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
+        served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
+        nobody = all(away[name] for name in endpoint.nodes)
+        for name in [name for name, record in records.items() if record is None]:
+            gone = away[name]
+            if gone is not None and not nobody:
+                draft.set_phase(name, endpoint.name, Phase.OUT, gone.cause, gone.detail)
+            elif acting and served:
+                draft.set_phase(name, endpoint.name, Phase.OUT, detail="new in the configuration")
             else:
-                draft.set_phase(node.name, endpoint.name, Phase.IN_SERVICE)
+                draft.set_phase(name, endpoint.name, Phase.IN_SERVICE)
     if state.operation is None:
-        kept = tuple(
-            r
-            for r in draft.state.phases
-            if r.endpoint in policy.endpoint_by_name and r.node in policy.endpoint_by_name[r.endpoint].nodes
-        )
-        draft.state = replace(draft.state, phases=kept)
+        for record in state.phases:
+            if (record.node, record.endpoint) not in policy.pairs:
+                draft.forget_phase(record)
 
 
 def _away(state: State, node: str) -> PhaseRecord | None:
     """Why a node is out of service, None if it serves anything: an operator's word first."""
-    records = [r for r in state.phases if r.node == node]
+    records = state.phases_of(node)
     if not records or any(EFFECTS[r.phase].published for r in records):
         return None
     return next((r for r in records if r.cause is Cause.OPERATOR), records[0])
@@ -145,9 +142,10 @@ def _claim(draft: Draft) -> None:
         record = state.target(target)
         if not record.claimed_in(state.epoch):
             due.append((ClaimTarget(target), record.claim))
+    ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
     for node in policy.nodes:
         helper = state.helper(node.name)
-        if any(isinstance(o.action, OrderPorts) and o.action.node == node.name for o in state.orders):
+        if node.name in ordered:
             continue  # the order carries a token of its own; a claim could overtake and void it
         if node.fenced and not helper.claimed_in(state.epoch):
             due.append((ClaimHelper(node.name), helper.claim))
@@ -193,25 +191,23 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
-    operation = draft.running()
-    policy = draft.policy
+    operation, policy = draft.running(), draft.policy
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     pairs = [(operation.node, name) for name in operation.endpoints]
     if operation.kind is Kind.RECONCILE:
         pairs = [(e.nodes[0], e.name) for e in policy.endpoints]
     return tuple(
-        Case(draft.snapshot, draft.state, sight, judgements, node, policy.endpoint_by_name[name],
-             force=operation.force)
+        Case(situation, node, policy.endpoint_by_name[name], operation.force)
         for node, name in pairs
         if (node, name) in judgements
-    )  # fmt: skip
+    )
 
 
 def _successor_lost(cases: tuple[Case, ...]) -> str:
     """A drain has no place to drain to when every other node of an endpoint has failed."""
-    gone = (Condition.FAILED, Condition.UNREACHABLE)
     for case in cases:
-        others = [name for name in case.others() if case.serving(name)]
-        if all(case.judgements[name, case.endpoint.name].condition in gone for name in others):
+        judgements, others = case.situation.judgements, [n for n in case.behind.serving if n != case.node]
+        if all(judgements[name, case.endpoint.name].condition in FAILING for name in others):
             return f"nobody is left to serve {case.endpoint.name}"
     return ""
 
@@ -246,14 +242,14 @@ def _give_up(draft: Draft, reason: str) -> None:
 
 
 def _order_what_the_step_needs(draft: Draft) -> None:
-    operation = draft.state.operation
-    if operation is None:
+    state = draft.state
+    if state.operation is None:
         return
-    for action in operations.wanted(draft.policy, draft.state, operation):
+    for action in operations.wanted(draft.policy, state, state.operation):
         target = getattr(action, "target", None)
-        if target is not None and not draft.state.target(target).claimed_in(draft.state.epoch):
+        if target is not None and not state.target(target).claimed_in(state.epoch):
             continue
-        attempt = draft.running().attempt(key_of(action))
+        attempt = draft.attempt(key_of(action))
         age = attempt.last.age_s(draft.now) if attempt else 0.0
         if operations.may_retry(attempt, age, draft.policy):
             draft.order(action)
@@ -262,9 +258,8 @@ def _order_what_the_step_needs(draft: Draft) -> None:
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
     if draft.snapshot.standing is Standing.FOLLOWING:
         return _FOLLOWING_S
-    failing = (Condition.FAILED, Condition.UNREACHABLE)
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))
-        if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in failing:
+        if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in FAILING:
             return _TROUBLE_S
     return _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S

@@ -1,11 +1,14 @@
 """The draft of a decision: the next state in the making, and the orders that go with it.
 
 Local to one call of `decide`, which stays a function. Every order takes the next seq of the epoch, and
-what it is about to change is marked as not known until its outcome is folded in.
+what it is about to change is marked as not known until its outcome is folded in. What there may be one of
+for each node is kept by key while it changes and put into the state when that is looked at: changing
+all of them costs no more per node than changing one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from mailward.controller.core import bounds
 from mailward.controller.core.phases import may_follow
@@ -40,44 +43,92 @@ from mailward.model.state import (
 )
 from mailward.model.token import Token
 
+_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "phases": lambda record: (record.node, record.endpoint),
+    "targets": lambda record: record.target,
+    "helpers": lambda record: record.node,
+    "ports": lambda record: record.node,
+    "orders": lambda order: key_of(order.action),
+    "attempts": lambda attempt: attempt.key,
+}
+_SORTED = ("phases", "targets", "helpers", "ports")
+"""The others are in the order in which they were last put."""
+
 
 class Draft:
     """`state` is the state so far; `send` the orders so far, in the order they were decided."""
+
+    _state: State
+    _seq: int
+    _open: dict[str, dict[Any, Any]]
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.policy = snapshot.policy
         self.now = snapshot.now
-        self.state: State = snapshot.state
+        self.state = snapshot.state
         self.send: list[Order] = []
         self.notices: list[str] = []
         self.fatal = ""
         self.ended_one = False
+
+    @property
+    def state(self) -> State:
+        """What has been opened to be changed is put back first: do not look after each of many changes."""
+        if self._open:
+            closed: dict[str, Any] = {
+                name: tuple(sorted(table.values(), key=_KEYS[name]) if name in _SORTED else table.values())
+                for name, table in self._open.items()
+            }
+            if self._state.operation is not None and "attempts" in closed:
+                operation = replace(self._state.operation, attempts=closed.pop("attempts"))
+                self._state = replace(self._state, operation=operation)
+            self._state, self._open = replace(self._state, **closed), {}
+        if self._seq != self._state.seq:
+            self._state = replace(self._state, seq=self._seq)
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state, self._seq, self._open = state, state.seq, {}
+
+    def _table(self, name: str) -> dict[Any, Any]:
+        """The state's records `name` by key, to be changed."""
+        if name not in self._open:
+            owner = self._state.operation if name == "attempts" else self._state
+            self._open[name] = {_KEYS[name](record): record for record in getattr(owner, name)}
+        return self._open[name]
+
+    def _put_last(self, name: str, record: Any) -> None:
+        table, key = self._table(name), _KEYS[name](record)
+        table.pop(key, None)
+        table[key] = record
 
     # phases
 
     def set_phase(
         self, node: str, endpoint: str, phase: Phase, cause: Cause = Cause.NONE, detail: str = ""
     ) -> None:
-        before = self.state.phase_of(node, endpoint)
+        phases = self._table("phases")
+        before: PhaseRecord | None = phases.get((node, endpoint))
         if not may_follow(before.phase if before else None, phase):
             raise AssertionError(f"{node} {endpoint}: {before and before.phase} to {phase} is no transition")
         since = before.since if before and before.phase is phase else self.now
-        record = PhaseRecord(node, endpoint, phase, since, cause, detail[: bounds.DETAIL])
-        others = [r for r in self.state.phases if (r.node, r.endpoint) != (node, endpoint)]
-        ordered = sorted([*others, record], key=lambda r: (r.node, r.endpoint))
-        self.state = replace(self.state, phases=tuple(ordered))
+        phases[node, endpoint] = PhaseRecord(node, endpoint, phase, since, cause, detail[: bounds.DETAIL])
+
+    def forget_phase(self, record: PhaseRecord) -> None:
+        del self._table("phases")[record.node, record.endpoint]
 
     # orders
 
     def next_token(self) -> Token:
-        self.state = replace(self.state, seq=self.state.seq + 1)
-        return Token(self.state.store_id, self.state.epoch, self.state.seq)
+        self._seq += 1
+        return Token(self._state.store_id, self._state.epoch, self._seq)
 
     def order(self, action: Action) -> None:
         """Record an order and queue it; it replaces one of the same key still out."""
         token = self.next_token()
-        operation = self.state.operation
+        operation = self._state.operation
         claim = isinstance(action, ClaimTarget | ClaimHelper)
         order = Order(
             token=token,
@@ -87,49 +138,64 @@ class Draft:
             operation=operation.id if operation and not claim else None,
             step=operation.step if operation and not claim else None,
         )
-        out = tuple(o for o in self.state.orders if key_of(o.action) != key_of(action))
-        self.state = replace(self.state, orders=(*out, order))
+        self._put_last("orders", order)
         self._attempted(action, token)
         self.send.append(order)
 
     def _attempted(self, action: Action, token: Token) -> None:
         key = key_of(action)
         if isinstance(action, ClaimTarget):
-            record = self.state.target(action.target)
+            record = self.target(action.target)
             self.put_target(replace(record, claim=self._again(record.claim, key)))
             return
         if isinstance(action, ClaimHelper):
-            helper = self.state.helper(action.node)
+            helper = self.helper(action.node)
             self.put_helper(replace(helper, claim=self._again(helper.claim, key)))
             return
         if isinstance(action, Publish):
-            record = self.state.target(action.target)
+            record = self.target(action.target)
             self.put_target(replace(record, published=None, token=token))
         if isinstance(action, OrderPorts):
             unknown = FenceOutcome.UNKNOWN
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
-        operation = self.state.operation
-        if operation is not None:
-            self.put_attempt(operation, self._again(operation.attempt(key), key))
+        if self._state.operation is not None:
+            self.put_attempt(self._again(self.attempt(key), key))
 
     def _again(self, before: Attempt | None, key: str) -> Attempt:
         return Attempt(key, (before.tries if before else 0) + 1, self.now)
 
-    def put_attempt(self, operation: Operation, attempt: Attempt) -> None:
-        others = tuple(a for a in operation.attempts if a.key != attempt.key)
-        self.state = replace(self.state, operation=replace(operation, attempts=(*others, attempt)))
+    def attempt(self, key: str) -> Attempt | None:
+        """Of the running operation's step."""
+        found: Attempt | None = self._table("attempts").get(key) if self._state.operation else None
+        return found
+
+    def put_attempt(self, attempt: Attempt) -> None:
+        self._put_last("attempts", attempt)
+
+    def target(self, name: str) -> TargetRecord:
+        record: TargetRecord | None = self._table("targets").get(name)
+        return record or TargetRecord(name)
 
     def put_target(self, record: TargetRecord) -> None:
-        others = tuple(t for t in self.state.targets if t.target != record.target)
-        self.state = replace(self.state, targets=tuple(sorted((*others, record), key=lambda t: t.target)))
+        self._table("targets")[record.target] = record
+
+    def helper(self, node: str) -> HelperRecord:
+        record: HelperRecord | None = self._table("helpers").get(node)
+        return record or HelperRecord(node)
 
     def put_helper(self, record: HelperRecord) -> None:
-        others = tuple(h for h in self.state.helpers if h.node != record.node)
-        self.state = replace(self.state, helpers=tuple(sorted((*others, record), key=lambda h: h.node)))
+        self._table("helpers")[record.node] = record
+
+    def ports_of(self, node: str) -> PortsRecord | None:
+        record: PortsRecord | None = self._table("ports").get(node)
+        return record
 
     def put_ports(self, record: PortsRecord) -> None:
-        others = tuple(p for p in self.state.ports if p.node != record.node)
-        self.state = replace(self.state, ports=tuple(sorted((*others, record), key=lambda p: p.node)))
+        self._table("ports")[record.node] = record
+
+    def answered(self, order: Order) -> None:
+        """An order that is out no longer."""
+        self._table("orders").pop(key_of(order.action), None)
 
     # operations
 

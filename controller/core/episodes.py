@@ -8,25 +8,28 @@ lasts until the service is back.
 from dataclasses import replace
 
 from mailward.controller.core import bounds
+from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.conditions import restart_seen
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Judgements
+from mailward.controller.core.explain import explain
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Answered, Condition, Explanation, Goal
+from mailward.model.decision import Answered, Condition, Goal
 from mailward.model.state import Episode, Phase
 
-_FAILING = (Condition.FAILED, Condition.UNREACHABLE)
 _OBSERVE_ONLY = ("automation", "claimed")
 
 
 def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Open, colour and close episodes."""
+    begun = {(e.node, e.endpoint) for e in draft.state.episodes if not e.ended}
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))
         if judgement is None:
             continue
+        failing = judgement.condition in FAILING and record.phase is Phase.IN_SERVICE
+        if not failing and (record.node, record.endpoint) not in begun:
+            continue
         running = _running(draft, record.node, record.endpoint)
-        failing = judgement.condition in _FAILING and record.phase is Phase.IN_SERVICE
         if failing and running is None:
             running = Episode(record.node, record.endpoint, draft.now)
             _put(draft, running)
@@ -38,22 +41,23 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             _put(draft, running)
         if record.phase is not Phase.IN_SERVICE:
             _close(draft, running, "withdrawn")
-        elif judgement.condition not in (*_FAILING, Condition.UNKNOWN):
+        elif judgement.condition not in (*FAILING, Condition.UNKNOWN):
             _close(draft, running, running.seen or ("outage" if running.would else "blip"))
 
 
-def note_what_would_have_been_done(draft: Draft, explanations: tuple[Explanation, ...]) -> None:
+def note_what_would_have_been_done(draft: Draft, situation: Situation) -> None:
     """Once an episode: every gate but acting itself said yes."""
-    for explanation in explanations:
-        if explanation.goal is not Goal.WITHDRAW:
+    untold = {(e.node, e.endpoint): e for e in draft.state.episodes if not e.ended and not e.would}
+    for (node, name), endpoint in draft.policy.pairs.items():
+        if (node, name) not in untold:
             continue
+        explanation = explain(Case(situation, node, endpoint))
         held_by = [f.gate for f in explanation.findings if f.answer is not Answered.YES]
-        if "automation" not in held_by or any(gate not in _OBSERVE_ONLY for gate in held_by):
+        if explanation.goal is not Goal.WITHDRAW or "automation" not in held_by:
             continue
-        running = _running(draft, explanation.node, explanation.endpoint)
-        if running is not None and not running.would:
-            would = f"failover of {explanation.node} for {explanation.endpoint} (row {explanation.row})"
-            _put(draft, replace(running, would=would))
+        if all(gate in _OBSERVE_ONLY for gate in held_by):
+            would = f"failover of {node} for {name} (row {explanation.row})"
+            _put(draft, replace(untold[node, name], would=would))
             draft.tally("would-have-failed-over")
             draft.notices.append(f"observing only; would have started a {would}: {explanation.evidence}")
 

@@ -3,55 +3,81 @@
 A node in service shows the gates of withdrawing it, one that is out the gates of readmitting it, also
 when nothing is wanted: people ask "why not" (I16). A finding offers the command by hand only where no
 gate that a person cannot skip forbids it as well.
+
+A decision keeps them as the frozen values from which they follow, and makes them when somebody looks:
+every step decides, and few are asked about.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 from mailward.controller.core import gates
+from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
-from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Case, Judgements
-from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Explanation, Finding
 from mailward.model.state import Phase
 
 _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
 
 
-def explain(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Explanation, ...]:
+class Explanations(Sequence[Explanation]):
     """One explanation for each (node, endpoint), in the order of the configuration."""
-    found = []
-    for node in draft.policy.nodes:
-        for endpoint in draft.policy.endpoints_of(node.name):
-            case = Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint)
-            record, judgement = case.record, case.judgement
-            row = diagnose(record, judgement.condition)
-            back = record is not None and record.phase in _BACK
-            checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
-            findings = tuple(gate(case) for gate in checks)
-            by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
-            found.append(
-                Explanation(
-                    node=node.name,
-                    endpoint=endpoint.name,
-                    condition=judgement.condition,
-                    evidence=judgement.evidence,
-                    row=row.id,
-                    row_name=row.name,
-                    goal=row.goal,
-                    findings=_offering(findings, {gate(case).gate for gate in by_hand}, node.name),
-                )
-            )
-    return tuple(found)
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+
+    @cached_property
+    def _made(self) -> tuple[Explanation, ...]:
+        pairs = self._situation.snapshot.policy.pairs.items()
+        return tuple(explain(Case(self._situation, node, endpoint)) for (node, _), endpoint in pairs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._situation.snapshot.policy.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._made)
+
+    def __repr__(self) -> str:
+        return repr(self._made)
 
 
-def _offering(findings: tuple[Finding, ...], needed: set[str], node: str) -> tuple[Finding, ...]:
-    """The findings, without commands that would be refused. `needed`: gates a person cannot skip; what
-    runs now ends by itself or gives way."""
-    forbidding = {f.gate for f in findings if f.gate in needed and f.answer is not Answered.YES}
-    forbidding.discard("one-operation")
-    by_hand = tuple(f"mailward {verb} {node}" for verb in ("failover", "readmit"))
-    return tuple(
-        replace(f, command="") if f.command.startswith(by_hand) and forbidding - {f.gate} else f
-        for f in findings
+def explain(case: Case) -> Explanation:
+    """One (node, endpoint)."""
+    record, judgement = case.record, case.judgement
+    row = diagnose(record, judgement.condition)
+    back = record is not None and record.phase in _BACK
+    checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
+    by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
+    findings = {gate: gate(case) for gate in checks}
+    forbidding = {f.gate for gate, f in findings.items() if gate in by_hand and f.answer is not Answered.YES}
+    return Explanation(
+        node=case.node,
+        endpoint=case.endpoint.name,
+        condition=judgement.condition,
+        evidence=judgement.evidence,
+        row=row.id,
+        row_name=row.name,
+        goal=row.goal,
+        findings=tuple(_offering(f, forbidding, case.node) for f in findings.values()),
     )
+
+
+def _offering(finding: Finding, forbidding: set[str], node: str) -> Finding:
+    """The finding, without a command that would be refused. `forbidding`: gates a person cannot skip; what
+    runs now ends by itself or gives way."""
+    if not finding.command:
+        return finding
+    by_hand = finding.command.startswith((f"mailward failover {node}", f"mailward readmit {node}"))
+    refused = by_hand and forbidding - {finding.gate, "one-operation"}
+    return replace(finding, command="") if refused else finding

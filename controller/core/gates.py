@@ -5,56 +5,22 @@ lists at the end say which gates guard which goal; a person's word skips those t
 automation careful, never those that protect mail users.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS
-from mailward.controller.core.conditions import Judgement, cut_off, restart_seen
-from mailward.controller.core.phases import EFFECTS, port_map
-from mailward.controller.core.sight import Sight
+from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS, NAMED
+from mailward.controller.core.cases import FAILING, WELL, Case
+from mailward.controller.core.conditions import restart_seen
+from mailward.controller.core.phases import port_map
 from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
-from mailward.model.health import Verdict
 from mailward.model.orders import Result
-from mailward.model.policy import Automation, Deployment, Endpoint
+from mailward.model.policy import Automation, Deployment
 from mailward.model.replication import Confidence, Lag
-from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Phase, PhaseRecord, State
+from mailward.model.snapshot import Standing
+from mailward.model.state import Phase
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
 OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
-_WELL = (Condition.HEALTHY, Condition.DEGRADED)
-
-Judgements = Mapping[tuple[str, str], Judgement]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a gate may look at. `state` is the state decided so far, newer than the snapshot's."""
-
-    snapshot: Snapshot
-    state: State
-    sight: Sight
-    judgements: Judgements
-    node: str
-    endpoint: Endpoint
-    force: bool = False
-
-    @property
-    def judgement(self) -> Judgement:
-        return self.judgements[self.node, self.endpoint.name]
-
-    @property
-    def record(self) -> PhaseRecord | None:
-        return self.state.phase_of(self.node, self.endpoint.name)
-
-    def others(self) -> tuple[str, ...]:
-        return tuple(name for name in self.endpoint.nodes if name != self.node)
-
-    def serving(self, node: str) -> bool:
-        record = self.state.phase_of(node, self.endpoint.name)
-        return record is not None and EFFECTS[record.phase].published
-
 
 Gate = Callable[[Case], Finding]
 
@@ -71,11 +37,18 @@ def _unknown(gate: str, reason: str, command: str = "") -> Finding:
     return Finding(gate, Answered.UNKNOWN, reason, command)
 
 
+_ACTING = _yes("automation", "acting")
+_NOT_PAUSED = _yes("pause", "not paused")
+_SOMETHING_ANSWERS = _yes("self", "something answers")
+_HYBRID = _yes("deployment", "hybrid")
+_NOTHING_RUNS = _yes("one-operation", "nothing else runs")
+
+
 def acting(case: Case) -> Finding:
     if case.snapshot.standing is Standing.OBSERVING_ONLY:
         return _no("automation", OBSERVES_ONLY)
     if case.snapshot.policy.automation is Automation.ACT:
-        return _yes("automation", "acting")
+        return _ACTING
     verb = "readmit" if case.record and case.record.phase is Phase.OUT else "failover"
     return _no("automation", "only observing (automation: observe)", f"mailward {verb} {case.node}")
 
@@ -83,7 +56,7 @@ def acting(case: Case) -> Finding:
 def not_paused(case: Case) -> Finding:
     pause = case.snapshot.pause
     if pause is None or not pause.in_force(case.snapshot.now):
-        return _yes("pause", "not paused")
+        return _NOT_PAUSED
     left = pause.until_wall_s - case.snapshot.now.wall_s
     return _no("pause", f"paused by {pause.owner} for {left:.0f} s more: {pause.reason}", "mailward resume")
 
@@ -99,16 +72,15 @@ def votes(case: Case) -> Finding:
 
 def self_trust(case: Case) -> Finding:
     """I7: when nothing at all answers anywhere, it is more likely us."""
-    views = case.sight.nodes
-    if len(views) > 1 and all(cut_off(view) for view in views.values()):
+    if case.situation.nothing_answers:
         return _no("self", "no node answers anything: the observers may be the ones cut off")
-    return _yes("self", "something answers")
+    return _SOMETHING_ANSWERS
 
 
 def grace(case: Case) -> Finding:
     """A restart is not a crash: the failure must have outlasted the grace, seen by a probe."""
     rules, judgement = case.snapshot.policy.rules, case.judgement
-    if judgement.condition not in (Condition.FAILED, Condition.UNREACHABLE):
+    if judgement.condition not in FAILING:
         return _no("grace", f"nothing has failed: {judgement.evidence}")
     if judgement.recovering:
         return _no("grace", "it answers again; waiting for the verdict to turn")
@@ -132,36 +104,33 @@ def _for(seconds: float) -> str:
 
 def successor(case: Case) -> Finding:
     """I8: somebody who serves, is well, and is not behind."""
-    held = []
-    for name in case.others():
-        problem, known = _unfit(case, name)
-        if not problem and not case.force:
-            problem = _too_far_behind(case, name)
-        if not problem:
+    held: dict[str, tuple[str, bool]] = {}
+    for name in case.behind.fit:
+        if name == case.node:
+            continue
+        problem = _held_now(case, name)
+        if problem is None:
             return _yes("successor", f"{name} serves {case.endpoint.name} and is well")
-        held.append((f"{name} {problem}", known))
-    if not held:
+        held[name] = problem
+    others = [name for name in case.endpoint.nodes[: NAMED + 1] if name != case.node][:NAMED]
+    if not others:
         return _no("successor", "no other node is configured for this endpoint")
-    reason = "; ".join(text for text, _ in held)
-    forced = any(_unfit(case, name) == ("", True) for name in case.others())
-    command = f"mailward failover {case.node} --force" if forced else f"mailward explain {case.others()[0]}"
-    return (_no if all(known for _, known in held) else _unknown)("successor", reason, command)
+    said = [f"{name} {(held.get(name) or case.behind.unfit[name])[0]}" for name in others]
+    more = len(case.endpoint.nodes) - 1 - len(others)
+    reason = "; ".join(said) + (f"; and {more} more" if more else "")
+    forced = any(known for _, known in held.values())
+    command = f"mailward failover {case.node} --force" if forced else f"mailward explain {others[0]}"
+    known = case.alone(case.behind.unknown) and all(known for _, known in held.values())
+    return (_no if known else _unknown)("successor", reason, command)
 
 
-def _unfit(case: Case, name: str) -> tuple[str, bool]:
-    """Why `name` cannot take over ('' if it can), and whether that is knowledge or ignorance."""
-    record = case.state.phase_of(name, case.endpoint.name)
-    judgement = case.judgements[name, case.endpoint.name]
-    if record is None or record.phase is not Phase.IN_SERVICE:
-        return f"is {record.phase if record else 'not in service'}", True
-    if judgement.condition is Condition.UNKNOWN:
-        return f"is unknown ({judgement.evidence})", False
-    if judgement.condition not in _WELL:
-        return f"is {judgement.condition} ({judgement.evidence})", True
+def _held_now(case: Case, name: str) -> tuple[str, bool] | None:
+    """Why `name`, well as it is, cannot take over from this node, and whether that is knowledge."""
     doubtful_for_s = case.judgement.doubtful_for_s
     if doubtful_for_s is not None and not _answered_within(case, name, doubtful_for_s):
         return f"has not answered since {case.node} failed", False
-    return "", True
+    behind = "" if case.force else _too_far_behind(case, name)
+    return (behind, True) if behind else None
 
 
 def _answered_within(case: Case, name: str, seconds: float) -> bool:
@@ -182,8 +151,7 @@ def _too_far_behind(case: Case, name: str) -> str:
 
 def last_address(case: Case) -> Finding:
     """I2: an endpoint never loses its last serving address, on no target."""
-    nodes = case.snapshot.policy.node_by_name
-    if any(nodes[name].addresses for name in case.others() if case.serving(name)):
+    if not case.alone(case.behind.addressed):
         return _yes("last-address", f"{case.endpoint.name} keeps an address")
     targets = ", ".join(case.endpoint.targets)
     return _no("last-address", f"{case.endpoint.name} would have no address left on {targets}")
@@ -192,17 +160,16 @@ def last_address(case: Case) -> Finding:
 def rate(case: Case) -> Finding:
     """I8: at most N failovers an hour."""
     limit = case.snapshot.policy.rules.failovers_per_hour
-    recent = sum(1 for at in case.state.fenced_at if at.age_s(case.snapshot.now) < 3600)
+    recent = case.situation.failovers_last_hour
+    reason = f"{recent} failovers in the last hour, at most {limit}"
     if recent < limit:
-        return _yes("rate", f"{recent} failovers in the last hour, at most {limit}")
-    return _no(
-        "rate", f"{recent} failovers in the last hour, at most {limit}", f"mailward failover {case.node}"
-    )
+        return _yes("rate", reason)
+    return _no("rate", reason, f"mailward failover {case.node}")
 
 
 def deployment(case: Case) -> Finding:
     if case.snapshot.policy.deployment is Deployment.HYBRID:
-        return _yes("deployment", "hybrid")
+        return _HYBRID
     return _no("deployment", f"{case.snapshot.policy.deployment}: nothing to fail over to")
 
 
@@ -251,7 +218,7 @@ def one_operation(case: Case) -> Finding:
     """I10."""
     operation = case.state.operation
     if operation is None:
-        return _yes("one-operation", "nothing else runs")
+        return _NOTHING_RUNS
     return _no("one-operation", f"{operation.kind} of {operation.node} is at step {operation.step}")
 
 
@@ -273,7 +240,7 @@ def behind_closed_ports(case: Case) -> Finding:
     service here needs stays open."""
     if not case.snapshot.policy.node_by_name[case.node].fenced:
         return _yes("fence", "no helper is configured")
-    if case.snapshot.policy.rules.last_resort and not _alive(case):
+    if case.snapshot.policy.rules.last_resort and case.alone(case.behind.alive):
         return _yes("fence", f"{LAST_RESORT}: nobody is kept waiting behind closed ports")
     ports = case.state.ports_of(case.node)
     if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
@@ -287,7 +254,7 @@ def behind_closed_ports(case: Case) -> Finding:
 
 def well(case: Case) -> Finding:
     judgement = case.judgement
-    if judgement.condition in _WELL:
+    if judgement.condition in WELL:
         return _yes("well", judgement.evidence)
     answer = _unknown if judgement.condition is Condition.UNKNOWN else _no
     return answer("well", f"{judgement.condition}: {judgement.evidence}")
@@ -295,7 +262,7 @@ def well(case: Case) -> Finding:
 
 def stable(case: Case) -> Finding:
     needed = case.snapshot.policy.rules.stable_s
-    if case.judgement.condition not in _WELL:
+    if case.judgement.condition not in WELL:
         return _no("stable", "not well")
     if case.judgement.stable_s >= needed:
         return _yes("stable", f"well for {case.judgement.stable_s:.0f} s, {needed:g} s needed")
@@ -310,7 +277,7 @@ def hold_down(case: Case) -> Finding:
     )
     if flap is None or flap.count < 2:
         return _yes("hold-down", "first time for this cause")
-    if rules.last_resort and not _alive(case):
+    if rules.last_resort and case.alone(case.behind.alive):
         return _yes("hold-down", LAST_RESORT)
     wait = min(rules.hold_down_s * 2.0 ** min(flap.count - 2, MOST_DOUBLINGS), rules.hold_down_max_s)
     age = flap.last.age_s(case.snapshot.now)
@@ -328,13 +295,13 @@ def caught_up(case: Case) -> Finding:
         return _yes("caught-up", "forced by hand")
     if not policy.node_by_name[case.node].replicates:
         return _yes("caught-up", "no replication is configured")
-    alive = _alive(case)
-    if not alive:
+    alive = case.behind.alive
+    if case.alone(alive):
         if policy.rules.last_resort:
             return _yes("caught-up", f"{LAST_RESORT}; mail not yet replicated may show late")
         return _no("caught-up", "nobody else serves, and last_resort is off", _force(case))
     for name in alive:
-        if not policy.node_by_name[name].replicates:
+        if name == case.node or not policy.node_by_name[name].replicates:
             continue
         for source, target in ((name, case.node), (case.node, name)):
             problem = _behind(case.sight.lags.get((source, target)), policy.rules.caught_up_lag_s)
@@ -342,22 +309,6 @@ def caught_up(case: Case) -> Finding:
                 answer = _no if problem.startswith("behind") else _unknown
                 return answer("caught-up", f"{source} to {target} {problem}", _force(case))
     return _yes("caught-up", "mail has arrived both ways")
-
-
-def _alive(case: Case) -> list[str]:
-    """The others that may still be serving this endpoint: a settled DOWN of everything says no, and so
-    does a failure that has outlasted every restart."""
-    return [name for name in case.others() if case.serving(name) and not _gone(case, name)]
-
-
-def _gone(case: Case, name: str) -> bool:
-    judgement = case.judgements[name, case.endpoint.name]
-    if judgement.condition not in (Condition.FAILED, Condition.UNREACHABLE):
-        return False
-    services = [case.sight.nodes[name].services[s] for s in case.endpoint.services]
-    if all(service.verdict is Verdict.DOWN for service in services):
-        return True
-    return judgement.failing_s >= case.snapshot.policy.rules.known_restart_grace_s
 
 
 def _force(case: Case) -> str:

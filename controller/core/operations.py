@@ -13,9 +13,9 @@ from enum import Enum, auto
 
 from mailward.controller.core import gates
 from mailward.controller.core.bounds import MOST_DOUBLINGS
-from mailward.controller.core.gates import Case
+from mailward.controller.core.cases import FAILING, Case
 from mailward.controller.core.phases import desired_rrsets, port_map
-from mailward.model.decision import Answered, Condition
+from mailward.model.decision import Answered
 from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, Verify, key_of
 from mailward.model.policy import Policy
@@ -122,8 +122,9 @@ class _At:
         return self.age_s >= self.policy.rules.step_patience_s
 
     def attempts(self) -> tuple[tuple[str, Attempt | None], ...]:
+        known = {attempt.key: attempt for attempt in self.operation.attempts}
         keys = [key_of(action) for action in self.actions]
-        return tuple((key, self.operation.attempt(key)) for key in keys)
+        return tuple((key, known.get(key)) for key in keys)
 
     def undone(self) -> str:
         """What is not done yet and why, '' when all is."""
@@ -185,8 +186,7 @@ def _wait_ttl(at: _At) -> Progress:
     ttl = max(case.endpoint.ttl_s for case in at.cases)
     if at.age_s >= ttl:
         return _with_a_successor(at, ttl + at.policy.rules.step_patience_s)
-    failed = (Condition.FAILED, Condition.UNREACHABLE)
-    if all(case.judgement.condition in failed for case in at.cases):
+    if all(case.judgement.condition in FAILING for case in at.cases):
         return Progress(Turn.DONE, "failed while draining")
     return Progress(Turn.WAIT, f"clients may hold the old answer for {ttl - at.age_s:.0f} s more")
 

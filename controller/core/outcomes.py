@@ -60,16 +60,16 @@ def fold(draft: Draft) -> None:
 
 
 def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
-    draft.state = replace(draft.state, orders=tuple(o for o in draft.state.orders if o.token != order.token))
+    draft.answered(order)
     action = order.action
     if isinstance(action, ClaimTarget):
-        _claimed_target(draft, draft.state.target(action.target), outcome)
+        _claimed_target(draft, draft.target(action.target), outcome)
     elif isinstance(action, ClaimHelper):
-        _claimed_helper(draft, draft.state.helper(action.node), outcome)
+        _claimed_helper(draft, draft.helper(action.node), outcome)
     else:
         _attempt_result(draft, order, outcome)
     if isinstance(action, Publish):
-        record = draft.state.target(action.target)
+        record = draft.target(action.target)
         done = outcome.result is Result.DONE
         draft.put_target(
             replace(
@@ -81,11 +81,11 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
         )
         _watch_for_foreign(draft, action.target, outcome)
         if outcome.result is Result.STALE:  # somebody else wrote: claim anew, or find out who leads
-            draft.put_target(replace(draft.state.target(action.target), claim=None, claimed=None))
+            draft.put_target(replace(draft.target(action.target), claim=None, claimed=None))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
             draft.put_helper(HelperRecord(action.node, claim=None, claimed=order.token))
-        ports = draft.state.ports_of(action.node)
+        ports = draft.ports_of(action.node)
         if ports is not None:
             draft.put_ports(
                 replace(
@@ -100,12 +100,9 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
 
 def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
     """Orders of a step that is over are forgotten with it: what is still out serves the running one."""
-    operation = draft.state.operation
-    attempt = operation.attempt(key_of(order.action)) if operation else None
-    if operation is not None and attempt is not None:
-        draft.put_attempt(
-            operation, replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL])
-        )
+    attempt = draft.attempt(key_of(order.action))
+    if attempt is not None:
+        draft.put_attempt(replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL]))
 
 
 def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> None:

@@ -77,11 +77,12 @@ def _addresses(policy: Policy, nodes: Iterable[str]) -> tuple[str, ...]:
 def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
     """The whole client port map of a node. A service is closed when every endpoint that needs it is
     closed here; one that no endpoint needs (25 behind an MX) when all of the node's endpoints are."""
-    endpoints = policy.endpoints_of(node)
+    ports = [(e.services, _effects(state, node, e.name).ports) for e in policy.endpoints_of(node)]
     result = {}
     for service in policy.services:
-        users = [e for e in endpoints if service.name in e.services] or list(endpoints)
-        closed = bool(users) and all(_effects(state, node, e.name).ports is PortKind.CLOSED for e in users)
+        needed = [kind for services, kind in ports if service.name in services]
+        needed = needed or [kind for _, kind in ports]
+        closed = bool(needed) and all(kind is PortKind.CLOSED for kind in needed)
         result[service.name] = CLOSED if closed else OPEN
     return result
 

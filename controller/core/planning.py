@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mailward.controller.core import bounds, gates
+from mailward.controller.core.cases import FAILING, WELL, Case, Judgements, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Case, Gate, Judgements
+from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.core.phases import EFFECTS, desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
@@ -18,9 +19,6 @@ from mailward.model.decision import Answered, Condition, Finding, Goal
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Automation, Node
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
-
-_WELL = (Condition.HEALTHY, Condition.DEGRADED)
-_GONE = (Condition.FAILED, Condition.UNREACHABLE)
 
 
 def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
@@ -30,9 +28,10 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 
 def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
+    wanting = _wanting(Situation(draft.snapshot, draft.state, sight, judgements))
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
-            cases = _wanting(draft, sight, judgements, node, goal)
+            cases = wanting.get((goal, node.name), ())
             ready = [case for case in cases if _free(draft, case, goal, held_by(case, checks))]
             if not ready:
                 continue
@@ -44,14 +43,15 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return
 
 
-def _wanting(draft: Draft, sight: Sight, judgements: Judgements, node: Node, goal: Goal) -> list[Case]:
-    cases = []
-    for endpoint in draft.policy.endpoints_of(node.name):
-        record = draft.state.phase_of(node.name, endpoint.name)
-        condition = judgements[node.name, endpoint.name].condition
-        if diagnose(record, condition).goal is goal:
-            cases.append(Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint))
-    return cases
+def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
+    """What the diagnosis wants done, by goal and node."""
+    found: dict[tuple[Goal, str], list[Case]] = {}
+    for (node, name), endpoint in situation.snapshot.policy.pairs.items():
+        record, judgement = situation.state.phase_of(node, name), situation.judgements[node, name]
+        goal = diagnose(record, judgement.condition).goal
+        if goal is not Goal.STAY:
+            found.setdefault((goal, node), []).append(Case(situation, node, endpoint))
+    return found
 
 
 def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
@@ -187,8 +187,8 @@ def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: It
         records = [draft.state.phase_of(node, name) for node in endpoint.nodes]
         serving = [r.node for r in records if r is not None and EFFECTS[r.phase].published]
         away = [node for node in endpoint.nodes if node not in serving]
-        well = [node for node in away if judgements[node, name].condition in _WELL]
-        if well and all(judgements[node, name].condition in _GONE for node in serving):
+        well = [node for node in away if judgements[node, name].condition in WELL]
+        if well and all(judgements[node, name].condition in FAILING for node in serving):
             return f"{well[0]} is well, and nobody else serves {name} any more"
     return ""
 
@@ -240,10 +240,11 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
     facts, record = sight.nodes[node.name].facts, draft.state.ports_of(node.name)
     if not node.fenced or facts is None or facts.forced:
         return False
-    wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:
-        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases if r.node == node.name)
-    if record.fence is not FenceOutcome.CONFIRMED or dict(record.ports) != wanted:
+        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
+    if record.fence is not FenceOutcome.CONFIRMED:
+        return True
+    if dict(record.ports) != port_map(draft.policy, draft.state, node.name):
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 

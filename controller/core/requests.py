@@ -6,8 +6,8 @@ closed, a daemon just started) not longer than `UNKNOWN_PATIENCE_S`.
 """
 
 from mailward.controller.core import bounds, gates, planning
+from mailward.controller.core.cases import Case, Judgements, Situation
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import Case, Judgements
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Finding
 from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
@@ -58,13 +58,14 @@ def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Reque
         known = ", ".join(draft.policy.node_by_name)
         draft.answer(request, False, f"no node is named {request.node!r}; there are: {known}")
         return
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     cases = [
-        Case(draft.snapshot, draft.state, sight, judgements, node.name, endpoint, request.force)
+        Case(situation, node.name, endpoint, request.force)
         for endpoint in draft.policy.endpoints_of(node.name)
         if _may_begin(request, draft.state.phase_of(node.name, endpoint.name))
     ]
     if not cases:
-        phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases if r.node == node.name)
+        phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases_of(node.name))
         draft.answer(request, False, f"nothing to do: {node.name} is {phases or 'behind no endpoint'}")
         return
     held = [f for case in cases for f in planning.held_by(case, _GATES[request.kind])]

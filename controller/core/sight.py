@@ -7,6 +7,7 @@ one counts, with its age.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from mailward.model.fencing import NodeFacts
 from mailward.model.health import FailureKind, ServiceReport, Vantage, Verdict
@@ -57,6 +58,10 @@ class Sight:
     needed: int
 
 
+_Said = tuple[ObserverView, NodeReport]
+_Ballot = tuple[ObserverView, ServiceReport]
+
+
 def see(snapshot: Snapshot) -> Sight:
     """Add up the reports."""
     policy = snapshot.policy
@@ -70,21 +75,36 @@ def see(snapshot: Snapshot) -> Sight:
         else:
             voters.append(replace(view, votes=observer.votes))
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
+    by_node: dict[str, list[_Said]] = {node.name: [] for node in policy.nodes}
+    for view in voters:
+        for report in view.report.nodes if view.report else ():
+            if report.node in by_node:
+                by_node[report.node].append((view, report))
+    needed = policy.votes_needed
     nodes = {}
-    for node in policy.nodes:
-        reports = [(v, r) for v in voters if v.report for r in v.report.nodes if r.node == node.name]
+    for node, said in by_node.items():
+        ballots = _ballots(said)
         services = {
-            service.name: _agree(service.name, reports, policy.votes_needed, owners, node.name)
+            service.name: _agree(service.name, ballots.get(service.name, ()), needed, owners, node)
             for service in policy.services
         }
-        nodes[node.name] = _node_view(node.name, services, reports, policy.rules.facts_fresh_s)
+        nodes[node] = _node_view(node, services, said, policy.rules.facts_fresh_s)
     return Sight(
         nodes=nodes,
         lags=_lags(voters, policy.rules.lag_fresh_s),
         blind=tuple(blind),
         votes=sum(view.votes for view in voters),
-        needed=policy.votes_needed,
+        needed=needed,
     )
+
+
+def _ballots(said: Sequence[_Said]) -> dict[str, list[_Ballot]]:
+    """What was said of one node, by service."""
+    found: dict[str, list[_Ballot]] = {}
+    for view, report in said:
+        for service in report.services:
+            found.setdefault(service.service, []).append((view, service))
+    return found
 
 
 def _void(view: ObserverView, snapshot: Snapshot) -> str:
@@ -100,21 +120,16 @@ def _void(view: ObserverView, snapshot: Snapshot) -> str:
 
 
 def _agree(
-    service: str,
-    reports: Sequence[tuple[ObserverView, NodeReport]],
-    needed: int,
-    owners: Mapping[str, str],
-    node: str,
+    service: str, ballots: Sequence[_Ballot], needed: int, owners: Mapping[str, str], node: str
 ) -> ServiceView:
-    ballots = [(v, s) for v, r in reports for s in r.services if s.service == service]
     for _, report in ballots:
-        answered_by = report.last.answered_by if report.last else None
-        owner = owners.get(answered_by or "", node)
+        last = report.last
+        owner = owners.get(last.answered_by, node) if last and last.answered_by else node
         if owner != node:
             return ServiceView(service, Verdict.UNKNOWN, f"{owner} answered at this node's address")
     for verdict in (Verdict.DOWN, Verdict.UP):
-        agreeing = [(v, s) for v, s in ballots if s.verdict is verdict]
-        if sum(v.votes for v, _ in agreeing) >= needed:
+        agreeing = [ballot for ballot in ballots if ballot[1].verdict is verdict]
+        if sum([view.votes for view, _ in agreeing]) >= needed:
             return _view(service, verdict, agreeing)
     if not ballots:
         return ServiceView(service, Verdict.UNKNOWN, "no fresh report")
@@ -122,26 +137,30 @@ def _agree(
     return ServiceView(service, Verdict.UNKNOWN, said, vantage=ballots[0][1].vantage)
 
 
-def _view(
-    service: str, verdict: Verdict, agreeing: Sequence[tuple[ObserverView, ServiceReport]]
-) -> ServiceView:
-    newest = min(agreeing, key=lambda pair: (pair[0].age_s + pair[1].probe_age_s, pair[0].name))[1]
-    failure = newest.last.failure if newest.last else None
-    certificate = newest.last.certificate if newest.last else None
+def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> ServiceView:
+    newest = min(agreeing, key=_by_age)[1] if len(agreeing) > 1 else agreeing[0][1]
+    last = newest.last
+    failure = last.failure if last else None
+    certificate = last.certificate if last else None
     return ServiceView(
         service=service,
         verdict=verdict,
         evidence=newest.evidence or str(failure or "dialogue complete"),
         vantage=newest.vantage,
-        verdict_age_s=min(v.age_s + s.verdict_age_s for v, s in agreeing),
-        symptom_age_s=min(v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing),
-        probe_age_s=min(v.age_s + s.probe_age_s for v, s in agreeing),
-        recovering=verdict is Verdict.DOWN and newest.last is not None and newest.last.ok,
+        verdict_age_s=min([v.age_s + s.verdict_age_s for v, s in agreeing]),
+        symptom_age_s=min([v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing]),
+        probe_age_s=min([v.age_s + s.probe_age_s for v, s in agreeing]),
+        recovering=verdict is Verdict.DOWN and last is not None and last.ok,
         doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
-        answered_age_s=max(_answered_age_s(v, s) for v, s in agreeing),
+        answered_age_s=max([_answered_age_s(v, s) for v, s in agreeing]),
         cert_days_left=certificate.days_left if certificate else None,
     )
+
+
+def _by_age(ballot: _Ballot) -> tuple[float, str]:
+    view, report = ballot
+    return (view.age_s + report.probe_age_s, view.name)
 
 
 _SILENT = (FailureKind.TIMEOUT, FailureKind.UNREACHABLE)
@@ -150,13 +169,13 @@ _OF_THE_NODE = (FailureKind.REFUSED, FailureKind.RESET, FailureKind.CLOSED)
 
 def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
     went_well = report.last is not None and report.last.ok
-    return view.age_s + report.probe_age_s if went_well else float("inf")
+    return view.age_s + report.probe_age_s if went_well else inf
 
 
 def _node_view(
     node: str,
     services: Mapping[str, ServiceView],
-    reports: Sequence[tuple[ObserverView, NodeReport]],
+    reports: Sequence[_Said],
     fresh_s: float,
 ) -> NodeView:
     with_facts = [(v.age_s + r.facts_age_s, v.name, r) for v, r in reports if r.facts is not None]

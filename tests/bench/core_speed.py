@@ -1,45 +1,62 @@
-"""How long one decision takes."""
+"""How long one decision takes, by the number of nodes and by what there is to decide.
+
+Processor time, which for a decision is all there is: it waits for nothing. Nobody asks for the
+explanations of most decisions; what making all of them takes is measured apart.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tests.bench.figures import Figure, figure
-from tests.simulation import virtual
-from tests.simulation.world import STORE, World, policy_of
+from tests.unit.core.crowd import crowd, settled
+from tests.unit.core.scene import Scene
 
 from mailward.controller.core.decide import decide
-from mailward.model.snapshot import Snapshot, Standing, Versions
-from mailward.model.state import State
+from mailward.model.snapshot import Snapshot
 
-SIZES = (2, 10, 100)
+SIZES = (2, 10, 100, 1000)
 ROUNDS = 30
+FAILED = 10
 
 
 def decide_speed() -> Sequence[Figure]:
-    return [figure(f"decide-{size}-nodes", "ms", _times(size)) for size in SIZES]
+    figures = []
+    for name, scene_of, work in (
+        ("decide-empty", crowd, decide),
+        ("decide-steady", settled, decide),
+        ("decide-failed", _failed, decide),
+        ("decide-explained", settled, _explained),
+    ):
+        by_size = {size: _times(scene_of(size).snapshot(), work) for size in SIZES}
+        figures += [figure(f"{name}-{size}-nodes", "ms", times) for size, times in by_size.items()]
+        figures.append(figure(f"{name}-per-node-1000-to-100", "ratio", _ratios(by_size[100], by_size[1000])))
+    return figures
 
 
-def _times(size: int) -> list[float]:
-    snapshot = virtual.run(_snapshot(size))
+def _failed(size: int) -> Scene:
+    """Up to ten nodes have just failed, never all of them."""
+    scene = settled(size)
+    for node in scene.policy.nodes[: min(FAILED, size // 2)]:
+        scene.down(node.name, for_s=5)
+    return scene
+
+
+def _explained(snapshot: Snapshot) -> int:
+    return len(tuple(decide(snapshot).explanations))
+
+
+def _times(snapshot: Snapshot, work: Callable[[Snapshot], object]) -> list[float]:
+    """Milliseconds, each with a state as newly read: its indexes are to be made as well."""
     times = []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
-        decide(snapshot)
-        times.append(1000 * (time.perf_counter() - began))
+        read = replace(snapshot, state=replace(snapshot.state))
+        began = time.process_time()
+        work(read)
+        times.append(1000 * (time.process_time() - began))
     return times
 
 
-async def _snapshot(size: int) -> Snapshot:
-    world = World(policy_of([f"mail-{i}" for i in range(size)]))
-    try:
-        return Snapshot(
-            now=world.clock.now(),
-            policy=world.policy,
-            state=State(STORE, 1),
-            versions=Versions(1, 1, 1),
-            standing=Standing.LEADING,
-            may_act_until_s=float("inf"),
-            observers=(world.view(),),
-        )
-    finally:
-        await world.close()
+def _ratios(hundred: list[float], thousand: list[float]) -> list[float]:
+    """Time per node with 1000 against that with 100: about 1 if a decision is linear."""
+    return [many / few / 10 for few, many in zip(sorted(hundred), sorted(thousand), strict=True)]

@@ -17,6 +17,7 @@ from mailward.controller.clock import SystemClock
 from mailward.dns.drivers.embedded import EmbeddedTarget
 from mailward.dns.drivers.rfc2136 import Rfc2136Target
 from mailward.dns.servers import Server
+from mailward.dns.verification import Verification
 from mailward.fencing.helper import NodeHelper
 from mailward.health.dialogues import Account, ImapSettings, Security, SmtpSettings
 from mailward.health.streams import StreamFailed, TcpConnector
@@ -62,6 +63,7 @@ def targets(parts: Parts, node: str = "mail-a") -> dict[str, Target]:
 
 def verifying(part: DnsPart) -> tuple[Server, tuple[Server, ...] | None]:
     verification = part.publisher._verification
+    assert isinstance(verification, Verification)
     return verification.primary, verification.servers
 
 

@@ -1,0 +1,149 @@
+"""Cases: what a gate may look at, and what all cases of one moment have in common.
+
+A `Situation` is the state decided so far with all that is seen; what follows from it for every node, or
+for every node behind an endpoint, is worked out once there, so that a decision costs the same per node
+however many there are. A `Case` is one (node, endpoint) in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mailward.controller.core.conditions import Judgement, cut_off
+from mailward.controller.core.phases import EFFECTS
+from mailward.controller.core.sight import Sight
+from mailward.model.decision import Condition
+from mailward.model.health import Verdict
+from mailward.model.policy import Endpoint
+from mailward.model.snapshot import Snapshot
+from mailward.model.state import Phase, PhaseRecord, State
+
+WELL = (Condition.HEALTHY, Condition.DEGRADED)
+FAILING = (Condition.FAILED, Condition.UNREACHABLE)
+
+Judgements = Mapping[tuple[str, str], Judgement]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`state` is the state decided so far, newer than the snapshot's."""
+
+    snapshot: Snapshot
+    state: State
+    sight: Sight
+    judgements: Judgements
+
+    @cached_property
+    def nothing_answers(self) -> bool:
+        """Of several nodes, none."""
+        views = self.sight.nodes
+        return len(views) > 1 and all(cut_off(view) for view in views.values())
+
+    @cached_property
+    def failovers_last_hour(self) -> int:
+        now = self.snapshot.now
+        return sum(1 for at in self.state.fenced_at if at.age_s(now) < 3600)
+
+    @cached_property
+    def behind(self) -> "dict[str, Behind]":
+        """By endpoint: the nodes behind it."""
+        return {endpoint.name: Behind(self, endpoint) for endpoint in self.snapshot.policy.endpoints}
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The nodes behind an endpoint, as they stand, in the order of the configuration."""
+
+    situation: Situation
+    endpoint: Endpoint
+
+    @cached_property
+    def serving(self) -> tuple[str, ...]:
+        return tuple(name for name in self.endpoint.nodes if self._serves(name))
+
+    @cached_property
+    def addressed(self) -> tuple[str, ...]:
+        """Those serving which have an address."""
+        nodes = self.situation.snapshot.policy.node_by_name
+        return tuple(name for name in self.serving if nodes[name].addresses)
+
+    @cached_property
+    def alive(self) -> tuple[str, ...]:
+        """Those that may still be serving: a settled DOWN of everything says no, and so does a failure
+        that has outlasted every restart."""
+        return tuple(name for name in self.serving if not self._gone(name))
+
+    @cached_property
+    def unfit(self) -> Mapping[str, tuple[str, bool]]:
+        """Who cannot take over whatever fails, why, and whether that is knowledge or ignorance."""
+        found = {}
+        for name in self.endpoint.nodes:
+            record = self.situation.state.phase_of(name, self.endpoint.name)
+            judgement = self.situation.judgements[name, self.endpoint.name]
+            if record is None or record.phase is not Phase.IN_SERVICE:
+                found[name] = f"is {record.phase if record else 'not in service'}", True
+            elif judgement.condition is Condition.UNKNOWN:
+                found[name] = f"is unknown ({judgement.evidence})", False
+            elif judgement.condition not in WELL:
+                found[name] = f"is {judgement.condition} ({judgement.evidence})", True
+        return found
+
+    @cached_property
+    def fit(self) -> tuple[str, ...]:
+        return tuple(name for name in self.endpoint.nodes if name not in self.unfit)
+
+    @cached_property
+    def unknown(self) -> tuple[str, ...]:
+        """Those that are unfit only because nobody knows."""
+        return tuple(name for name, (_, known) in self.unfit.items() if not known)
+
+    def _serves(self, name: str) -> bool:
+        record = self.situation.state.phase_of(name, self.endpoint.name)
+        return record is not None and EFFECTS[record.phase].published
+
+    def _gone(self, name: str) -> bool:
+        judgement = self.situation.judgements[name, self.endpoint.name]
+        if judgement.condition not in FAILING:
+            return False
+        services = [self.situation.sight.nodes[name].services[s] for s in self.endpoint.services]
+        if all(service.verdict is Verdict.DOWN for service in services):
+            return True
+        return judgement.failing_s >= self.situation.snapshot.policy.rules.known_restart_grace_s
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One (node, endpoint), and whether a person insists."""
+
+    situation: Situation
+    node: str
+    endpoint: Endpoint
+    force: bool = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.situation.snapshot
+
+    @property
+    def state(self) -> State:
+        return self.situation.state
+
+    @property
+    def sight(self) -> Sight:
+        return self.situation.sight
+
+    @property
+    def judgement(self) -> Judgement:
+        return self.situation.judgements[self.node, self.endpoint.name]
+
+    @property
+    def record(self) -> PhaseRecord | None:
+        return self.situation.state.phase_of(self.node, self.endpoint.name)
+
+    @property
+    def behind(self) -> Behind:
+        return self.situation.behind[self.endpoint.name]
+
+    def alone(self, names: tuple[str, ...]) -> bool:
+        """Whether nobody but this case's node is among `names`; each is there once."""
+        return not any(name != self.node for name in names)
