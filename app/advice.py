@@ -53,6 +53,8 @@ def automation(view: View) -> Automation:
     why = not_ready(view)
     if why or view.snapshot is None or view.decision is None:
         return Automation(Mode.HELD, why)
+    if view.decision.superseded:
+        return Automation(Mode.HELD, printable(view.decision.superseded))
     pause = pause_in_force(view.snapshot)
     if pause is not None:
         return Automation(Mode.PAUSED, printable(pause.reason), printable(pause.owner), pause.until_wall_s)

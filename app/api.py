@@ -1,7 +1,8 @@
 """Listening: the API on its Unix socket, and on TCP where that is configured.
 
 The socket is never more open than 0660, not even for a moment; a stale one is replaced, a live one is
-another daemon's and is not. A connection that says nothing whole for a while is ended.
+another daemon's and is not. A connection that says nothing whole for a while is ended, and there are never so
+many that the daemon's own work would find no file descriptor left.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ SOCKET_MODE = 0o660
 IDLE_S = 15.0
 STOP_S = 2.0
 BACKLOG = 64
+MOST_CONNECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +42,43 @@ async def serve(
 ) -> AsyncIterator[Listening]:
     """Serve the API until the block ends; over TCP only `token` allows changes. MailwardError if an
     address cannot be had."""
-    runners: list[web.AppRunner] = []
+    doors: list[_Listener] = []
     bound: socket.socket | None = None
     try:
         address = None
         if socket_path is not None:
             bound = _unix(socket_path)
-            runners.append(await _started(live, SocketDoor(), bound))
+            doors.append(await _started(live, SocketDoor(), bound))
         if tcp is not None:
             listener = _tcp(*tcp)
             address = listener.getsockname()[:2]
-            runners.append(await _started(live, TokenDoor(token), listener))
+            doors.append(await _started(live, TokenDoor(token), listener))
         yield Listening(socket_path, address)
     finally:
-        await asyncio.gather(*(runner.cleanup() for runner in runners))
+        await asyncio.gather(*(door.close() for door in doors))
         if bound is not None and socket_path is not None:
             socket_path.unlink(missing_ok=True)
 
 
-async def _started(live: Live, door: Door, listener: socket.socket) -> web.AppRunner:
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    server: asyncio.Server
+    runner: web.AppRunner
+
+    async def close(self) -> None:
+        self.server.close()
+        await self.runner.cleanup()
+
+
+class _Full(asyncio.Protocol):
+    """For whom there is no room: the connection is ended at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
+
+async def _started(live: Live, door: Door, listener: socket.socket) -> _Listener:
     runner = web.AppRunner(
         build_app(live, door),
         access_log=None,
@@ -68,8 +88,14 @@ async def _started(live: Live, door: Door, listener: socket.socket) -> web.AppRu
         lingering_time=STOP_S,
     )
     await runner.setup()
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
-    return runner
+    handlers = runner.server
+    assert handlers is not None
+
+    def admitted() -> asyncio.Protocol:
+        return _Full() if len(handlers.connections) >= MOST_CONNECTIONS else handlers()
+
+    loop = asyncio.get_running_loop()
+    return _Listener(await loop.create_server(admitted, sock=listener, backlog=BACKLOG), runner)
 
 
 def _unix(path: Path) -> socket.socket:

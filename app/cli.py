@@ -216,6 +216,21 @@ def run(
     become(config, log_format, verbose=verbose)
 
 
+@app.command()
+def simulate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=1000, help="Of faults at random.")] = 1.0,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed, the same run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What this cluster would do if ...: faults in a simulated world.
+
+    Nothing real is touched; secrets are not needed."""
+    from mailward.app.commands import simulating
+
+    raise typer.Exit(simulating.simulate(file, hours=hours, seed=seed, as_json=as_json))
+
+
 @config_app.command("check")
 def config_check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],

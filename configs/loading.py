@@ -15,8 +15,9 @@ from mailward.configs.schema import Config
 from mailward.model.errors import ConfigError
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the configuration at `path`. Raises ConfigError, whose `problems` are all that is wrong."""
+def load(path: Path, environ: Mapping[str, str] = os.environ, *, with_secrets: bool = True) -> Config:
+    """Read the configuration at `path`. Raises ConfigError, whose `problems` are all that is wrong. Without
+    secrets neither they nor the other files it names are looked at: nothing can be connected to then."""
     path = Path(path).absolute()
     text = yaml_text.read(path)
     base = str(path.parent)
@@ -31,7 +32,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         config = shape.best_effort(text.values, outcome, base)
     findings = secrets.Findings()
     if config is not None:
-        findings = secrets.gather(config, environ)
+        findings = secrets.gather(config, environ) if with_secrets else findings
         further = [*consistency.problems_of(config, references.Names.of(text.values)), *findings.problems]
         problems += _without_shadows(further, problems)
 

@@ -26,7 +26,10 @@ def _epoch(before: State, after: State) -> Iterator[str]:
         yield f"leading with epoch {after.epoch} of store {after.store_id}"
     for target in after.targets:
         if target.claimed != before.target(target.target).claimed:
-            yield f"claimed DNS target {target.target} with {target.claimed}"
+            if target.claimed is None:
+                yield f"lost the claim on DNS target {target.target}"
+            else:
+                yield f"claimed DNS target {target.target} with {target.claimed}"
     for helper in after.helpers:
         if helper.claimed != before.helper(helper.node).claimed:
             yield f"claimed the helper of {helper.node} with {helper.claimed}"

@@ -54,10 +54,11 @@ class HelperRung:
         self._look = look
 
     async def claim(self, token: Token) -> HelperAnswer:
-        """A claim whose token is the helper's highest already has arrived before, unheard: obeyed."""
+        """A claim whose token is the helper's highest already may have arrived before, unheard, or be a
+        twin's, who runs on a copy of our store: the next token tells."""
         answer = await self._helper.claim(token)
         if answer.reply is HelperReply.STALE and answer.token == token:
-            return replace(answer, reply=HelperReply.OBEYED, detail="")
+            return replace(answer, reply=HelperReply.UNKNOWN, detail="it knows this token already")
         return answer
 
     async def order(self, token: Token, ports: PortMap) -> FenceResult:

@@ -70,7 +70,8 @@ class Decision:
 
     `explanations` may be made when first looked at, from frozen values alone: always the same ones.
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
-    controller must stop; `broken` which invariants it would have broken: then it changes nothing."""
+    controller must stop, `superseded` that another one leads; `broken` which invariants it would have
+    broken: then it changes nothing."""
 
     state: State
     send: tuple[Order, ...]
@@ -79,3 +80,4 @@ class Decision:
     check_again_s: float = 1.0
     fatal: str = ""
     broken: tuple[str, ...] = ()
+    superseded: str = ""

@@ -15,8 +15,10 @@ from mailward.model.state import Kind, Operation, Phase, State
 from mailward.simulator.nodes import MailNode, Obeyed, Work
 from mailward.simulator.world import World
 
-UNSEEN_S = 12.0
-"""What has changed within so short a time need not have been seen by anybody."""
+UNSEEN_S = 5.0
+"""A failure younger than this need not have been seen by whoever decides."""
+REMEMBERED_S = 12.0
+"""A failure that is over goes on being believed so long: up is slower than down."""
 LAG_SLACK_S = 15.0
 """A lag figure is as old as its poll, and grows while a readmission goes on."""
 
@@ -137,7 +139,6 @@ class Withdrawals:
     somebody else serves."""
 
     rule: str = "I6, I8"
-    excused: int = 0
     _broken_s: dict[tuple[str, str, str], float] = field(default_factory=dict)
     _served_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _last: str = ""
@@ -168,7 +169,7 @@ class Withdrawals:
         saw = [
             observer.name
             for observer in world.policy.observers
-            if world.now_s - self._broken_s.get((observer.name, node, endpoint.name), -1e9) <= UNSEEN_S
+            if world.now_s - self._broken_s.get((observer.name, node, endpoint.name), -1e9) <= REMEMBERED_S
         ]
         votes = sum(o.votes for o in world.policy.observers if o.name in saw)
         if votes < world.policy.votes_needed:

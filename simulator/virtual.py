@@ -49,8 +49,7 @@ class Process:
             return
         held, self._held = self._held, []
         for handle, callback, args, context in held:
-            if not handle.cancelled():
-                asyncio.get_running_loop().call_soon(callback, *args, context=context)
+            asyncio.get_running_loop().call_soon(_unless_cancelled, handle, callback, args, context=context)
 
     def kill(self) -> None:
         """SIGKILL: nothing of it runs ever again, not even what would clean up."""
@@ -72,8 +71,10 @@ class Process:
             self._held.append((handle, callback, args, context))
 
 
-def current_process() -> Process | None:
-    return _PROCESS.get()
+def _unless_cancelled(handle: asyncio.Handle, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    """What ran first of all that had come due may have cancelled it."""
+    if not handle.cancelled():
+        callback(*args)
 
 
 class _NoWaiting(selectors.SelectSelector):

@@ -1,7 +1,7 @@
 """The whole world of one run: two sites and a witness, three controllers, one zone, clients.
 
     site-a: mail-a, ns1        site-b: mail-b, ns2        site-w: witness
-    a controller beside each node and one on the witness; the ensemble as one host of its own
+    a controller for each observer; the ensemble as one host of its own, or beside the only controller
 
 Everything true stands here; `World.changed` is called whenever something of it has changed, so that
 checkers look at each state and not only at the last.
@@ -50,7 +50,9 @@ class World:
         for observer in self.policy.observers:
             if observer.name not in self.network.hosts:
                 self.network.add(observer.name, observer.site)
-        ensemble_host = self.network.add(ENSEMBLE, "")
+        several = len(self.policy.observers) > 1
+        alone = self.policy.observers[0].name
+        ensemble_host = self.network.add(ENSEMBLE, "") if several else self.network.hosts[alone]
         self.network.add("clients", "")
         self.replication = Replication(self.network, self.nodes)
         self.zones = {target: self._zone(target) for target in self.policy.targets}

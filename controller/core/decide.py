@@ -14,11 +14,27 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import EFFECTS
-from mailward.controller.core.planning import abandon, only_the_withdrawn_serve, plan, reconcile, roll_back
+from mailward.controller.core.planning import (
+    abandon,
+    nobody_to_leave_it_to,
+    only_the_withdrawn_serve,
+    plan,
+    reconcile,
+    roll_back,
+)
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Decision
-from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts, Outcome, Result, key_of
+from mailward.model.orders import (
+    Action,
+    ClaimHelper,
+    ClaimTarget,
+    OrderPorts,
+    Outcome,
+    Publish,
+    Result,
+    key_of,
+)
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
@@ -45,13 +61,15 @@ def decide(snapshot: Snapshot) -> Decision:
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
+    superseded = outcomes.superseded(draft.state) if may_act(snapshot) else ""
     return Decision(
         state=draft.state,
         send=tuple(draft.send) if not draft.fatal else (),
         explanations=explanations,
-        notices=tuple(draft.notices),
+        notices=(*draft.notices, *([superseded] if superseded else ())),
         check_again_s=_check_again_s(draft, judgements),
         fatal=draft.fatal,
+        superseded=superseded,
     )
 
 
@@ -87,13 +105,16 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     _admit_new(draft)
     episodes.keep(draft, sight, judgements)
     _claim(draft)
+    if outcomes.superseded(draft.state):
+        refuse_all(draft, "another controller leads this cluster")
+        return
     _advance(draft, sight, judgements)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time
     take_up(draft, sight, judgements)
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
-    _order_what_the_step_needs(draft)
+    _order_what_the_step_needs(draft, judgements)
 
 
 def _admit_new(draft: Draft) -> None:
@@ -150,6 +171,8 @@ def _claim(draft: Draft) -> None:
         if node.fenced and not helper.claimed_in(state.epoch):
             due.append((ClaimHelper(node.name), helper.claim))
     for action, attempt in due:
+        if outcomes.believed_stale(attempt):
+            continue
         if operations.may_retry(attempt, attempt.last.age_s(draft.now) if attempt else 0.0, policy):
             draft.order(action)
 
@@ -168,6 +191,11 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             why = only_the_withdrawn_serve(draft, judgements, operation.endpoints)
             if why:
                 roll_back(draft, why)
+                return
+            why = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+            if why:
+                if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
+                    _give_up(draft, why)
                 return
         if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
             lost = _successor_lost(cases)
@@ -236,18 +264,23 @@ def _give_up(draft: Draft, reason: str) -> None:
     if operation.kind in (Kind.READMIT, Kind.DRAIN) and not opened:
         abandon(draft, reason)
         return
-    command = "check the DNS target, then: mailward explain"
+    check = "check the DNS target, then: " if "publish:" in reason or "verify:" in reason else ""
+    command = f"{check}mailward explain"
     draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'} handed over: {reason}; {command}")
     draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
 
 
-def _order_what_the_step_needs(draft: Draft) -> None:
+def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
     state = draft.state
     if state.operation is None:
         return
+    operation = state.operation
+    held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
     for action in operations.wanted(draft.policy, state, state.operation):
         target = getattr(action, "target", None)
         if target is not None and not state.target(target).claimed_in(state.epoch):
+            continue
+        if held and isinstance(action, Publish | OrderPorts):
             continue
         attempt = draft.attempt(key_of(action))
         age = attempt.last.age_s(draft.now) if attempt else 0.0

@@ -57,6 +57,8 @@ def not_paused(case: Case) -> Finding:
     pause = case.snapshot.pause
     if pause is None or not pause.in_force(case.snapshot.now):
         return _NOT_PAUSED
+    if case.force:
+        return _yes("pause", f"paused by {pause.owner}, forced by hand")
     left = pause.until_wall_s - case.snapshot.now.wall_s
     return _no("pause", f"paused by {pause.owner} for {left:.0f} s more: {pause.reason}", "mailward resume")
 

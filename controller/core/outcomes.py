@@ -19,10 +19,29 @@ from mailward.model.orders import (
     Result,
     key_of,
 )
-from mailward.model.state import Attempt, HelperRecord, TargetRecord
+from mailward.model.state import Attempt, HelperRecord, State, TargetRecord
 
 STALE_CLAIMS_BELIEVED = 3
-"""A claim may lose against a late order of our own; three in a row are somebody else."""
+"""A claim may lose against a late order of our own; three in a row are somebody else's word."""
+
+
+def believed_stale(claim: Attempt | None) -> bool:
+    """Whether somebody else leads. Then no claim follows: each would have a higher token, and the last of
+    them would overtake whoever has every right."""
+    return claim is not None and claim.result is Result.STALE and claim.tries >= STALE_CLAIMS_BELIEVED
+
+
+def superseded(state: State) -> str:
+    """Which target obeys another controller, '' if none does."""
+    for record in state.targets:
+        if record.claim is not None and believed_stale(record.claim):
+            return (
+                f"DNS target {record.target} obeys a higher token than ours ({record.claim.detail}): another "
+                "controller leads this cluster, or this store was restored from a backup. Nothing is done "
+                "any more. If no other controller runs, move the store away and make it anew: "
+                f"mailward state init --adopt {state.store_id}"
+            )
+    return ""
 
 
 def take_up_epoch(draft: Draft) -> None:
@@ -109,14 +128,6 @@ def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> Non
     claimed = outcome.token if outcome.result is Result.DONE else record.claimed
     draft.put_target(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
     _watch_for_foreign(draft, record.target, outcome)
-    tries = record.claim.tries if record.claim else 0
-    if outcome.result is Result.STALE and tries >= STALE_CLAIMS_BELIEVED:
-        draft.notices.append(
-            f"DNS target {record.target} obeys a higher token than ours ({outcome.detail}): another "
-            "controller leads this cluster, or this store was restored from a backup. Nothing is done there. "
-            "If no other controller runs, move the store away and make it anew: "
-            f"mailward state init --adopt {draft.state.store_id}"
-        )
 
 
 def _claimed_helper(draft: Draft, record: HelperRecord, outcome: Outcome) -> None:

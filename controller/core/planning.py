@@ -193,6 +193,27 @@ def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: It
     return ""
 
 
+def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endpoints: Iterable[str]) -> str:
+    """Why an operation must not take anything away now, '' if it may (I8, as of now). It was decided when
+    somebody else was well; since then a controller may have died, or stood still, and another begun."""
+    if kind not in (Kind.FAILOVER, Kind.RECONCILE):
+        return ""
+    for name in endpoints:
+        endpoint = draft.policy.endpoint_by_name.get(name)
+        if endpoint is None:
+            continue
+        records = [draft.state.phase_of(node, name) for node in endpoint.nodes]
+        serving = [r.node for r in records if r is not None and EFFECTS[r.phase].published]
+        away = [node for node in endpoint.nodes if node not in serving]
+        gone = all(judgements[node, name].condition in FAILING for node in away)
+        if not away or (gone and kind is Kind.RECONCILE):
+            continue
+        if not any(judgements[node, name].condition in WELL for node in serving):
+            said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
+            return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
+    return ""
+
+
 def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Repeat effects that could not be confirmed when they were due, one node at a time."""
     if draft.state.operation is not None:
@@ -203,6 +224,8 @@ def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         return
     names = [e.name for e in draft.policy.endpoints]
     if only_the_withdrawn_serve(draft, judgements, names):
+        return
+    if nobody_to_leave_it_to(draft, judgements, Kind.RECONCILE, names):
         return
     why = "; ".join(
         [*([f"client ports of {node} are not as recorded"] if node else []),

@@ -1,6 +1,7 @@
 """The HTTP API: who may change what, codes a load balancer can use, and answers to hostile calls."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import socket
@@ -370,3 +371,20 @@ async def test_a_change_whose_sender_has_given_up_is_void(doors: Doors, left_s: 
     expires = {EXPIRES: str(SystemClock().now().boot_s + left_s)}
     assert (await call(doors.unix, "DELETE", "/v1/pause", headers=expires))[0] == status
     assert (doors.fake.posted[-1] is None) is (status == 200)
+
+
+async def test_more_connections_than_there_is_room_for_are_ended_and_the_others_answered(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand idle ones took every file descriptor, and the store could not be read any more."""
+    monkeypatch.setattr(api, "MOST_CONNECTIONS", 5)
+    held = [await asyncio.open_connection("127.0.0.1", doors.port) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", doors.port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+    held[0][1].write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await held[0][0].readline()).startswith(b"HTTP/1.1 200")
+    for _, one in held:
+        one.close()

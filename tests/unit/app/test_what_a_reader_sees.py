@@ -51,6 +51,16 @@ def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
         assert line.isascii()
 
 
+def test_a_controller_that_another_one_has_superseded_is_held_and_says_so_first() -> None:
+    view = scenes.healthy().view()
+    assert view.decision is not None
+    why = "DNS target primary obeys a higher token than ours"
+    text = render.status(
+        summary.status_of(replace(view, decision=replace(view.decision, superseded=why))), UTC
+    )
+    assert text.splitlines()[0].startswith(f"Automation: HELD: {why}")
+
+
 def test_a_healthy_pair_fits_on_a_screen_of_24_lines() -> None:
     text = render.status(summary.status_of(scenes.healthy().view()), UTC)
     assert len(text.splitlines()) <= 23

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
 
 from mailward.controller.core.invariants import violations
-from mailward.model.fencing import FenceOutcome
-from mailward.model.orders import Order, Outcome, Result
+from mailward.model.fencing import OPEN, FenceOutcome
+from mailward.model.orders import Order, OrderPorts, Outcome, Publish, Result
 from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
 
@@ -259,10 +259,66 @@ def test_a_stale_publication_has_its_target_claimed_anew() -> None:
     scene.run(20)
     assert any("another controller leads this cluster" in notice for notice in scene.notices)
     assert kinds(scene.actions()).count("publish") == 1
+    assert scene.look().superseded
+
+
+def test_who_has_been_superseded_claims_no_more_and_does_nothing_until_it_starts_anew() -> None:
+    """Each claim has a higher token: repeated for ever, one would overtake whoever has every right."""
+    scene = Scene.settled()
+    scene.restarted()
+    scene.answers["claim-target"] = Result.STALE
+    scene.run(30)
+    assert scene.look().superseded
     scene.answers.clear()
-    scene.run(40)
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120)
+    assert scene.sent == []
+    (given,) = scene.state.answers
+    assert (given.accepted, given.detail) == (False, "another controller leads this cluster")
+    scene.restarted()
+    scene.run(5)
     assert scene.phase("a") is Phase.OUT
-    assert scene.state.ended[-1].ending is Ending.DONE
+
+
+def test_a_failover_is_not_gone_on_with_before_somebody_else_is_known_to_serve() -> None:
+    """The controller died with the node; when both were back the other one was dead: gone on with blindly,
+    the old failover took away the last one that served."""
+    scene = Scene.settled()
+    scene.answers = {"publish": None, "order-ports": None}
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    for node in "ab":
+        scene.unknown(node)
+    scene.run(5)
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+    scene.back("a")
+    scene.gone("b", for_s=5)
+    scene.run(30)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    for action in scene.actions():
+        if isinstance(action, Publish):
+            assert "192.0.2.10" in action.rrsets[0].values
+        if isinstance(action, OrderPorts) and action.node == "a":
+            assert set(action.ports.values()) == {OPEN}
+
+
+def test_a_failover_with_nobody_to_leave_it_to_is_handed_over() -> None:
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.FAILED}
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    scene.unknown("b")
+    scene.run(65)
+    ended = scene.state.ended[-1]
+    assert ended.ending is Ending.HANDED_OVER
+    assert ended.detail == (
+        "nobody is known to serve mail.example.test instead: b is unknown; mailward explain"
+    )  # fmt: skip
 
 
 def test_an_order_without_an_answer_is_unknown_after_its_expiry_and_is_sent_again() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
-from mailward.model.fencing import CLOSED
-from mailward.model.orders import Publish
+from mailward.model.fencing import CLOSED, OPEN
+from mailward.model.orders import OrderPorts, Publish
 from mailward.model.policy import Automation, Endpoint, Policy
 from mailward.model.replication import Confidence, Lag
 from mailward.model.state import Cause, Ending, Phase, RequestKind
@@ -95,6 +95,23 @@ def test_a_new_endpoint_of_nodes_that_are_all_out_is_served_all_the_same() -> No
     reconfigured(scene, policy_of(THREE, endpoints=(scene.policy.endpoints[0], more)))
     scene.run(5)
     assert scene.phase("a", more.name) is Phase.IN_SERVICE
+
+
+def test_a_renamed_node_is_not_closed_while_the_other_is_dead() -> None:
+    """It is new, hence out; but nothing may be taken away while nobody else serves."""
+    scene = Scene.settled()
+    scene.gone("b", for_s=60)
+    reconfigured(scene, policy_of(("x", "b")))
+    scene.unknown("x")
+    scene.run(3)
+    scene.up("x")
+    scene.run(30)
+    assert scene.phase("x") is Phase.IN_SERVICE
+    for action in scene.actions():
+        if isinstance(action, Publish):
+            assert "192.0.2.10" in action.rrsets[0].values
+        if isinstance(action, OrderPorts) and action.node == "x":
+            assert set(action.ports.values()) == {OPEN}
 
 
 def test_a_removed_node_is_forgotten_and_unpublished() -> None:

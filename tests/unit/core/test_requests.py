@@ -252,6 +252,15 @@ def test_a_rehearsal_takes_for_claimed_what_a_fresh_install_would_claim_first() 
     assert scene.look().state.answers == ()
 
 
+def test_a_person_who_insists_is_not_held_by_a_pause() -> None:
+    scene = Scene.settled()
+    scene.paused()
+    assert not asked(scene, RequestKind.FAILOVER)[0]
+    scene.ask(RequestKind.FAILOVER, "a", force=True)
+    scene.run(5)
+    assert scene.phase("a") is Phase.OUT
+
+
 def test_requests_are_taken_up_oldest_first() -> None:
     scene = Scene.settled()
     late = scene.ask(RequestKind.FAILOVER, "b")

@@ -1,0 +1,153 @@
+"""The simulated store behaves as ZooKeeper does where it hurts: sessions, ephemerals, unknown commits."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from mailward.model.errors import StoreError
+from mailward.model.policy import Observer
+from mailward.model.ports import Commit
+from mailward.model.snapshot import Standing
+from mailward.model.state import State
+from mailward.simulator import virtual
+from mailward.simulator.network import HostClock, Network
+from mailward.simulator.store import TICK_S, Ensemble, Session
+
+OBSERVERS = (Observer("one", "x"), Observer("two", "y"))
+STORE = "0123456789ab"
+
+
+class Scene:
+    """An ensemble and two clients with their heartbeats."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.network = Network(random.Random(1))
+        for name in ("one", "two", "ensemble"):
+            self.network.add(name, name)
+        self.ensemble = Ensemble(State(STORE, 0), loop.time)
+        self.sessions = {
+            name: Session(
+                name, self.ensemble, self.network, name, "ensemble",
+                HostClock(self.network.hosts[name], loop), OBSERVERS,
+            )
+            for name in ("one", "two")
+        }  # fmt: skip
+        self.processes = {name: virtual.Process(name) for name in self.sessions}
+        for name, session in self.sessions.items():
+            self.processes[name].run(session.run(), "heartbeat")
+
+    async def expiry(self) -> None:
+        while True:
+            self.ensemble.expire()
+            await asyncio.sleep(TICK_S)
+
+    def now_s(self, name: str) -> float:
+        return HostClock(self.network.hosts[name], asyncio.get_running_loop()).now().boot_s
+
+
+def play(story: Callable[[Scene], Awaitable[None]]) -> None:
+    async def body() -> None:
+        scene = Scene()
+        expiry = asyncio.create_task(scene.expiry())
+        await asyncio.sleep(5)
+        await story(scene)
+        expiry.cancel()
+        for process in scene.processes.values():
+            process.bury()
+        await asyncio.sleep(0)
+
+    virtual.run(body())
+
+
+async def led(scene: Scene, name: str = "one") -> Session:
+    session = scene.sessions[name]
+    assert await session.lead() is Standing.LEADING
+    return session
+
+
+def test_one_leads_and_the_other_follows_until_its_session_has_ended() -> None:
+    async def story(scene: Scene) -> None:
+        await led(scene)
+        assert await scene.sessions["two"].lead() is Standing.FOLLOWING
+        scene.processes["one"].kill()
+        await asyncio.sleep(scene.ensemble.session_timeout_s - 3)
+        assert await scene.sessions["two"].lead() is Standing.FOLLOWING
+        await asyncio.sleep(6)
+        assert await scene.sessions["two"].lead() is Standing.LEADING
+        assert (await scene.sessions["two"].read()).versions.epoch == 2
+
+    play(story)
+
+
+def test_the_right_to_act_has_ended_before_another_can_lead() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        scene.network.cut("one", "ensemble")
+        begin_s = asyncio.get_running_loop().time()
+        ended_s = None
+        while await scene.sessions["two"].lead() is Standing.FOLLOWING:
+            if ended_s is None and one.may_act_until_s() <= scene.now_s("one"):
+                ended_s = asyncio.get_running_loop().time()
+            assert asyncio.get_running_loop().time() - begin_s < 30
+            await asyncio.sleep(0.1)
+        assert ended_s is not None
+        assert await one.lead() is Standing.FOLLOWING
+
+    play(story)
+
+
+def test_a_commit_of_a_deposed_leader_is_lost_even_when_it_has_not_heard_of_it() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        seen = await one.read()
+        scene.processes["one"].stop()
+        await asyncio.sleep(15)
+        two = await led(scene, "two")
+        theirs = await two.read()
+        assert await two.record(replace(theirs.state, seq=5), theirs.versions) is Commit.COMMITTED
+        wanted = replace(seen.state, seq=99)
+        assert await one.record(wanted, seen.versions) is not Commit.COMMITTED
+        assert scene.ensemble.state.seq == 5
+
+    play(story)
+
+
+def test_a_reply_that_is_lost_leaves_a_commit_unknown_and_applied() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        seen = await one.read()
+        scene.network.link("ensemble", "one").cut = True
+        assert await one.record(replace(seen.state, seq=7), seen.versions) is Commit.UNKNOWN
+        assert scene.ensemble.state.seq == 7
+
+    play(story)
+
+
+def test_without_a_quorum_nothing_is_answered_and_sessions_outlive_it() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        scene.ensemble.has_quorum = False
+        await asyncio.sleep(60)
+        with pytest.raises(StoreError, match="no quorum"):
+            await one.read()
+        assert await one.lead() is Standing.FOLLOWING
+        scene.ensemble.has_quorum = True
+        await asyncio.sleep(5)
+        assert await one.lead() is Standing.LEADING
+        assert (await one.read()).versions.epoch == 1
+
+    play(story)
+
+
+def test_a_clean_goodbye_hands_over_at_once() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        await one.leave()
+        scene.processes["one"].kill()
+        assert await scene.sessions["two"].lead() is Standing.LEADING
+
+    play(story)
