@@ -26,7 +26,10 @@ def simulate(file: Path, *, hours: float, seed: int | None, as_json: bool) -> Ex
     policy = replace(policy, automation=Automation.ACT)
     chosen = seed if seed is not None else secrets.randbelow(2**31)
     logging.disable(logging.CRITICAL)
-    expected, outcome = expectations(policy, chosen), play(policy, chosen, hours)
+    try:
+        expected, outcome = expectations(policy, chosen), play(policy, chosen, hours)
+    finally:
+        logging.disable(logging.NOTSET)
     if as_json:
         typer.echo(
             json.dumps({**asdict(outcome), **_summed(outcome), "expected": [asdict(e) for e in expected]})
