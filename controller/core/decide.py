@@ -207,7 +207,8 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if progress.turn is Turn.WAIT:
             return
         if progress.turn is Turn.GIVE_UP:
-            _give_up(draft, progress.reason)
+            dns = operation.step in (Step.PUBLISH, Step.VERIFY)
+            _give_up(draft, progress.reason, "check the DNS target, then: " if dns else "")
             return
         if progress.reason:
             draft.note(progress.reason)
@@ -257,15 +258,15 @@ def _next(draft: Draft) -> None:
     draft.enter(step)
 
 
-def _give_up(draft: Draft, reason: str) -> None:
-    """Every operation ends (I10): rolled back where that is safe, else handed to a human."""
+def _give_up(draft: Draft, reason: str, first: str = "") -> None:
+    """Every operation ends (I10): rolled back where that is safe, else handed to a human, who is told what
+    to look at `first`."""
     operation = draft.running()
     opened = operation.kind is Kind.READMIT and operation.step in (Step.PUBLISH, Step.VERIFY)
     if operation.kind in (Kind.READMIT, Kind.DRAIN) and not opened:
         abandon(draft, reason)
         return
-    check = "check the DNS target, then: " if "publish:" in reason or "verify:" in reason else ""
-    command = f"{check}mailward explain"
+    command = f"{first}mailward explain"
     draft.notices.append(f"{operation.kind} of {operation.node or 'DNS'} handed over: {reason}; {command}")
     draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
 
@@ -276,7 +277,7 @@ def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
         return
     operation = state.operation
     held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
-    for action in operations.wanted(draft.policy, state, state.operation):
+    for action in operations.wanted(draft.policy, state, operation):
         target = getattr(action, "target", None)
         if target is not None and not state.target(target).claimed_in(state.epoch):
             continue

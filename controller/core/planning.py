@@ -181,12 +181,7 @@ def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: It
     """Why what was decided must not be carried out any more, '' if it may: of an endpoint every node in
     service has failed since, and one that is to be kept away is well (I2, as of now)."""
     for name in endpoints:
-        endpoint = draft.policy.endpoint_by_name.get(name)
-        if endpoint is None:
-            continue
-        records = [draft.state.phase_of(node, name) for node in endpoint.nodes]
-        serving = [r.node for r in records if r is not None and EFFECTS[r.phase].published]
-        away = [node for node in endpoint.nodes if node not in serving]
+        serving, away = _serving_and_away(draft, name)
         well = [node for node in away if judgements[node, name].condition in WELL]
         if well and all(judgements[node, name].condition in FAILING for node in serving):
             return f"{well[0]} is well, and nobody else serves {name} any more"
@@ -199,12 +194,7 @@ def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endp
     if kind not in (Kind.FAILOVER, Kind.RECONCILE):
         return ""
     for name in endpoints:
-        endpoint = draft.policy.endpoint_by_name.get(name)
-        if endpoint is None:
-            continue
-        records = [draft.state.phase_of(node, name) for node in endpoint.nodes]
-        serving = [r.node for r in records if r is not None and EFFECTS[r.phase].published]
-        away = [node for node in endpoint.nodes if node not in serving]
+        serving, away = _serving_and_away(draft, name)
         gone = all(judgements[node, name].condition in FAILING for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
@@ -212,6 +202,15 @@ def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endp
             said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
             return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
     return ""
+
+
+def _serving_and_away(draft: Draft, name: str) -> tuple[list[str], list[str]]:
+    """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
+    endpoint = draft.policy.endpoint_by_name.get(name)
+    nodes = endpoint.nodes if endpoint else ()
+    records = {node: draft.state.phase_of(node, name) for node in nodes}
+    serving = [node for node, r in records.items() if r is not None and EFFECTS[r.phase].published]
+    return serving, [node for node in nodes if node not in serving]
 
 
 def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
