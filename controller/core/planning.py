@@ -222,8 +222,6 @@ def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     if not (node or targets) or not _may_reconcile(draft, node):
         return
     names = [e.name for e in draft.policy.endpoints]
-    if only_the_withdrawn_serve(draft, judgements, names):
-        return
     if nobody_to_leave_it_to(draft, judgements, Kind.RECONCILE, names):
         return
     why = "; ".join(

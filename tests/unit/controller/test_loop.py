@@ -19,7 +19,7 @@ from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Order, Outcome, Result
 from mailward.model.ports import Commit, Recorded
-from mailward.model.snapshot import ObserverView, Snapshot
+from mailward.model.snapshot import ObserverView, Snapshot, Standing
 from mailward.model.state import Pause, Phase, State
 from mailward.model.token import Token
 
@@ -251,6 +251,27 @@ def test_a_decision_that_would_break_a_rule_holds_automation_and_loses_no_outcom
         assert stage.loop.problem == ""
 
     play(story)
+
+
+def test_who_does_not_lead_any_more_decides_no_change() -> None:
+    class Deposed(MemoryStore):
+        leads = True
+
+        async def lead(self) -> Standing:
+            return await super().lead() if self.leads else Standing.FOLLOWING
+
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        assert isinstance(stage.store, Deposed)
+        stage.store.leads = False
+        commits = stage.store.commits
+        stage.down()
+        await asyncio.sleep(10)
+        assert stage.store.commits == commits
+        assert stage.loop.snapshot is not None
+        assert stage.loop.snapshot.standing is Standing.FOLLOWING
+
+    play(story, lambda: Deposed(State(STORE, 0)))
 
 
 def test_a_store_that_cannot_be_read_holds_automation_with_its_own_words() -> None:

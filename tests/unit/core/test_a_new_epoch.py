@@ -282,6 +282,16 @@ def test_who_has_been_superseded_claims_no_more_and_does_nothing_until_it_starts
     assert scene.phase("a") is Phase.OUT
 
 
+def test_who_has_been_superseded_fences_nobody_any_more() -> None:
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.STALE, "claim-target": Result.STALE}
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    assert scene.look().superseded
+    scene.run(150)
+    assert "order-ports" not in kinds(scene.actions())
+
+
 def test_a_failover_is_not_gone_on_with_before_somebody_else_is_known_to_serve() -> None:
     """The controller died with the node; when both were back the other one was dead: gone on with blindly,
     the old failover took away the last one that served."""

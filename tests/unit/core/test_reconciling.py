@@ -153,3 +153,17 @@ def test_a_first_try_that_fails_is_repeated_after_half_a_minute() -> None:
     scene.run(65)
     assert kinds(scene.actions()).count("order-ports") - before == 2
     assert scene.seen["a", "imaps"].verdict is Verdict.DOWN
+
+
+def test_nothing_is_repeated_while_nobody_is_known_to_serve_instead() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = Result.UNKNOWN
+    scene.down("a", "imaps", for_s=5)
+    scene.run(5)
+    assert scene.state.operation is None
+    scene.unknown("a")
+    scene.unknown("b")
+    before = len(scene.state.ended)
+    scene.run(120)
+    assert scene.state.operation is None
+    assert len(scene.state.ended) == before
