@@ -41,6 +41,11 @@ def dotted(path: Path) -> str:
     return text
 
 
+def _printable(text: str) -> str:
+    """Names in a sentence are the file's, and may hold what a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def sentences(problems: Iterable[Problem], lines: Mapping[Path, int]) -> tuple[str, ...]:
     """All problems as text, in the order of the file, each with its line where that is known."""
 
@@ -57,7 +62,7 @@ def sentences(problems: Iterable[Problem], lines: Mapping[Path, int]) -> tuple[s
     for problem in sorted(problems, key=line):
         where = f"line {line(problem)}: " if line(problem) else ""
         place = dotted(problem.path)
-        texts.append(f"{where}{place}{': ' if place else ''}{problem.sentence}")
+        texts.append(f"{where}{place}{': ' if place else ''}{_printable(problem.sentence)}")
     texts = list(dict.fromkeys(texts))
     if len(texts) > MOST:
         texts[MOST:] = [f"and {len(texts) - MOST} more problems like these"]

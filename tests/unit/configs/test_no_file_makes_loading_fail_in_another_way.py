@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.configs.good import GOOD
 
@@ -61,6 +61,7 @@ def test_any_structure_under_known_keys(etc: Path, top: object) -> None:
 
 
 @quick
+@example(places=[4, 0], value="\x1f")
 @given(places=PLACES, value=VALUES)
 def test_the_good_file_with_one_part_replaced_by_anything(
     etc: Path, places: list[int], value: object
