@@ -23,7 +23,8 @@ FROZEN_S = 0.25
 
 @dataclass
 class Host:
-    """A machine. `boots` counts its starts; a frozen one keeps its connections and answers nothing."""
+    """A machine. `boots` counts its starts; a frozen one keeps its connections and answers nothing; what
+    is asked of one with a slow disk takes up to `slow_s` longer."""
 
     name: str
     site: str
@@ -31,6 +32,7 @@ class Host:
     frozen: bool = False
     boots: int = 1
     wall_offset_s: float = 0.0
+    slow_s: float = 0.0
 
     @property
     def answers(self) -> bool:
@@ -52,12 +54,16 @@ class HostClock:
 
 @dataclass
 class Link:
-    """One direction between two hosts. Delays are seconds; `loss` is the share of messages lost."""
+    """One direction between two hosts. Delays are seconds; `loss` is the share of messages lost, `late` of
+    those that come up to `late_s` after they were sent, `twice` of those that come a second time as late."""
 
     least_s: float = 0.002
     most_s: float = 0.02
     loss: float = 0.0
     cut: bool = False
+    late: float = 0.0
+    late_s: float = 0.0
+    twice: float = 0.0
 
 
 @dataclass
@@ -119,16 +125,29 @@ class Network:
         if link.cut or not self.hosts[source].up or (link.loss and self.rng.random() < link.loss):
             return
         delay_s = self.rng.uniform(link.least_s, link.most_s)
+        if link.late and self.rng.random() < link.late:
+            delay_s += self.rng.uniform(0.0, link.late_s)
         loop.call_later(delay_s, self._arrive, link, target, arrival, context=Context())
+        if link.twice and self.rng.random() < link.twice:
+            again_s = delay_s + self.rng.uniform(0.0, link.late_s)
+            loop.call_later(again_s, self._arrive, link, target, arrival, context=Context())
 
     def _arrive(self, link: Link, target: str, arrival: Callable[[], None]) -> None:
         host = self.hosts[target]
         if link.cut or not host.up:
             return
+        if host.slow_s:
+            slow_s = self.rng.uniform(0.0, host.slow_s)
+            asyncio.get_running_loop().call_later(slow_s, self._done, target, arrival, context=Context())
+            return
+        self._done(target, arrival)
+
+    def _done(self, target: str, arrival: Callable[[], None]) -> None:
+        host = self.hosts[target]
+        if not host.up:
+            return
         if host.frozen:  # it waits in the socket's buffer
-            asyncio.get_running_loop().call_later(
-                FROZEN_S, self._arrive, link, target, arrival, context=Context()
-            )
+            asyncio.get_running_loop().call_later(FROZEN_S, self._done, target, arrival, context=Context())
             return
         arrival()
 

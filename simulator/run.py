@@ -13,7 +13,7 @@ from mailward.model.policy import Policy, Rules
 from mailward.model.state import Cause, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.checkers import NeverEmpty, checkers
-from mailward.simulator.faults import Faults
+from mailward.simulator.swarm import Swarm
 from mailward.simulator.world import World
 
 LOOK_S = 1.0
@@ -42,7 +42,7 @@ def play(policy: Policy, seed: int, hours: float) -> Outcome:
 async def _play(policy: Policy, seed: int, hours: float) -> Outcome:
     rng = random.Random(seed)
     world = World(replace(policy, rules=_rules(policy.rules, rng)), rng.randrange(2**32))
-    faults = Faults(world, random.Random(rng.random()))
+    faults = Swarm(world, random.Random(rng.random()))
     audit = _Audit(world)
     await world.open()
     await _safety(world, faults, audit, hours * 3600.0)
@@ -101,12 +101,12 @@ class _Audit:
                 self.operations[key] = self.operations.get(key, 0) + 1
 
 
-async def _safety(world: World, faults: Faults, audit: _Audit, for_s: float) -> None:
+async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> None:
     next_s = world.now_s + 30.0
     world.on_change = lambda _what: audit.look()
     while world.now_s < for_s:
         await asyncio.sleep(LOOK_S)
-        faults.end_due()
+        faults.go_on()
         if world.now_s >= next_s:
             faults.strike()
             next_s = world.now_s + faults.next_in_s()

@@ -135,6 +135,11 @@ class World:
     def state(self) -> State:
         return self.ensemble.state
 
+    @property
+    def receivers(self) -> list[str]:
+        """The hosts that obey orders: mail nodes and the primaries of the zones."""
+        return [*self.nodes, *(zone.primary.name for zone in self.zones.values())]
+
     def node_at(self, address: str) -> MailNode:
         return next(self.nodes[node.name] for node in self.policy.nodes if address in node.addresses)
 
