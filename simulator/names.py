@@ -98,8 +98,7 @@ class ZoneClient:
             return ZoneView(self._zone.token, tuple(rrset for rrset in found if rrset))
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                view = await self._network.call(self._source, self._zone.primary.name, there)
+            view = await self._network.call(self._source, self._zone.primary.name, there, self._timeout_s)
         except TimeoutError:
             return Unread(ReadFailure.UNREACHABLE, f"{self.name}: no answer in {self._timeout_s:g} s")
         if view.token is not None and view.token.store_id != self._store_id:
@@ -117,8 +116,7 @@ class ZoneClient:
             return self._zone.compare_and_set(expected, new, changes)
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._network.call(self._source, self._zone.primary.name, there)
+            return await self._network.call(self._source, self._zone.primary.name, there, self._timeout_s)
         except TimeoutError:
             return Applied(ApplyResult.UNKNOWN, f"{self.name}: no answer in {self._timeout_s:g} s")
 
@@ -131,8 +129,7 @@ class ZoneClient:
             return all((server.rrsets.get(r.key) or replace(r, values=())) == r for r in rrsets)
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                agrees = await self._network.call(self._source, server.name, there)
+            agrees = await self._network.call(self._source, server.name, there, self._timeout_s)
         except TimeoutError:
             return ServerCheck(server.name, False, f"no answer within {self._timeout_s:g} s")
         return ServerCheck(server.name, agrees, "" if agrees else "it has an older answer")

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from mailward.model.clock import Moment
@@ -46,10 +46,19 @@ class HostClock:
     host: Host
     loop: asyncio.AbstractEventLoop
 
+    @cached_property
+    def _ahead_s(self) -> float:
+        return 1000.0 * (1 + sum(map(ord, self.host.name)) % 97)
+
+    def boot_s(self) -> float:
+        """Seconds of boot time alone."""
+        return self.loop.time() + self._ahead_s
+
     def now(self) -> Moment:
         host, now_s = self.host, self.loop.time()
-        boot_s = now_s + 1000.0 * (1 + sum(map(ord, host.name)) % 97)
-        return Moment(f"{host.name}-{host.boots}", boot_s, EPOCH_WALL_S + now_s + host.wall_offset_s)
+        return Moment(
+            f"{host.name}-{host.boots}", now_s + self._ahead_s, EPOCH_WALL_S + now_s + host.wall_offset_s
+        )
 
 
 @dataclass
@@ -98,9 +107,9 @@ class Network:
         there, back = self.link(source, target), self.link(target, source)
         return self.hosts[source].answers and self.hosts[target].answers and not (there.cut or back.cut)
 
-    async def call(self, source: str, target: str, work: Callable[[], T]) -> T:
-        """Have `work` done at `target`, in one step; its answer or what it raises comes back. Silence for
-        ever when a message is lost."""
+    async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
+        """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError
+        when nothing did within `within_s`: it may have been done, or be done yet."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[T] = loop.create_future()
 
@@ -112,7 +121,11 @@ class Network:
             self._send(target, source, reply)
 
         self._send(source, target, there)
-        return await arrived
+        patience = loop.call_later(within_s, _fail, arrived, TimeoutError())
+        try:
+            return await arrived
+        finally:
+            patience.cancel()
 
     def _send(self, source: str, target: str, arrival: Callable[[], None]) -> None:
         """One message; it belongs to no process once it is out."""

@@ -145,29 +145,28 @@ class HelperClient:
             return self._node.facts() if self._node.helper.works else "the helper does not run"
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._network.call(self._source, self._node.name, there)
+            return await self._network.call(self._source, self._node.name, there, self._timeout_s)
         except TimeoutError:
             return f"no answer in {self._timeout_s:g} s"
 
     async def _told(self, token: Token, ports: PortMap | None) -> HelperAnswer:
-        loop = asyncio.get_running_loop()
+        loop, node = asyncio.get_running_loop(), self._node
+        until_s = loop.time() + self._timeout_s
 
         def hello() -> float | None:
-            return loop.time() if self._node.helper.works else None
+            return loop.time() if node.helper.works else None
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                greeted_s = await self._network.call(self._source, self._node.name, hello)
-                if greeted_s is None:
-                    return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
+            greeted_s = await self._network.call(self._source, node.name, hello, self._timeout_s)
+            if greeted_s is None:
+                return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
-                def obey() -> HelperAnswer:
-                    if loop.time() - greeted_s > WINDOW_S:
-                        return HelperAnswer(HelperReply.REFUSED, self._node.helper.token, detail="late")
-                    return self._node.helper.obey(token, loop.time(), ports)
+            def obey() -> HelperAnswer:
+                if loop.time() - greeted_s > WINDOW_S:
+                    return HelperAnswer(HelperReply.REFUSED, node.helper.token, detail="late")
+                return node.helper.obey(token, loop.time(), ports)
 
-                return await self._network.call(self._source, self._node.name, obey)
+            return await self._network.call(self._source, node.name, obey, until_s - loop.time())
         except TimeoutError:
             return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
 
@@ -190,8 +189,7 @@ class Ports:
             return True
 
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._network.call(self._source, self._node.name, there)
+            await self._network.call(self._source, self._node.name, there, timeout_s)
         except TimeoutError:
             return tuple(Sight(a, p, Seen.UNKNOWN, "no answer") for a in addresses for p in ports)
         return tuple(Sight(a, p, self._seen(p)) for a in addresses for p in ports)
@@ -260,8 +258,7 @@ class LagClient:
             return [self._replication.lag(self._node, other) for other in others]
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                found = await self._network.call(self._source, self._node.name, there)
+            found = await self._network.call(self._source, self._node.name, there, self._timeout_s)
         except TimeoutError:
             return tuple(
                 Lag(self._node.name, other.name, Confidence.UNKNOWN, detail="no answer") for other in others
@@ -276,8 +273,7 @@ class LagClient:
             return True
 
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._network.call(self._source, self._node.name, there)
+            await self._network.call(self._source, self._node.name, there, self._timeout_s)
         except TimeoutError:
             return f"{self._node.name} does not answer"
         return ""

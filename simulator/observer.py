@@ -23,10 +23,9 @@ from mailward.model.health import (
     Vantage,
     Verdict,
 )
-from mailward.model.ports import Clock
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport, Report
-from mailward.simulator.network import Network
+from mailward.simulator.network import HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
 
 LOOK_S = 0.5
@@ -66,7 +65,7 @@ class SimObserver:
     network: Network
     host: str
     nodes: Mapping[str, MailNode]
-    clock: Clock
+    clock: HostClock
     vantage: Callable[[str, str], Vantage]
     helpers: Mapping[str, HelperClient]
     lags: Mapping[str, LagClient]
@@ -80,6 +79,7 @@ class SimObserver:
         self._lags: dict[str, tuple[float, Sequence[Lag]]] = {}
         self._tilt = Tilt(STALL_S, TILT_S)
         self._seq = 0
+        self._changed = True
         self._said: object = None
         self._said_s = float("-inf")
         self._restart()
@@ -93,6 +93,7 @@ class SimObserver:
             while True:
                 if self._tilt.tick(loop.time(), self.clock.now(), LOOK_S):
                     self._restart()
+                    self._changed = True
                 self._look_at_all()
                 await self._tell()
                 await asyncio.sleep(LOOK_S)
@@ -113,25 +114,27 @@ class SimObserver:
         )
 
     def _restart(self) -> None:
-        now_s = self.clock.now().boot_s
+        now_s = self.clock.boot_s()
         for node in self.nodes.values():
             for service in node.services:
                 self._watched[node.name, service] = _Watched(Detection(now_s, self.thresholds))
 
     def _look_at_all(self) -> None:
-        now_s = self.clock.now().boot_s
+        now_s = self.clock.boot_s()
         for (name, service), watched in self._watched.items():
             vantage = self.vantage(name, service)
             if vantage is not watched.vantage:
                 watched.vantage, watched.due_s = vantage, now_s
                 watched.detection = Detection(now_s, self.thresholds)
-            result = self._probe(self.nodes[name], service, vantage)
             held = vantage is Vantage.DIRECT and watched.detection.verdict is Verdict.UP
+            if not held and now_s < watched.due_s:
+                continue
+            result = self._probe(self.nodes[name], service, vantage)
             if held and result.failure is not None and not watched.detection.in_doubt:
                 watched.detection, watched.due_s = watched.detection.suspected(now_s), now_s
             if now_s < watched.due_s:
                 continue
-            watched.detection = watched.detection.fed(result, now_s)
+            watched.detection, self._changed = watched.detection.fed(result, now_s), True
             pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
             watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
 
@@ -152,16 +155,15 @@ class SimObserver:
         return _PASSED
 
     async def _tell(self) -> None:
-        now_s = self.clock.now().boot_s
-        seen = [
-            (key, watched.detection.judged(now_s).verdict, watched.vantage)
-            for key, watched in self._watched.items()
-        ]
-        facts = [
-            (name, f.error, f.facts and (f.facts.token, f.facts.units)) for name, f in self._facts.items()
-        ]
+        now_s = self.clock.boot_s()
+        heartbeat = now_s - self._said_s >= HEARTBEAT_S
+        if not (self._changed or heartbeat):
+            return
+        self._changed = False
+        seen = [(watched.detection.verdict, watched.vantage) for watched in self._watched.values()]
+        facts = [(f.error, f.facts and (f.facts.token, f.facts.units)) for f in self._facts.values()]
         said = (seen, facts)
-        if said == self._said and now_s - self._said_s < HEARTBEAT_S:
+        if said == self._said and not heartbeat:
             return
         self._said, self._said_s = said, now_s
         try:
@@ -194,18 +196,19 @@ class SimObserver:
 
     async def _ask_facts(self, name: str) -> None:
         while True:
-            asked_s = self.clock.now().boot_s
+            asked_s = self.clock.boot_s()
             answer = await self.helpers[name].status()
             facts = self._facts[name]
             if isinstance(answer, str):
                 facts.error = answer
             else:
                 facts.facts, facts.taken_s, facts.error = answer, asked_s, ""
+            self._changed = True
             await asyncio.sleep(FACTS_S)
 
     async def _ask_lag(self, name: str) -> None:
         while True:
-            asked_s = self.clock.now().boot_s
+            asked_s = self.clock.boot_s()
             measured = await self.lags[name].measure()
             if all(lag.confidence is Confidence.KNOWN for lag in measured):
                 self._lags[name] = (asked_s, measured)

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from mailward.model.errors import StoreError
 from mailward.model.policy import Observer
-from mailward.model.ports import Clock, Commit, Recorded
+from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView, Standing, Versions
 from mailward.model.state import Pause, Request, State
-from mailward.simulator.network import Network
+from mailward.simulator.network import HostClock, Network
 
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ class Session:
     """One controller's way to the ensemble; `host` is where it runs, `where` the ensemble's host."""
 
     def __init__(
-        self, name: str, ensemble: Ensemble, network: Network, host: str, where: str, clock: Clock,
+        self, name: str, ensemble: Ensemble, network: Network, host: str, where: str, clock: HostClock,
         observers: Sequence[Observer], *, may_lead: bool = True, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.name = name
@@ -240,7 +240,7 @@ class Session:
     # calls
 
     def _now_s(self) -> float:
-        return self._clock.now().boot_s
+        return self._clock.boot_s()
 
     def _deadline_s(self) -> float:
         if len(self._sent) < 2:
@@ -267,8 +267,7 @@ class Session:
             return step()
 
         try:
-            async with asyncio.timeout(self._pace.call_s):
-                return await self._network.call(self._host, self._where, there)
+            return await self._network.call(self._host, self._where, there, self._pace.call_s)
         except TimeoutError:
             raise StoreError(f"the store did not answer within {self._pace.call_s:g} s") from None
         except NoQuorum:

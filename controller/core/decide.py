@@ -39,7 +39,7 @@ from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
 
-_TROUBLE_S, _BUSY_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 1.0, 2.0
+_TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
 
 def decide(snapshot: Snapshot) -> Decision:
@@ -292,8 +292,11 @@ def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
     if draft.snapshot.standing is Standing.FOLLOWING:
         return _FOLLOWING_S
+    calm_s = _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))
         if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in FAILING:
-            return _TROUBLE_S
-    return _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S
+            if judgement.failing_s <= draft.policy.rules.known_restart_grace_s:
+                return _TROUBLE_S  # a grace is about to be over
+            calm_s = min(calm_s, _LASTING_S)
+    return calm_s

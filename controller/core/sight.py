@@ -193,9 +193,10 @@ def _lags(voters: Sequence[ObserverView], fresh_s: float) -> dict[tuple[str, str
     best: dict[tuple[str, str], Lag] = {}
     for view in voters:
         for lag in view.report.lags if view.report else ():
-            aged = replace(lag, age_s=lag.age_s + view.age_s)
-            if aged.confidence is Confidence.KNOWN and aged.age_s > fresh_s:
-                aged = replace(aged, confidence=Confidence.STALE)
+            age_s, confidence = lag.age_s + view.age_s, lag.confidence
+            if confidence is Confidence.KNOWN and age_s > fresh_s:
+                confidence = Confidence.STALE
+            aged = replace(lag, age_s=age_s, confidence=confidence)
             key = (lag.source, lag.target)
             if key not in best or _belief(aged) < _belief(best[key]):
                 best[key] = aged
