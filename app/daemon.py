@@ -133,6 +133,7 @@ class Daemon:
             executor_with=executor_with,
             views=self._views,
             clock=self._clock,
+            tilted=self._tilted,
             on_decision=self._decided,
         )
 
@@ -141,6 +142,9 @@ class Daemon:
     async def _heard(self, _report: Report) -> None:
         if self._loop is not None:
             self._loop.wake()
+
+    def _tilted(self) -> bool:
+        return self._observer is not None and self._observer.tilted()
 
     def _views(self) -> Sequence[ObserverView]:
         """Our own report as of now, and that nobody else has reported."""

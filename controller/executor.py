@@ -127,7 +127,7 @@ class Executor:
                 return self._kick(order, order.action)
 
     async def _claim_target(self, order: Order, action: ClaimTarget) -> Outcome:
-        done = await self._publishers[action.target].claim(order.token)
+        done = await self._publishers[action.target].claim(order.token, action.sent)
         return self._outcome(order, done.result, done.detail)
 
     async def _publish(self, order: Order, action: Publish) -> Outcome:

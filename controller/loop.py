@@ -38,7 +38,8 @@ class Counters:
 
 
 class Loop:
-    """`views` gives the newest reports; `on_decision` is called after every step."""
+    """`views` gives the newest reports; who is `tilted`, its sense of time in doubt, steps down from leading;
+    `on_decision` is called after every step."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Loop:
         executor_with: Callable[[Callable[[Outcome], None]], Executor],
         views: Callable[[], Sequence[ObserverView]],
         clock: Clock,
+        tilted: Callable[[], bool] = lambda: False,
         on_decision: Callable[[Snapshot, Decision], None] = lambda _snapshot, _decision: None,
     ) -> None:
         self.counters = Counters()
@@ -59,6 +61,7 @@ class Loop:
         self._executor = executor_with(self._came_back)
         self._views = views
         self._clock = clock
+        self._tilted = tilted
         self._on_decision = on_decision
         self._outcomes: list[Outcome] = []
         self._wake = asyncio.Event()
@@ -72,7 +75,7 @@ class Loop:
     async def run(self) -> None:
         """Run until cancelled; ForeignStore when a target or the store is another cluster's (I14)."""
         try:
-            self._standing = await self._coordination.lead()
+            self._standing = await self._coordination.lead(willing=not self._tilted())
             while True:
                 await self._rest(await self._round())
         finally:
@@ -113,7 +116,7 @@ class Loop:
 
     async def _step(self) -> float | None:
         """One decision. None when it changed something: then the next follows at once."""
-        self._standing = await self._coordination.lead()
+        self._standing = await self._coordination.lead(willing=not self._tilted())
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
         decision = decide(snapshot)

@@ -2,7 +2,8 @@
 
 What is wanted is always whole, so a call may be repeated. The token is written even when nothing is to
 change: messages still on their way with older tokens are void from then on. DONE means that the
-target holds this very token with what was wanted; STALE that a higher token of ours was seen there.
+target holds this very token with what was wanted; STALE that a higher token of ours was seen there; AHEAD
+that there was one which our store never sent.
 A lower one than ours where another was expected is UNKNOWN: the core decides anew, with a higher token.
 A target whose token went backwards (restored from a backup) needs nothing special: it is lower, so the
 next write lifts it again.
@@ -20,7 +21,7 @@ from mailward.dns.records import absolute, canonical
 from mailward.model.dns import Applied, ApplyResult, Change, ReadFailure, RRset, ServerCheck, Unread, ZoneView
 from mailward.model.orders import Result
 from mailward.model.ports import DnsTarget, Published
-from mailward.model.token import Token
+from mailward.model.token import Sent, Token
 
 
 class Verifier(Protocol):
@@ -48,8 +49,8 @@ class TargetPublisher:
         self._verification = verification
         self._deadline_s = deadline_s
 
-    async def claim(self, token: Token) -> Published:
-        return await self._bounded(self._claim(token))
+    async def claim(self, token: Token, sent: Sent) -> Published:
+        return await self._bounded(self._claim(token, sent))
 
     async def publish(self, token: Token, rrsets: Sequence[RRset]) -> Published:
         return await self._bounded(self._publish(token, rrsets))
@@ -75,10 +76,12 @@ class TargetPublisher:
             raise ValueError(f"a RRset is listed twice: {'; '.join(str(rrset) for rrset in wanted)}")
         return complete(wanted, self._keys)
 
-    async def _claim(self, token: Token) -> Published:
+    async def _claim(self, token: Token, sent: Sent) -> Published:
         view = await self._target.read(())
         if isinstance(view, Unread):
             return _unread(view)
+        if view.token is not None and not sent.explains(view.token):
+            return Published(Result.AHEAD, f"it remembers {view.token}, which this store never sent")
         if refused := _overtaken(view.token, token):
             return refused
         applied = await self._target.claim(view.token, token)

@@ -98,6 +98,10 @@ class Observer:
             for watch in node.watches.values():
                 watch.recheck()
 
+    def tilted(self) -> bool:
+        """Whether its own sense of time is in doubt."""
+        return self._tilt.tilted(self._clock.now())
+
     def report(self) -> Report:
         """What is seen now, numbered. `latest` is the newest."""
         self._seq += 1
@@ -107,7 +111,7 @@ class Observer:
             config_digest=self._digest,
             nodes=tuple(node.report() for node in self._nodes),
             lags=tuple(lag for poll in self._lags for lag in poll.lags()),
-            tilted=self._tilt.tilted(self._clock.now()),
+            tilted=self.tilted(),
         )
         return self.latest
 

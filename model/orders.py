@@ -13,14 +13,16 @@ from typing import Literal
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortState, Scope
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Sent, Token
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTarget:
-    """Write our token to a DNS target and change nothing else."""
+    """Write our token to a DNS target and change nothing else; not if it remembers what `sent` does not
+    explain."""
 
     target: str
+    sent: Sent = NOTHING_SENT
     kind: Literal["claim-target"] = "claim-target"
 
 
@@ -93,6 +95,7 @@ class Order:
 class Result(StrEnum):
     DONE = "DONE"
     STALE = "STALE"  # a higher token is there: somebody else leads
+    AHEAD = "AHEAD"  # it remembers a token of ours that our store never sent: the store is an old copy
     FOREIGN = "FOREIGN"  # the target belongs to another store
     FAILED = "FAILED"  # refused, and nothing was changed
     UNKNOWN = "UNKNOWN"  # it may or may not have happened

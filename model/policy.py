@@ -90,7 +90,8 @@ class Rules:
 
 @dataclass(frozen=True)
 class Policy:
-    """Everything the core knows of the cluster as configured. `digest` names the configuration."""
+    """Everything the core knows of the cluster as configured. `digest` names the configuration; `unguarded`
+    are the targets that cannot refuse an old order."""
 
     cluster: str
     deployment: Deployment
@@ -102,6 +103,7 @@ class Policy:
     targets: tuple[str, ...]
     rules: Rules
     digest: str
+    unguarded: tuple[str, ...] = ()
 
     @cached_property
     def node_by_name(self) -> dict[str, Node]:

@@ -17,7 +17,7 @@ from mailward.model.orders import Result
 from mailward.model.replication import Lag
 from mailward.model.snapshot import Standing, Versions
 from mailward.model.state import Pause, Request, State
-from mailward.model.token import Token
+from mailward.model.token import Sent, Token
 
 
 class Clock(Protocol):
@@ -45,8 +45,9 @@ class Recorded:
 class Coordination(Protocol):
     """The store the daemons agree in. Errors that end the daemon are `StoreError`s."""
 
-    async def lead(self) -> Standing:
-        """Take up leadership if it is to be had; raises the epoch. Idempotent while leading."""
+    async def lead(self, *, willing: bool = True) -> Standing:
+        """Take up leadership if it is to be had; raises the epoch. Idempotent while leading. Who is not
+        `willing` steps down, and leaves it to others."""
         ...
 
     async def read(self) -> Recorded:
@@ -129,7 +130,9 @@ class Published:
 class Publisher(Protocol):
     """One DNS target with its pipeline: read, diff, guard, apply, read again; and verification."""
 
-    async def claim(self, token: Token) -> Published: ...
+    async def claim(self, token: Token, sent: Sent) -> Published:
+        """AHEAD, and nothing is sent, when the target remembers a token that `sent` does not explain."""
+        ...
 
     async def publish(self, token: Token, rrsets: Sequence[RRset]) -> Published: ...
 

@@ -14,7 +14,7 @@ from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortState, Scope
 from mailward.model.orders import Order, Result
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Sent, Token
 
 SCHEMA = 1
 MIN_WRITER = 1
@@ -144,6 +144,7 @@ class TargetRecord:
     target: str
     claim: Attempt | None = None
     claimed: Token | None = None
+    sent: Sent = NOTHING_SENT
     published: tuple[RRset, ...] | None = None
     token: Token | None = None
     detail: str = ""
@@ -160,6 +161,7 @@ class HelperRecord:
     node: str
     claim: Attempt | None = None
     claimed: Token | None = None
+    sent: Sent = NOTHING_SENT
 
     def claimed_in(self, epoch: int) -> bool:
         return self.claimed is not None and self.claimed.epoch == epoch
@@ -237,13 +239,15 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. `epoch_since` is when the epoch was taken up. What is not as long as the configuration
-    makes it is bounded by `controller.core.bounds`."""
+    """The document. `epoch_since` is when the epoch was taken up. `superseded` says who else was found to
+    lead, or that this document is an old copy: from then on nothing is done by it. What is not as long as the
+    configuration makes it is bounded by `controller.core.bounds`."""
 
     store_id: str
     epoch: int
     seq: int = 0
     epoch_since: Moment | None = None
+    superseded: str = ""
     schema: int = SCHEMA
     min_writer: int = MIN_WRITER
     phases: tuple[PhaseRecord, ...] = ()

@@ -35,3 +35,32 @@ class Token:
         if match is None:
             raise ValueError(f"not a token (store-id.epoch.seq): {text[:80]!r}")
         return cls(match[1], int(match[2]), int(match[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a store has on record as sent to one receiver: `last` is known to have arrived; of those from
+    `since` to `newest` nobody knows. What a receiver remembers beyond that this store never sent: then it
+    is a copy, or was restored from a backup."""
+
+    last: Token | None = None
+    since: Token | None = None
+    newest: Token | None = None
+
+    def sending(self, token: Token) -> "Sent":
+        return Sent(self.last, self.since or token, token)
+
+    def arrived(self, token: Token) -> "Sent":
+        if self.newest is None or token >= self.newest:
+            return Sent(token)
+        return Sent(token, self.newest, self.newest)
+
+    def explains(self, token: Token) -> bool:
+        """Whether a receiver may remember `token` from us. One never written to explains everything: a
+        new store begins above whatever is remembered."""
+        if self.last is None or token <= self.last:
+            return True
+        return self.since is not None and self.newest is not None and self.since <= token <= self.newest
+
+
+NOTHING_SENT = Sent()

@@ -95,6 +95,7 @@ class Controller:
             ),
             views=session.views,
             clock=clock,
+            tilted=observer.tilted,
             on_decision=decided,
         )
         process.run(session.run(), "session")

@@ -101,6 +101,9 @@ class SimObserver:
             for task in asking:
                 task.cancel()
 
+    def tilted(self) -> bool:
+        return self._tilt.tilted(self.clock.now())
+
     def report(self) -> Report:
         now = self.clock.now()
         self._seq += 1
@@ -110,7 +113,7 @@ class SimObserver:
             config_digest=self.digest,
             nodes=tuple(self._node_report(name, now) for name in self.nodes),
             lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
-            tilted=self._tilt.tilted(now),
+            tilted=self.tilted(),
         )
 
     def _restart(self) -> None:

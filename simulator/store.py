@@ -8,6 +8,7 @@ last acknowledged heartbeat but one (a write just acknowledged may not yet have 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -91,6 +92,12 @@ class Ensemble:
         if self.leader is not None and self.leader.session == session:
             self.leader = None
 
+    def resign(self, session: int) -> None:
+        """The session lives on, and leads no more."""
+        self.touch(session)
+        if self.leader is not None and self.leader.session == session:
+            self.leader = None
+
     def elect(self, session: int, name: str) -> Leader:
         """Create the leader if there is none; who leads now."""
         self.touch(session)
@@ -100,12 +107,12 @@ class Ensemble:
             self.history.append((self.now_s(), self.leader))
         return self.leader
 
-    def read(self, session: int) -> tuple[Recorded, dict[str, tuple[int, Report]]]:
+    def read(self, session: int) -> tuple[Recorded, Leader | None, dict[str, tuple[int, Report]]]:
         self.touch(session)
         answered = {answer.request for answer in self.state.answers}
         waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
         versions = Versions(self.epoch, self.state_version, self.pause_version)
-        return Recorded(self.state, versions, self.pause, waiting), dict(self.reports)
+        return Recorded(self.state, versions, self.pause, waiting), self.leader, dict(self.reports)
 
     def record(self, session: int, state: State, seen: Versions) -> Commit:
         """Checks epoch, leader and pause, then writes: one transaction."""
@@ -183,7 +190,10 @@ class Session:
 
     # Coordination
 
-    async def lead(self) -> Standing:
+    async def lead(self, *, willing: bool = True) -> Standing:
+        if not willing:
+            await self._step_down()
+            return Standing.FOLLOWING
         if not self._may_lead or self._session is None or len(self._sent) < 2:
             return Standing.FOLLOWING
         if self._now_s() >= self._deadline_s():
@@ -197,11 +207,21 @@ class Session:
                 self._led = leader
         return Standing.LEADING if self._led is not None else Standing.FOLLOWING
 
+    async def _step_down(self) -> None:
+        """Not leading from now on, whatever the ensemble hears of it."""
+        if self._led is None:
+            return
+        self._led = None
+        with contextlib.suppress(StoreError):
+            await self._in_session(self._ensemble.resign)
+
     async def read(self) -> Recorded:
-        recorded, reports = await self._in_session(self._ensemble.read)
+        recorded, leader, reports = await self._in_session(self._ensemble.read)
         for name, (seq, report) in sorted(reports.items()):
             if name not in self._heard or self._heard[name][0] != seq:
                 self._heard[name] = (seq, self._now_s(), report)
+        if leader != self._led:
+            self._led = None
         if self._led is not None:
             recorded = replace(recorded, versions=replace(recorded.versions, epoch=self._led.epoch))
         return recorded

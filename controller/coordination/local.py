@@ -124,8 +124,10 @@ class LocalStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-store")
         self._read_cache: tuple[tuple[int, int, int], _Versioned] | None = None
 
-    async def lead(self) -> Standing:
-        return await self._call(self._lead)
+    async def lead(self, *, willing: bool = True) -> Standing:
+        """There is nobody to leave it to: who is not willing keeps the lock and does nothing."""
+        standing = await self._call(self._lead)
+        return standing if willing or standing is Standing.OBSERVING_ONLY else Standing.FOLLOWING
 
     async def read(self) -> Recorded:
         return await self._call(self._read)

@@ -61,7 +61,7 @@ def decide(snapshot: Snapshot) -> Decision:
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
-    superseded = outcomes.superseded(draft.state) if may_act(snapshot) else ""
+    superseded = draft.state.superseded if may_act(snapshot) else ""
     return Decision(
         state=draft.state,
         send=tuple(draft.send) if not draft.fatal else (),
@@ -104,10 +104,11 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         return
     _admit_new(draft)
     episodes.keep(draft, sight, judgements)
-    _claim(draft)
-    if outcomes.superseded(draft.state):
-        refuse_all(draft, "another controller leads this cluster")
+    outcomes.note_superseded(draft, sight)
+    if draft.state.superseded:
+        refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
+    _claim(draft)
     _advance(draft, sight, judgements)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time
@@ -153,14 +154,18 @@ def _away(state: State, node: str) -> PhaseRecord | None:
 
 def _claim(draft: Draft) -> None:
     """Before anything else, our token goes to every target and helper: from then on what an earlier
-    controller left in the network is void there. Helpers that do not answer hold nobody up."""
+    controller left in the network is void there. Where old orders cannot be refused they are waited for:
+    each was recorded with its expiry. Helpers that do not answer hold nobody up."""
     policy, state = draft.policy, draft.state
     busy = state.operation is not None or bool(draft.snapshot.requests)
     if policy.automation is not Automation.ACT and not busy:
         return
     due: list[tuple[Action, Attempt | None]] = []
+    expired = gates.earlier_orders_expired(state, draft.now, policy.rules)
     for target in policy.targets:
         record = state.target(target)
+        if target in policy.unguarded and not expired:
+            continue  # what an earlier leader had begun may still arrive there, and overwrite ours
         if not record.claimed_in(state.epoch):
             due.append((ClaimTarget(target), record.claim))
     ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]

@@ -146,16 +146,20 @@ class Draft:
         key = key_of(action)
         if isinstance(action, ClaimTarget):
             record = self.target(action.target)
-            self.put_target(replace(record, claim=self._again(record.claim, key)))
+            claim = self._again(record.claim, key)
+            self.put_target(replace(record, claim=claim, sent=record.sent.sending(token)))
             return
         if isinstance(action, ClaimHelper):
             helper = self.helper(action.node)
-            self.put_helper(replace(helper, claim=self._again(helper.claim, key)))
+            claim = self._again(helper.claim, key)
+            self.put_helper(replace(helper, claim=claim, sent=helper.sent.sending(token)))
             return
         if isinstance(action, Publish):
             record = self.target(action.target)
-            self.put_target(replace(record, published=None, token=token))
+            self.put_target(replace(record, published=None, token=token, sent=record.sent.sending(token)))
         if isinstance(action, OrderPorts):
+            helper = self.helper(action.node)
+            self.put_helper(replace(helper, sent=helper.sent.sending(token)))
             unknown = FenceOutcome.UNKNOWN
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
         if self._state.operation is not None:

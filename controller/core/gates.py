@@ -11,13 +11,14 @@ from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS, NAM
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.conditions import restart_seen
 from mailward.controller.core.phases import port_map
+from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Result
-from mailward.model.policy import Automation, Deployment
+from mailward.model.policy import Automation, Deployment, Rules
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Phase
+from mailward.model.state import Phase, State
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
 OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
@@ -189,7 +190,10 @@ def claimed(case: Case) -> Finding:
             continue
         why = record.claim.detail if record.claim and record.claim.detail else "not yet tried"
         gone = record.claim is not None and record.claim.result in (Result.FAILED, Result.UNKNOWN)
-        (absent if gone and _earlier_orders_expired(case) else missing).append(f"{target} ({why})")
+        expired = earlier_orders_expired(case.state, case.snapshot.now, case.snapshot.policy.rules)
+        if target in case.snapshot.policy.unguarded and not expired:
+            why = "it cannot refuse what an earlier leader has begun, and that has not expired yet"
+        (absent if gone and expired else missing).append(f"{target} ({why})")
         if record.claim and record.claim.result is Result.STALE:
             adopt = f"mailward state init --adopt {case.state.store_id}"
     missing += _unclaimed_helper(case)
@@ -200,9 +204,11 @@ def claimed(case: Case) -> Finding:
     return _yes("claimed", f"every DNS target knows epoch {epoch}")
 
 
-def _earlier_orders_expired(case: Case) -> bool:
-    since, rules = case.state.epoch_since, case.snapshot.policy.rules
-    return since is not None and since.age_s(case.snapshot.now) > rules.order_timeout_s + EXPIRY_MARGIN_S
+def earlier_orders_expired(state: State, now: Moment, rules: Rules) -> bool:
+    """Whether all that was begun before this epoch has had its time: no leader before us can have recorded
+    anything later than the moment we took up, and nothing is sent that was not recorded."""
+    since = state.epoch_since
+    return since is not None and since.age_s(now) > rules.order_timeout_s + EXPIRY_MARGIN_S
 
 
 def _unclaimed_helper(case: Case) -> list[str]:

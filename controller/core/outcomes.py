@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft
+from mailward.controller.core.sight import Sight
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import (
     ClaimHelper,
@@ -19,7 +20,7 @@ from mailward.model.orders import (
     Result,
     key_of,
 )
-from mailward.model.state import Attempt, HelperRecord, State, TargetRecord
+from mailward.model.state import Attempt, HelperRecord, TargetRecord
 
 STALE_CLAIMS_BELIEVED = 3
 """A claim may lose against a late order of our own; three in a row are somebody else's word."""
@@ -31,17 +32,35 @@ def believed_stale(claim: Attempt | None) -> bool:
     return claim is not None and claim.result is Result.STALE and claim.tries >= STALE_CLAIMS_BELIEVED
 
 
-def superseded(state: State) -> str:
-    """Which target obeys another controller, '' if none does."""
+def note_superseded(draft: Draft, sight: Sight) -> None:
+    """Once seen it is recorded: whoever leads next on this store is no better."""
+    state = draft.state
+    if state.superseded:
+        return
     for record in state.targets:
-        if record.claim is not None and believed_stale(record.claim):
-            return (
-                f"DNS target {record.target} obeys a higher token than ours ({record.claim.detail}): another "
-                "controller leads this cluster, or this store was restored from a backup. Nothing is done "
-                "any more. If no other controller runs, move the store away and make it anew: "
-                f"mailward state init --adopt {state.store_id}"
-            )
-    return ""
+        claim = record.claim
+        if claim is None or not (believed_stale(claim) or claim.result is Result.AHEAD):
+            continue
+        stale = f"DNS target {record.target} obeys a higher token than ours ({claim.detail})"
+        _note(draft, f"DNS target {record.target}: {claim.detail}" if claim.result is Result.AHEAD else stale)
+        return
+    for node in draft.policy.nodes:
+        facts = sight.nodes[node.name].facts
+        token = facts.token if facts is not None else None
+        if token is None or token.store_id != state.store_id:
+            continue
+        if not draft.helper(node.name).sent.explains(token):
+            _note(draft, f"mailward-node on {node.name} remembers {token}, which this store never sent")
+            return
+
+
+def _note(draft: Draft, why: str) -> None:
+    draft.state = replace(
+        draft.state,
+        superseded=f"{why[: bounds.DETAIL]}: another controller leads this cluster, or this store was "
+        "restored from a backup. Nothing is done any more. If no other controller runs, move the store away "
+        f"and make it anew: mailward state init --adopt {draft.state.store_id}",
+    )
 
 
 def take_up_epoch(draft: Draft) -> None:
@@ -94,6 +113,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             replace(
                 record,
                 published=action.rrsets if done else record.published,
+                sent=record.sent.arrived(order.token) if done else record.sent,
                 at=outcome.at if done else record.at,
                 detail="" if done else outcome.detail[: bounds.DETAIL],
             )
@@ -103,7 +123,8 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             draft.put_target(replace(draft.target(action.target), claim=None, claimed=None))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
-            draft.put_helper(HelperRecord(action.node, claim=None, claimed=order.token))
+            sent = draft.helper(action.node).sent.arrived(order.token)
+            draft.put_helper(HelperRecord(action.node, None, order.token, sent))
         ports = draft.ports_of(action.node)
         if ports is not None:
             draft.put_ports(
@@ -125,16 +146,18 @@ def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
 
 
 def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> None:
-    claimed = outcome.token if outcome.result is Result.DONE else record.claimed
-    draft.put_target(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
+    if outcome.result is Result.DONE:
+        record = replace(record, claimed=outcome.token, sent=record.sent.arrived(outcome.token))
+    draft.put_target(replace(record, claim=_result(record.claim, outcome)))
     _watch_for_foreign(draft, record.target, outcome)
 
 
 def _claimed_helper(draft: Draft, record: HelperRecord, outcome: Outcome) -> None:
-    claimed = outcome.token if outcome.result is Result.DONE else record.claimed
+    if outcome.result is Result.DONE:
+        record = replace(record, claimed=outcome.token, sent=record.sent.arrived(outcome.token))
     if outcome.result in (Result.STALE, Result.FOREIGN):
         draft.notices.append(f"mailward-node on {record.node} obeys another controller: {outcome.detail}")
-    draft.put_helper(replace(record, claimed=claimed, claim=_result(record.claim, outcome)))
+    draft.put_helper(replace(record, claim=_result(record.claim, outcome)))
 
 
 def _result(attempt: Attempt | None, outcome: Outcome) -> Attempt | None:

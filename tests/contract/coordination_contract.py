@@ -62,6 +62,12 @@ class CoordinationContract:
         assert await controller.lead() is Standing.LEADING
         assert (await controller.read()).versions == before
 
+    async def test_who_is_not_willing_follows_until_it_is(self, setup: Setup) -> None:
+        controller = setup.start()
+        await controller.lead()
+        assert await controller.lead(willing=False) is Standing.FOLLOWING
+        assert await controller.lead() is Standing.LEADING
+
     async def test_a_second_controller_is_refused_while_the_first_one_runs(self, setup: Setup) -> None:
         first = setup.start()
         await first.lead()

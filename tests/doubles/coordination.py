@@ -26,11 +26,13 @@ class MemoryStore:
         self._observe_only = observe_only
         self._led = False
 
-    async def lead(self) -> Standing:
+    async def lead(self, *, willing: bool = True) -> Standing:
         if not self._led:
             self._led = True
             self.versions = replace(self.versions, epoch=max(self.versions.epoch, self.state.epoch) + 1)
-        return Standing.OBSERVING_ONLY if self._observe_only else Standing.LEADING
+        if self._observe_only:
+            return Standing.OBSERVING_ONLY
+        return Standing.LEADING if willing else Standing.FOLLOWING
 
     async def read(self) -> Recorded:
         answered = {answer.request for answer in self.state.answers}
@@ -74,9 +76,9 @@ class _Second(MemoryStore):
         super().__init__(first.state)
         self._first = first
 
-    async def lead(self) -> Standing:
+    async def lead(self, *, willing: bool = True) -> Standing:
         if self._first._led and not self._led:
             raise StoreBusy("another controller runs on this store; there can be only one")
         self.state, self.versions = self._first.state, self._first.versions
         self.pause, self.requests = self._first.pause, self._first.requests
-        return await super().lead()
+        return await super().lead(willing=willing)

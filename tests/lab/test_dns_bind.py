@@ -40,7 +40,7 @@ from mailward.dns.servers import Server
 from mailward.dns.verification import Verification
 from mailward.model.dns import ApplyResult, Change, ReadFailure, RRset, ServerCheck, Unread
 from mailward.model.orders import Result
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Token
 
 BOTH = RRset(*MAIL_A, 5, ("192.0.2.1", "192.0.2.2"))
 SURVIVOR = RRset(*MAIL_A, 5, ("192.0.2.2",))
@@ -229,7 +229,7 @@ class TestPublication:
     ) -> None:
         """Found by NS; the secondary hears of it by our NOTIFY."""
         publisher = name_servers.publisher()
-        assert (await publisher.claim(token(1, 0))).result is Result.DONE
+        assert (await publisher.claim(token(1, 0), NOTHING_SENT)).result is Result.DONE
         for seq, wanted in enumerate([BOTH, SURVIVOR, BOTH, SURVIVOR], start=1):
             assert (await publisher.publish(token(1, seq), [wanted])).result is Result.DONE
             checks = await agreeing(publisher, wanted, 2)

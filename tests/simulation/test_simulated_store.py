@@ -49,6 +49,14 @@ class Scene:
         return HostClock(self.network.hosts[name], asyncio.get_running_loop()).now().boot_s
 
 
+async def elected(scene: Scene, name: str) -> None:
+    for _ in range(100):
+        if await scene.sessions[name].lead() is Standing.LEADING:
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"{name} does not lead")
+
+
 def play(story: Callable[[Scene], Awaitable[None]]) -> None:
     async def body() -> None:
         scene = Scene()
@@ -149,5 +157,28 @@ def test_a_clean_goodbye_hands_over_at_once() -> None:
         await one.leave()
         scene.processes["one"].kill()
         assert await scene.sessions["two"].lead() is Standing.LEADING
+
+    play(story)
+
+
+def test_who_steps_down_leaves_the_lead_to_another_at_once_and_may_not_act() -> None:
+    async def story(scene: Scene) -> None:
+        await elected(scene, "one")
+        assert await scene.sessions["one"].lead(willing=False) is Standing.FOLLOWING
+        assert scene.sessions["one"].may_act_until_s() == float("-inf")
+        assert await scene.sessions["two"].lead() is Standing.LEADING
+
+    play(story)
+
+
+def test_who_reads_that_another_leads_does_not_believe_to_lead_any_more() -> None:
+    """It had stepped down; the word of it came late, after it had taken up the lead again."""
+
+    async def story(scene: Scene) -> None:
+        await elected(scene, "one")
+        scene.ensemble.leader = None
+        await elected(scene, "two")
+        await scene.sessions["one"].read()
+        assert scene.sessions["one"].may_act_until_s() == float("-inf")
 
     play(story)

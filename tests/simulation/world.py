@@ -38,7 +38,7 @@ from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport, Report
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import State
-from mailward.model.token import Token
+from mailward.model.token import Sent, Token
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class SimPublisher(Receiver):
     def addresses(self) -> tuple[str, ...]:
         return tuple(sorted(v for rrset in self.rrsets.values() for v in rrset.values))
 
-    async def claim(self, token: Token) -> Published:
+    async def claim(self, token: Token, _sent: Sent) -> Published:
         return await self.deliver(self._write(token, None))
 
     async def publish(self, token: Token, rrsets: Sequence[RRset]) -> Published:

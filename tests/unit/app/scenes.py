@@ -52,7 +52,7 @@ from mailward.model.state import (
     Step,
     TargetRecord,
 )
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Token
 
 STORE = "3f2a9c01d4e7b65f"
 NOW_WALL = 1_767_236_640.0  # 2026-01-01 03:04:00 UTC
@@ -223,7 +223,7 @@ class Scene:
     ports_a: PortsRecord | None = None
     target: TargetRecord = field(
         default_factory=lambda: TargetRecord(
-            "ns1", None, token(1), rrsets("mail-a", "mail-b"), token(3), at=at(259_190)
+            "ns1", None, token(1), NOTHING_SENT, rrsets("mail-a", "mail-b"), token(3), at=at(259_190)
         )
     )
     ended: tuple[Ended, ...] = HISTORY
@@ -307,7 +307,7 @@ CLOSED_A = PortsRecord(
     at(181),
     "acknowledged, and refused from outside",
 )
-ONLY_B = TargetRecord("ns1", None, token(1), rrsets("mail-b"), token(4), at=at(184))
+ONLY_B = TargetRecord("ns1", None, token(1), NOTHING_SENT, rrsets("mail-b"), token(4), at=at(184))
 
 
 def healthy() -> Scene:

@@ -34,7 +34,7 @@ from mailward.model.orders import (
 )
 from mailward.model.ports import Published
 from mailward.model.replication import Lag
-from mailward.model.token import Token
+from mailward.model.token import Sent, Token
 
 RRSETS = (RRset("mail.example.test.", "A", 30, ("192.0.2.1",)),)
 PORTS = {"imaps": CLOSED}
@@ -79,7 +79,7 @@ class Driver:
 
 
 class Publisher(Driver):
-    async def claim(self, token: Token) -> Published:
+    async def claim(self, token: Token, _sent: Sent) -> Published:
         return await self._called("claim", token, None, Published(Result.DONE))  # type: ignore[no-any-return]
 
 

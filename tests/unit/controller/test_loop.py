@@ -53,6 +53,7 @@ class Stage:
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.scene = Scene()
+        self.tilted = False
         self.store = store or MemoryStore(State(STORE, 0))
         self.steps: list[float] = []
         self.views: Callable[[], Sequence[ObserverView]] = lambda: self.scene.snapshot().observers
@@ -63,6 +64,7 @@ class Stage:
             executor_with=self._executor,
             views=self._seen,
             clock=self,
+            tilted=lambda: self.tilted,
             on_decision=self._decided,
         )
         self.task = asyncio.create_task(self.loop.run())
@@ -253,12 +255,27 @@ def test_a_decision_that_would_break_a_rule_holds_automation_and_loses_no_outcom
     play(story)
 
 
+def test_who_does_not_trust_its_own_sense_of_time_steps_down() -> None:
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        stage.tilted = True
+        commits = stage.store.commits
+        stage.down()
+        await asyncio.sleep(5)
+        assert stage.store.commits == commits
+        stage.tilted = False
+        await asyncio.sleep(5)
+        assert stage.store.commits > commits
+
+    play(story)
+
+
 def test_who_does_not_lead_any_more_decides_no_change() -> None:
     class Deposed(MemoryStore):
         leads = True
 
-        async def lead(self) -> Standing:
-            return await super().lead() if self.leads else Standing.FOLLOWING
+        async def lead(self, *, willing: bool = True) -> Standing:
+            return await super().lead(willing=willing) if self.leads else Standing.FOLLOWING
 
     async def story(stage: Stage) -> None:
         await settled(stage)

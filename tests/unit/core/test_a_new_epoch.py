@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
+from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
 from mailward.controller.core.invariants import violations
 from mailward.model.fencing import OPEN, FenceOutcome
@@ -67,6 +67,19 @@ def test_a_target_that_stays_away_holds_up_nobody_once_earlier_orders_have_expir
     scene.run(120)
     assert scene.state.target("ns2").published == scene.state.target("ns1").published
     assert scene.state.operation is None
+
+
+def test_a_target_that_cannot_refuse_is_not_written_to_before_all_that_was_begun_has_expired() -> None:
+    scene = Scene.settled(replace(policy_of(), unguarded=("ns1",)))
+    scene.restarted()
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(scene.policy.rules.order_timeout_s)
+    assert set(kinds(scene.actions())) == {"claim-helper"}
+    assert "cannot refuse" in scene.finding("claimed", "a").reason
+    scene.run(3)
+    assert kinds(scene.actions()).count("claim-target") == 1
+    assert scene.phase("a") is Phase.OUT
 
 
 @pytest.mark.parametrize("said", [Result.STALE, None])
@@ -262,8 +275,9 @@ def test_a_stale_publication_has_its_target_claimed_anew() -> None:
     assert scene.look().superseded
 
 
-def test_who_has_been_superseded_claims_no_more_and_does_nothing_until_it_starts_anew() -> None:
-    """Each claim has a higher token: repeated for ever, one would overtake whoever has every right."""
+def test_who_has_been_superseded_claims_no_more_and_does_nothing_not_even_when_started_anew() -> None:
+    """Each claim has a higher token: repeated for ever, or after each restart, one would overtake whoever
+    has every right."""
     scene = Scene.settled()
     scene.restarted()
     scene.answers["claim-target"] = Result.STALE
@@ -276,10 +290,67 @@ def test_who_has_been_superseded_claims_no_more_and_does_nothing_until_it_starts
     scene.run(120)
     assert scene.sent == []
     (given,) = scene.state.answers
-    assert (given.accepted, given.detail) == (False, "another controller leads this cluster")
+    assert (given.accepted, given.detail) == (
+        False,
+        "another controller leads this cluster, or this store is an old copy",
+    )
     scene.restarted()
     scene.run(5)
-    assert scene.phase("a") is Phase.OUT
+    assert scene.sent == []
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.look().superseded
+
+
+def test_a_store_restored_from_a_backup_is_found_out_by_what_a_target_remembers() -> None:
+    """Its state may be anything that was once true: what was drained since would be let in."""
+    scene = Scene.settled()
+    backup = scene.state
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120)
+    remembered = scene.state.target("ns1").token
+    assert remembered is not None
+    assert not backup.target("ns1").sent.explains(remembered)
+    scene.state = backup
+    scene.restarted()
+    scene.answers["claim-target"] = Result.AHEAD
+    scene.details["claim-target"] = f"it remembers {remembered}, which this store never sent"
+    scene.sent.clear()
+    scene.run(5)
+    assert f"remembers {remembered}, which this store never sent" in scene.look().superseded
+    scene.answers.clear()
+    scene.restarted()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(60)
+    assert "publish" not in kinds(scene.actions())
+
+
+def test_a_store_restored_from_a_backup_is_found_out_by_what_a_helper_remembers() -> None:
+    scene = Scene.settled()
+    sent = scene.state.helper("b").sent
+    assert sent.last is not None
+    scene.facts["b"] = replace(facts("b"), token=sent.last)
+    assert not scene.look().superseded
+    scene.facts["b"] = replace(facts("b"), token=replace(sent.last, seq=sent.last.seq + 1))
+    scene.restarted()
+    scene.sent.clear()
+    scene.run(5)
+    assert scene.sent == []
+    assert "mailward-node on b remembers" in scene.look().superseded
+
+
+def test_what_an_earlier_leader_sent_without_an_answer_is_no_sign_of_another() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    ordered = scene.state.ports_of("a")
+    assert ordered is not None
+    scene.restarted()
+    scene.facts["a"] = replace(facts("a"), token=ordered.token)
+    scene.answers.clear()
+    scene.run(30)
+    assert not scene.look().superseded
+    assert scene.state.operation is None
 
 
 def test_who_has_been_superseded_fences_nobody_any_more() -> None:

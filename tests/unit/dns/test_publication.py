@@ -12,7 +12,7 @@ from mailward.dns.verification import Verification
 from mailward.model.dns import Applied, ApplyResult, Change, RRset, Unread, ZoneView
 from mailward.model.orders import Result
 from mailward.model.ports import Published, Publisher
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Sent, Token
 
 STORE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -53,7 +53,7 @@ def there(zone: MemoryZone) -> str:
 
 
 async def test_a_claim_writes_the_token(zone: MemoryZone, ours: Publisher) -> None:
-    assert (await ours.claim(token(1, 1))).result is Result.DONE
+    assert (await ours.claim(token(1, 1), NOTHING_SENT)).result is Result.DONE
     assert there(zone) == str(token(1, 1))
     assert zone.rrsets[A.key] == A
 
@@ -63,7 +63,7 @@ async def test_a_claim_under_a_token_not_below_is_stale(
     zone: MemoryZone, ours: Publisher, held: Token
 ) -> None:
     zone.plant(f'"{held}"')
-    assert (await ours.claim(token(2, 1))).result is Result.STALE
+    assert (await ours.claim(token(2, 1), NOTHING_SENT)).result is Result.STALE
     assert there(zone) == str(held)
 
 
@@ -71,10 +71,24 @@ async def test_another_stores_target_is_foreign_for_claim_and_publish(
     zone: MemoryZone, ours: Publisher
 ) -> None:
     zone.plant(f'"{token(1, 1, OTHER)}"')
-    for done in (await ours.claim(token(9, 9)), await ours.publish(token(9, 9), [A])):
+    for done in (await ours.claim(token(9, 9), NOTHING_SENT), await ours.publish(token(9, 9), [A])):
         assert done.result is Result.FOREIGN
         assert OTHER in done.detail
     assert there(zone) == str(token(1, 1, OTHER))
+
+
+async def test_a_claim_is_not_sent_where_a_token_is_remembered_that_the_store_never_sent(
+    zone: MemoryZone, ours: Publisher
+) -> None:
+    """The store was restored from a backup: what it has on record ends before what the target knows."""
+    zone.plant(f'"{token(7, 93)}"')
+    done = await ours.claim(token(8, 1), Sent(token(7, 41)))
+    assert done.result is Result.AHEAD
+    assert str(token(7, 93)) in done.detail
+    assert there(zone) == str(token(7, 93))
+    assert (
+        await ours.claim(token(8, 1), Sent(token(7, 41), token(7, 90), token(7, 93)))
+    ).result is Result.DONE
 
 
 async def test_publishing_replaces_what_differs_and_writes_the_token(
@@ -142,7 +156,7 @@ async def test_a_token_used_for_something_else_is_stale(zone: MemoryZone, ours: 
 
 async def test_a_lost_reply_is_settled_by_reading_again(zone: MemoryZone, ours: Publisher) -> None:
     zone.faults.append(Fault.LOSE_REPLY)
-    assert (await ours.claim(token(1, 0))).result is Result.DONE
+    assert (await ours.claim(token(1, 0), NOTHING_SENT)).result is Result.DONE
     zone.faults.append(Fault.LOSE_REPLY)
     done = await ours.publish(token(1, 1), [A_LEFT])
     assert done.result is Result.DONE
@@ -152,7 +166,7 @@ async def test_a_lost_reply_is_settled_by_reading_again(zone: MemoryZone, ours: 
 async def test_a_lost_request_is_unknown_and_the_next_token_settles_it(
     zone: MemoryZone, ours: Publisher
 ) -> None:
-    await ours.claim(token(1, 0))
+    await ours.claim(token(1, 0), NOTHING_SENT)
     zone.faults.append(Fault.LOSE_REQUEST)
     done = await ours.publish(token(1, 1), [A_LEFT])
     assert done.result is Result.UNKNOWN
@@ -161,7 +175,7 @@ async def test_a_lost_request_is_unknown_and_the_next_token_settles_it(
 
 
 async def test_an_update_delivered_after_the_next_one_is_void(zone: MemoryZone, ours: Publisher) -> None:
-    await ours.claim(token(1, 0))
+    await ours.claim(token(1, 0), NOTHING_SENT)
     zone.faults.append(Fault.HOLD)
     assert (await ours.publish(token(1, 1), [A_LEFT])).result is Result.UNKNOWN
     assert (await ours.publish(token(1, 2), [A])).result is Result.DONE
@@ -173,7 +187,7 @@ async def test_publishing_no_difference_voids_an_update_still_on_its_way(
     zone: MemoryZone, ours: Publisher
 ) -> None:
     """The case the token is written for although nothing changes."""
-    await ours.claim(token(1, 0))
+    await ours.claim(token(1, 0), NOTHING_SENT)
     zone.faults.append(Fault.HOLD)
     await ours.publish(token(1, 1), [A_LEFT, AAAA])
     assert (await ours.publish(token(1, 2), [A, AAAA])).detail == "nothing to change"
