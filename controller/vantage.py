@@ -20,6 +20,9 @@ class Vantages:
         """Take up a newly recorded state; whether any way has changed."""
         before = dict(self._behind)
         under_way = [o.action.node for o in state.orders if isinstance(o.action, OrderPorts)]
+        known = [record.node for record in state.ports]
+        for node in [node for node in self._behind if node not in known and node not in under_way]:
+            del self._behind[node]
         for record in state.ports:
             if record.node in under_way:
                 continue

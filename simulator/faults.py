@@ -5,10 +5,14 @@ never undoes another's work on something else; two on the same thing end togethe
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from mailward.model.policy import Policy
+from mailward.model.token import Token
+from mailward.simulator.controller import Controller
 from mailward.simulator.network import Link
 from mailward.simulator.nodes import Work
-from mailward.simulator.world import World
+from mailward.simulator.world import STORE_ID, World
 
 End = Callable[[], None]
 
@@ -195,8 +199,10 @@ def lossy(world: World, one: str, share: float = 0.3, most_s: float = 1.0) -> En
 
 def late(world: World, one: str, share: float = 0.3, most_s: float = 120.0) -> End:
     """So large a share of what a controller sends to mail nodes and name servers arrives up to `most_s`
-    late, and as much arrives twice."""
-    others = [name for name in sorted(world.receivers) if name != one]
+    late, and as much arrives twice. Receivers that cannot refuse are spared: for them it is assumed that
+    a message arrives before its order expires, or never."""
+    unguarded = [world.zones[target].primary.name for target in world.policy.unguarded]
+    others = [name for name in sorted(world.receivers) if name != one and name not in unguarded]
     links = [world.network.link(one, other) for other in others]
     for link in links:
         link.late, link.late_s, link.twice = share, most_s, share
@@ -242,3 +248,44 @@ def zone_freezes(world: World, target: str) -> End:
         zone.writable = True
 
     return end
+
+
+def store_is_restored(world: World, which: int) -> End:
+    """From the backup `which`, counted from the newest; in the end a person makes the store anew."""
+    world.restore(world.backups[-1 - which % len(world.backups)])
+    return lambda: world.make_store_anew() if world.state.superseded or world.outdated_s is not None else None
+
+
+def target_turns_foreign(world: World, target: str) -> End:
+    """Somebody else's token stands in the zone; a person puts ours back and starts the daemons again."""
+    zone, before = world.zones[target], world.zones[target].token
+    if target in world.foreign:
+        return _nothing
+    zone.token = Token("feedfacefeed", 3, 1)
+    world.foreign.add(target)
+
+    def end() -> None:
+        world.foreign.discard(target)
+        if zone.token is not None and zone.token.store_id != STORE_ID:
+            zone.token = before
+        for controller in world.controllers.values():
+            if controller.ended is not None and controller.host.up:
+                controller.kill()
+                controller.start()
+
+    return end
+
+
+def configuration_differs(world: World, name: str) -> End:
+    """A new configuration has reached one daemon and not yet the others; then it is taken back."""
+    controller, before = world.controllers[name], world.policy
+    rules = replace(before.rules, stable_s=before.rules.stable_s / 2, hold_down_s=1.0)
+    _restarted(controller, replace(before, digest=f"{before.digest}, changed", rules=rules))
+    return lambda: _restarted(controller, before)
+
+
+def _restarted(controller: Controller, policy: Policy) -> None:
+    controller.policy = policy
+    if controller.runs:
+        controller.kill()
+        controller.start()

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailward.model.dns import (
@@ -37,14 +37,17 @@ class NameServer:
 
 @dataclass
 class Zone:
-    """The primary with its token, and the secondaries that follow it."""
+    """The primary with its token, and the secondaries that follow it. One that is not `guarded` takes every
+    update, however old."""
 
     network: Network
     primary: NameServer
     secondaries: tuple[NameServer, ...]
     token: Token | None = None
     writable: bool = True
+    guarded: bool = True
     log: list[Obeyed] = field(default_factory=list)
+    on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
 
     @property
     def servers(self) -> tuple[NameServer, ...]:
@@ -54,10 +57,9 @@ class Zone:
         """One signed update: its prerequisite is the very token that was read."""
         if not self.writable:
             return Applied(ApplyResult.REFUSED, "the zone is frozen")
-        if self.token != expected:
+        if self.guarded and self.token != expected:
             return Applied(ApplyResult.STALE, f"the token there is {self.token}, not the one expected")
         self.token = new
-        self.log.append(Obeyed(asyncio.get_running_loop().time(), new, "publish" if changes else "claim"))
         rrsets = dict(self.primary.rrsets)
         for change in changes:
             rrsets.pop((change.name, change.type), None)
@@ -65,6 +67,8 @@ class Zone:
                 rrsets[change.rrset.key] = change.rrset
         self.primary.rrsets = rrsets
         self.primary.serial += 1
+        self.log.append(Obeyed(asyncio.get_running_loop().time(), new, "publish" if changes else "claim"))
+        self.on_obeyed(self.log[-1])
         return Applied(ApplyResult.APPLIED)
 
     async def follow(self, secondary: NameServer, rng: random.Random) -> None:
@@ -80,12 +84,11 @@ class Zone:
 class ZoneClient:
     """The port `DnsTarget`, and the verification, from one host."""
 
-    refuses_stale = True
-
     def __init__(
         self, network: Network, source: str, zone: Zone, name: str, store_id: str, timeout_s: float = 2.0
     ) -> None:
         self.name = name
+        self.refuses_stale = zone.guarded
         self._network = network
         self._source = source
         self._zone = zone

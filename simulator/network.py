@@ -107,6 +107,12 @@ class Network:
         there, back = self.link(source, target), self.link(target, source)
         return self.hosts[source].answers and self.hosts[target].answers and not (there.cut or back.cut)
 
+    def troubled(self, name: str) -> bool:
+        """Whether anything is wrong with any link from or to this host."""
+        return any(
+            name in pair and (link.cut or link.loss or link.late) for pair, link in self._links.items()
+        )
+
     async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
         """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError
         when nothing did within `within_s`: it may have been done, or be done yet."""

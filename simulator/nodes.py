@@ -6,7 +6,7 @@ is whole; what it has not carried is the lag.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -41,11 +41,12 @@ class Work(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Obeyed:
-    """One order or claim that a receiver obeyed."""
+    """One order or claim that a receiver obeyed; a helper had said hello `after_s` before."""
 
     at_s: float
     token: Token
     what: str
+    after_s: float = 0.0
 
 
 @dataclass
@@ -56,8 +57,14 @@ class Helper:
     token: Token | None = None
     works: bool = True
     log: list[Obeyed] = field(default_factory=list)
+    on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
 
-    def obey(self, token: Token, at_s: float, ports: PortMap | None) -> HelperAnswer:
+    def opens(self, service: str) -> bool:
+        return self.ports[service].kind is PortKind.OPEN
+
+    def obey(self, token: Token, at_s: float, ports: PortMap | None, hello_s: float) -> HelperAnswer:
+        if at_s - hello_s > WINDOW_S:
+            return HelperAnswer(HelperReply.REFUSED, self.token, detail="late")
         if self.token is not None and token.store_id != self.token.store_id:
             return HelperAnswer(
                 HelperReply.FOREIGN, self.token, detail=f"it belongs to {self.token.store_id}"
@@ -65,9 +72,10 @@ class Helper:
         if self.token is not None and token <= self.token:
             return HelperAnswer(HelperReply.STALE, self.token, detail=f"it has obeyed {self.token}")
         self.token = token
-        self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports"))
         if ports is not None:
             self.ports = dict(ports)
+        self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
+        self.on_obeyed(self.log[-1])
         return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
 
 
@@ -88,8 +96,7 @@ class MailNode:
 
     def serves(self, service: str) -> bool:
         """As a client finds it."""
-        port_open = self.helper.ports[service].kind is PortKind.OPEN
-        return self.host.answers and port_open and self.services[service] is Work.WELL
+        return self.host.answers and self.helper.opens(service) and self.services[service] is Work.WELL
 
     def crash(self) -> None:
         """The host dies; its disk stays."""
@@ -162,9 +169,7 @@ class HelperClient:
                 return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
             def obey() -> HelperAnswer:
-                if loop.time() - greeted_s > WINDOW_S:
-                    return HelperAnswer(HelperReply.REFUSED, node.helper.token, detail="late")
-                return node.helper.obey(token, loop.time(), ports)
+                return node.helper.obey(token, loop.time(), ports, greeted_s)
 
             return await self._network.call(self._source, node.name, obey, until_s - loop.time())
         except TimeoutError:

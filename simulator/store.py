@@ -35,6 +35,27 @@ class Leader:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A commit: by which session, while who led, on which versions it was decided and which it found."""
+
+    before: State
+    after: State
+    session: int
+    leader: Leader | None
+    seen: Versions
+    found: Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup of the store holds."""
+
+    state: State
+    epoch: int
+    state_version: int
+
+
 class NoQuorum(Exception):
     """Whoever asks finds nobody that may answer."""
 
@@ -61,7 +82,7 @@ class Ensemble:
     requests: dict[str, Request] = field(default_factory=dict)
     reports: dict[str, tuple[int, Report]] = field(default_factory=dict)
     history: list[tuple[float, Leader]] = field(default_factory=list)
-    on_commit: Callable[[State, State, Leader], None] = lambda _before, _after, _by: None
+    on_commit: Callable[["Written"], None] = lambda _written: None
     _sessions: dict[int, float] = field(default_factory=dict)
     _next_session: int = 1
 
@@ -117,16 +138,30 @@ class Ensemble:
     def record(self, session: int, state: State, seen: Versions) -> Commit:
         """Checks epoch, leader and pause, then writes: one transaction."""
         self.touch(session)
-        leader = self.leader
-        now = Versions(self.epoch, self.state_version, self.pause_version)
-        if leader is None or (leader.session, leader.epoch) != (session, self.epoch) or now != seen:
+        found = Versions(self.epoch, self.state_version, self.pause_version)
+        if not self.allows(session, seen, found):
             return Commit.LOST
         before, self.state = self.state, state
         self.state_version += 1
         for answer in state.answers:
             self.requests.pop(answer.request, None)
-        self.on_commit(before, state, leader)
+        self.on_commit(Written(before, state, session, self.leader, seen, found))
         return Commit.COMMITTED
+
+    def allows(self, session: int, seen: Versions, found: Versions) -> bool:
+        """The guard of every write: by who leads, in its epoch, on what it has read."""
+        leader = self.leader
+        leads = leader is not None and (leader.session, leader.epoch) == (session, self.epoch)
+        return leads and seen == found
+
+    def backup(self) -> "Backup":
+        return Backup(self.state, self.epoch, self.state_version)
+
+    def restore(self, backup: "Backup") -> None:
+        """As it was then: nobody's session is known any more."""
+        self.state, self.epoch, self.state_version = backup.state, backup.epoch, backup.state_version
+        self._sessions.clear()
+        self.leader = None
 
     def report(self, session: int, name: str, report: Report) -> None:
         self.touch(session)

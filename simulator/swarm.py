@@ -105,6 +105,11 @@ def _clock(world: World, rng: random.Random) -> tuple[str, End]:
     return f"{name} by {by_s:+.0f} s", faults.clock_jumps(world, name, by_s)
 
 
+def _restored(world: World, rng: random.Random) -> tuple[str, End]:
+    which = rng.randrange(4)
+    return f"{which}", faults.store_is_restored(world, which)
+
+
 def _request(world: World, rng: random.Random) -> tuple[str, End]:
     """An operator at any moment, also the wrong one."""
     kind, node = rng.choice(list(RequestKind)), rng.choice(list(world.nodes))
@@ -134,6 +139,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("lossy", _at(_hosts, faults.lossy)),
     Kind("late-orders", _at(_controllers, faults.late)),
     Kind("quorum-lost", lambda world, _rng: ("", faults.quorum_is_lost(world))),
+    Kind("store-restored", _restored),
+    Kind("foreign-target", _at(_zones, faults.target_turns_foreign)),
+    Kind("config-differs", _at(_controllers, faults.configuration_differs)),
     Kind("disk-full", _at(_nodes, faults.disk_fills)),
     Kind("disk-slow", _slow),
     Kind("not-replicating", _at(_nodes, faults.replication_stops)),

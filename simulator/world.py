@@ -12,26 +12,40 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mailward.controller.core.phases import desired_rrsets
 from mailward.model.dns import RRset
 from mailward.model.fencing import PortKind
+from mailward.model.orders import Order
 from mailward.model.policy import Endpoint, Policy
-from mailward.model.state import Pause, Phase, Request, RequestKind, State
+from mailward.model.state import Operation, Pause, Phase, Request, RequestKind, State
+from mailward.model.token import Token
 from mailward.simulator.controller import Controller, Surroundings
 from mailward.simulator.names import NameServer, Resolver, Zone
 from mailward.simulator.network import HostClock, Network
-from mailward.simulator.nodes import MailNode, Replication, Work, mail_node
-from mailward.simulator.store import TICK_S, Ensemble
+from mailward.simulator.nodes import Helper, MailNode, Obeyed, Replication, Work, mail_node
+from mailward.simulator.store import TICK_S, Backup, Ensemble, Written
 
 STORE_ID = "0123456789ab"
+BACKUP_S = 120.0
 ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An order as it was recorded, and the operation it was recorded with."""
+
+    at_s: float
+    order: Order
+    operation: Operation | None
 
 
 @dataclass
 class World:
     """One run's world, from `policy` and `seed`. `open` before use, `close` after. `accepted` counts messages
-    which some node took responsibility for."""
+    which some node took responsibility for. The store may be `outdated_s`, a copy older than what receivers
+    remember, and knows what happened from `memory_from_s` on."""
 
     policy: Policy
     seed: int
@@ -43,6 +57,13 @@ class World:
         self.rng = random.Random(self.seed)
         self.network = Network(random.Random(self.rng.random()))
         self._digest = hashlib.sha256()
+        self.recorded: dict[Token, Recorded] = {}
+        self.commits: list[Written] = []
+        self.backups: list[Backup] = []
+        self.outdated_s: float | None = None
+        self.memory_from_s = float("-inf")
+        self.foreign: set[str] = set()
+        self.reasons_outside: list[str] = []
         self.nodes: dict[str, MailNode] = {}
         for node in self.policy.nodes:
             host = self.network.add(node.name, node.site)
@@ -56,6 +77,7 @@ class World:
         self.network.add("clients", "")
         self.replication = Replication(self.network, self.nodes)
         self.zones = {target: self._zone(target) for target in self.policy.targets}
+        self._listen()
         loop = asyncio.get_running_loop()
         self.ensemble = Ensemble(State(STORE_ID, 0), loop.time, on_commit=self._committed)
         around = Surroundings(
@@ -79,11 +101,20 @@ class World:
 
     def _zone(self, target: str) -> Zone:
         names = [self.network.add(f"{target}-ns{n}", f"site-{n}").name for n in (1, 2)]
-        zone = Zone(self.network, NameServer(names[0]), (NameServer(names[1]),))
+        guarded = target not in self.policy.unguarded
+        zone = Zone(self.network, NameServer(names[0]), (NameServer(names[1]),), guarded=guarded)
         wanted = desired_rrsets(self.policy, State(STORE_ID, 0), target)
         for server in zone.servers:
             server.rrsets = {rrset.key: rrset for rrset in wanted if rrset.values}
         return zone
+
+    def _listen(self) -> None:
+        for name, receiver in self.obeying.items():
+            receiver.on_obeyed = partial(self._obeyed, name)
+
+    def _obeyed(self, name: str, entry: Obeyed) -> None:
+        self.note(f"{name} obeyed {entry.token} {entry.what}")
+        self.on_change("obeyed")
 
     async def open(self) -> None:
         """Everything runs, all are up, and nobody has decided anything yet."""
@@ -91,7 +122,7 @@ class World:
         for zone in self.zones.values():
             for secondary in zone.secondaries:
                 bodies.append((secondary.name, zone.follow(secondary, random.Random(self.rng.random()))))
-        bodies.append(("clients", self._submit()))
+        bodies += [("clients", self._submit()), ("backups", self._back_up())]
         self._tasks = [asyncio.create_task(body, name=name) for name, body in bodies]
         for controller in self.controllers.values():
             controller.start()
@@ -121,8 +152,17 @@ class World:
                     self.accepted += 1
                     node.mailbox[f"m{self.accepted}"] = self.now_s
 
-    def _committed(self, before: State, after: State, by: object) -> None:
-        self.note(f"commit by {by}")
+    async def _back_up(self) -> None:
+        """Somebody's script, and the last hour of what it kept."""
+        while True:
+            self.backups = [*self.backups[-12:], self.ensemble.backup()]
+            await asyncio.sleep(BACKUP_S)
+
+    def _committed(self, written: Written) -> None:
+        for order in written.after.orders:
+            self.recorded.setdefault(order.token, Recorded(self.now_s, order, written.after.operation))
+        self.commits.append(written)
+        self.note(f"commit by {written.leader}")
         self.on_change("commit")
 
     # what is true
@@ -134,6 +174,12 @@ class World:
     @property
     def state(self) -> State:
         return self.ensemble.state
+
+    @property
+    def obeying(self) -> dict[str, Helper | Zone]:
+        """Whatever obeys orders, by name."""
+        helpers = {name: node.helper for name, node in self.nodes.items()}
+        return {**helpers, **self.zones}
 
     @property
     def receivers(self) -> list[str]:
@@ -202,6 +248,34 @@ class World:
 
     def _clients_clock(self) -> HostClock:
         return HostClock(self.network.hosts["clients"], asyncio.get_running_loop())
+
+    def restore(self, backup: Backup) -> None:
+        """A well-meant restore of the store. From now on it may be older than what receivers remember."""
+        self.ensemble.restore(backup)
+        self.memory_from_s = self.now_s
+        for name, receiver in self.obeying.items():
+            record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
+            if name not in self.foreign and receiver.token and not record.sent.explains(receiver.token):
+                self.outdated_s = self.now_s
+        self.note("the store was restored from a backup")
+
+    def make_store_anew(self) -> None:
+        """What a person does who was told so: `mailward state init --adopt`, above all that is remembered."""
+        ours = [r.token for name, r in self.obeying.items() if r.token and name not in self.foreign]
+        epochs = [token.epoch for token in ours]
+        version = self.ensemble.state_version + 1
+        epoch = max([self.ensemble.epoch, *epochs])
+        self.ensemble.restore(Backup(State(STORE_ID, epoch), epoch, version))
+        self.outdated_s, self.memory_from_s = None, self.now_s
+        self.note("the store was made anew")
+
+    # the fault model
+
+    def outside(self, reason: str, *, when: bool = True) -> None:
+        """This run has left what the rules assume: what follows is counted apart."""
+        if when and reason not in self.reasons_outside:
+            self.reasons_outside.append(reason)
+            self.note(f"outside the fault model: {reason}")
 
     # the transcript
 

@@ -86,6 +86,8 @@ class Behind:
                 found[name] = f"is unknown ({judgement.evidence})", False
             elif judgement.condition not in WELL:
                 found[name] = f"is {judgement.condition} ({judgement.evidence})", True
+            elif not judgement.outside:
+                found[name] = "has only been seen behind closed ports", False
         return found
 
     @cached_property

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mailward.controller.core.sight import NodeView, Sight
 from mailward.model.decision import Condition
 from mailward.model.fencing import NodeFacts, UnitState
-from mailward.model.health import Verdict
+from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Endpoint, Rules
 from mailward.model.state import Cause
 
@@ -17,7 +17,8 @@ _MIB = 1024 * 1024
 class Judgement:
     """A condition with its evidence. `failing_s` is how long it has failed for certain: from the first
     symptom to the newest failed probe, not to now. `doubtful_for_s` is the age of the first symptom of a
-    failure which our own link or clock, or something all nodes share, may be to blame for."""
+    failure which our own link or clock, or something all nodes share, may be to blame for; `outside` says
+    that it was seen as clients see it, and not behind closed ports."""
 
     condition: Condition
     evidence: str
@@ -26,6 +27,7 @@ class Judgement:
     stable_s: float = 0.0
     recovering: bool = False
     doubtful_for_s: float | None = None
+    outside: bool = True
 
 
 def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> Judgement:
@@ -52,14 +54,15 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
         unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
         return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))
     stable = min([s.verdict_age_s for s in services], default=0.0)
+    outside = all(s.vantage is Vantage.DIRECT for s in services)
     expiring = [
         f"{s.service}: certificate has {s.cert_days_left:.0f} days left"
         for s in services
         if s.cert_days_left is not None and s.cert_days_left < CERT_WARNING_DAYS
     ]
     if expiring:
-        return Judgement(Condition.DEGRADED, "; ".join(expiring), stable_s=stable)
-    return Judgement(Condition.HEALTHY, "every service answers", stable_s=stable)
+        return Judgement(Condition.DEGRADED, "; ".join(expiring), stable_s=stable, outside=outside)
+    return Judgement(Condition.HEALTHY, "every service answers", stable_s=stable, outside=outside)
 
 
 def cut_off(view: NodeView) -> bool:

@@ -8,12 +8,12 @@ comes out breaks an invariant, nothing is recorded or sent and the notice says w
 from dataclasses import replace
 
 from mailward.controller.core import episodes, gates, invariants, operations, outcomes
+from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
-from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.planning import (
     abandon,
     nobody_to_leave_it_to,
@@ -37,7 +37,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, PhaseRecord, State, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, Step
 
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
@@ -92,7 +92,7 @@ def may_act(snapshot: Snapshot) -> bool:
 def _observe(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """What a controller records that may not act: where the nodes stand, and what it has seen."""
     outcomes.take_up_epoch(draft)
-    _admit_new(draft)
+    admit(draft, sight)
     episodes.keep(draft, sight, judgements)
     refuse_all(draft, gates.OBSERVES_ONLY)
 
@@ -102,7 +102,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     outcomes.fold(draft)
     if draft.fatal:
         return
-    _admit_new(draft)
+    admit(draft, sight)
     episodes.keep(draft, sight, judgements)
     outcomes.note_superseded(draft, sight)
     if draft.state.superseded:
@@ -116,40 +116,6 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
     _order_what_the_step_needs(draft, judgements)
-
-
-def _admit_new(draft: Draft) -> None:
-    """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
-    One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
-    for its other endpoints is away for this one as well, if that leaves somebody to serve it.
-    A phase no longer configured is forgotten, unless an operation is at it."""
-    policy, state = draft.policy, draft.state
-    acting = policy.automation is Automation.ACT
-    away = {node.name: _away(state, node.name) for node in policy.nodes}
-    for endpoint in policy.endpoints:
-        records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
-        served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
-        nobody = all(away[name] for name in endpoint.nodes)
-        for name in [name for name, record in records.items() if record is None]:
-            gone = away[name]
-            if gone is not None and not nobody:
-                draft.set_phase(name, endpoint.name, Phase.OUT, gone.cause, gone.detail)
-            elif acting and served:
-                draft.set_phase(name, endpoint.name, Phase.OUT, detail="new in the configuration")
-            else:
-                draft.set_phase(name, endpoint.name, Phase.IN_SERVICE)
-    if state.operation is None:
-        for record in state.phases:
-            if (record.node, record.endpoint) not in policy.pairs:
-                draft.forget_phase(record)
-
-
-def _away(state: State, node: str) -> PhaseRecord | None:
-    """Why a node is out of service, None if it serves anything: an operator's word first."""
-    records = state.phases_of(node)
-    if not records or any(EFFECTS[r.phase].published for r in records):
-        return None
-    return next((r for r in records if r.cause is Cause.OPERATOR), records[0])
 
 
 def _claim(draft: Draft) -> None:
@@ -197,15 +163,16 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             if why:
                 roll_back(draft, why)
                 return
-            why = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
-            if why:
-                if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
-                    _give_up(draft, why)
-                return
         if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
             lost = _successor_lost(cases)
             if lost:
                 abandon(draft, lost)
+                return
+        if not _has_left(operation):
+            why = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+            if why:
+                if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
+                    _give_up(draft, why)
                 return
         actions = operations.wanted(draft.policy, draft.state, operation)
         progress = operations.progress(operation, cases, actions)
@@ -222,6 +189,12 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         _next(draft)
         if draft.state.phases != phases:
             return  # each phase is recorded, also the one that the next step would leave at once
+
+
+def _has_left(operation: Operation) -> bool:
+    """A drained node is published no more: its clients leave it, and whoever serves them is looked at when
+    its ports are to be closed."""
+    return operation.kind is Kind.DRAIN and operation.step in (Step.WAIT_TTL, Step.FENCE)
 
 
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
@@ -281,7 +254,9 @@ def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
     if state.operation is None:
         return
     operation = state.operation
-    held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+    held = not _has_left(operation) and nobody_to_leave_it_to(
+        draft, judgements, operation.kind, operation.endpoints
+    )
     for action in operations.wanted(draft.policy, state, operation):
         target = getattr(action, "target", None)
         if target is not None and not state.target(target).claimed_in(state.epoch):

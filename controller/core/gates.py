@@ -6,10 +6,11 @@ automation careful, never those that protect mail users.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS, NAMED
 from mailward.controller.core.cases import FAILING, WELL, Case
-from mailward.controller.core.conditions import restart_seen
+from mailward.controller.core.conditions import full_paths, restart_seen
 from mailward.controller.core.phases import port_map
 from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Condition, Finding
@@ -18,7 +19,7 @@ from mailward.model.orders import Result
 from mailward.model.policy import Automation, Deployment, Rules
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Phase, State
+from mailward.model.state import Cause, Phase, State
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
 OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
@@ -263,9 +264,20 @@ def behind_closed_ports(case: Case) -> Finding:
 def well(case: Case) -> Finding:
     judgement = case.judgement
     if judgement.condition in WELL:
-        return _yes("well", judgement.evidence)
+        scarce = _scarce(case)
+        return _no("well", scarce) if scarce else _yes("well", judgement.evidence)
     answer = _unknown if judgement.condition is Condition.UNKNOWN else _no
     return answer("well", f"{judgement.condition}: {judgement.evidence}")
+
+
+def _scarce(case: Case) -> str:
+    """A node that is out for want of room comes back with twice the room: it would be full again."""
+    facts, rules = case.sight.nodes[case.node].facts, case.snapshot.policy.rules
+    if case.record is None or case.record.cause is not Cause.DISK or case.force or facts is None:
+        return ""
+    twice = replace(rules, min_free_bytes=2 * rules.min_free_bytes, min_free_inodes=2 * rules.min_free_inodes)
+    full = full_paths(facts, twice)
+    return f"{'; '.join(full)}: to come back it needs twice the least" if full else ""
 
 
 def stable(case: Case) -> Finding:

@@ -16,7 +16,7 @@ from mailward.controller.core.operations import STEPS
 from mailward.controller.core.phases import EFFECTS, desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Finding, Goal
-from mailward.model.fencing import FenceOutcome
+from mailward.model.fencing import OPEN, FenceOutcome
 from mailward.model.policy import Automation, Node
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
 
@@ -191,14 +191,15 @@ def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: It
 def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endpoints: Iterable[str]) -> str:
     """Why an operation must not take anything away now, '' if it may (I8, as of now). It was decided when
     somebody else was well; since then a controller may have died, or stood still, and another begun."""
-    if kind not in (Kind.FAILOVER, Kind.RECONCILE):
+    if kind is Kind.READMIT:
         return ""
     for name in endpoints:
         serving, away = _serving_and_away(draft, name)
         gone = all(judgements[node, name].condition in FAILING for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
-        if not any(judgements[node, name].condition in WELL for node in serving):
+        seen = [judgements[node, name] for node in serving]
+        if not any(judgement.condition in WELL and judgement.outside for judgement in seen):
             said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
             return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
     return ""
@@ -260,11 +261,14 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
     facts, record = sight.nodes[node.name].facts, draft.state.ports_of(node.name)
     if not node.fenced or facts is None or facts.forced:
         return False
-    if record is None:
-        return any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
+    wanted = port_map(draft.policy, draft.state, node.name)
+    if record is None:  # never ordered by this store: an earlier one may have closed them
+        differ = any(facts.ports.get(service, OPEN) != port for service, port in wanted.items())
+        away = any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
+        return away or (differ and draft.policy.automation is Automation.ACT)
     if record.fence is not FenceOutcome.CONFIRMED:
         return True
-    if dict(record.ports) != port_map(draft.policy, draft.state, node.name):
+    if dict(record.ports) != wanted:
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 

@@ -1,8 +1,11 @@
 """Clusters that are simulated, as policies."""
 
+from dataclasses import replace
+
 from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Policy, Rules, Service
 
 ENDPOINT = "mail.example.test"
+SERVICES = (Service("submission", 587, "submission"), Service("imaps", 993, "imaps"))
 
 
 def two_sites_and_a_witness() -> Policy:
@@ -12,7 +15,7 @@ def two_sites_and_a_witness() -> Policy:
         cluster="sim",
         deployment=Deployment.HYBRID,
         automation=Automation.ACT,
-        services=(Service("submission", 587, "submission"), Service("imaps", 993, "imaps")),
+        services=SERVICES,
         nodes=tuple(Node(name, f"site-{name[-1]}", (f"192.0.2.{10 + i}",)) for i, name in enumerate(names)),
         endpoints=(Endpoint(ENDPOINT, ("submission", "imaps"), names, 5, ("primary",)),),
         observers=(*(Observer(n, f"site-{n[-1]}") for n in names), Observer("witness", "site-w")),
@@ -20,3 +23,31 @@ def two_sites_and_a_witness() -> Policy:
         rules=Rules(),
         digest="sim",
     )
+
+
+def one_controller() -> Policy:
+    """The embedded default: two nodes, and a single controller on a third host."""
+    return replace(two_sites_and_a_witness(), observers=(Observer("witness", "site-w"),))
+
+
+def three_nodes_two_zones() -> Policy:
+    """Two endpoints that share nodes, on two targets; nobody but the witness could lead alone."""
+    names = ("mail-a", "mail-b", "mail-c")
+    policy = two_sites_and_a_witness()
+    return replace(
+        policy,
+        nodes=tuple(Node(name, f"site-{name[-1]}", (f"192.0.2.{10 + i}",)) for i, name in enumerate(names)),
+        endpoints=(
+            Endpoint(ENDPOINT, ("submission", "imaps"), names, 5, ("primary", "second")),
+            Endpoint("imap.example.test", ("imaps",), names[:2], 30, ("second",)),
+        ),
+        observers=(*(Observer(n, f"site-{n[-1]}") for n in names[:2]), Observer("witness", "site-w")),
+        targets=("primary", "second"),
+    )
+
+
+CLUSTERS = {
+    "two-sites": two_sites_and_a_witness,
+    "one-controller": one_controller,
+    "three-nodes": three_nodes_two_zones,
+}

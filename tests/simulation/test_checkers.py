@@ -3,30 +3,95 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from tests.simulation.clusters import ENDPOINT, two_sites_and_a_witness
 
+from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED
-from mailward.model.state import Cause, Kind, Operation, Phase, PhaseRecord, State, Step
+from mailward.model.orders import Order, OrderPorts
+from mailward.model.policy import Automation, Deployment
+from mailward.model.snapshot import Versions
+from mailward.model.state import (
+    Cause,
+    Ended,
+    Ending,
+    Kind,
+    Operation,
+    Phase,
+    PhaseRecord,
+    State,
+    Step,
+)
 from mailward.model.token import Token
 from mailward.simulator import virtual
-from mailward.simulator.checkers import checkers
-from mailward.simulator.names import NameServer
+from mailward.simulator.checkers import Checkers
 from mailward.simulator.network import HostClock
 from mailward.simulator.nodes import Obeyed, Work
-from mailward.simulator.world import STORE_ID, World
+from mailward.simulator.store import Leader, Written
+from mailward.simulator.world import STORE_ID, Recorded, World
 
 Break = Callable[[World], None]
 A = f"{ENDPOINT}."
+LEADER = Leader("witness", 1, 1)
+
+
+def token(seq: int) -> Token:
+    return Token(STORE_ID, 1, seq)
+
+
+def freeze(world: World) -> None:
+    for node in world.nodes.values():
+        node.host.frozen = True
+
+
+def hang(world: World, node: str) -> None:
+    world.nodes[node].services["imaps"] = Work.HUNG
+
+
+# the store and the receivers
 
 
 def tokens_fall(world: World) -> None:
-    world.nodes["mail-a"].helper.log += [
-        Obeyed(1.0, Token(STORE_ID, 1, 2), "x"),
-        Obeyed(2.0, Token(STORE_ID, 1, 2), "x"),
-    ]
+    obeyed(world, "mail-a", 2)
+    obeyed(world, "mail-a", 2)
+
+
+def never_recorded(world: World) -> None:
+    world.nodes["mail-a"].helper.log.append(Obeyed(world.now_s, token(2), "x"))
+
+
+def long_after_its_hello(world: World) -> None:
+    obeyed(world, "mail-a", 2, after_s=30.0)
+
+
+def recorded_by_who_does_not_lead(world: World) -> None:
+    commit(world, world.state, session=2)
+
+
+def overwritten_unread(world: World) -> None:
+    commit(world, world.state, seen=Versions(1, 0, 1))
+
+
+def obeyed_long_after_the_store_was_lost(world: World) -> None:
+    world.ensemble.has_quorum = False
+    world.on_change("")
+    obeyed(world, "mail-a", 2, at_s=world.now_s + 60.0)
+
+
+def written_though_it_is_anothers(world: World) -> None:
+    world.foreign.add("primary")
+    obeyed(world, "primary", 2)
+
+
+def done_by_an_old_copy(world: World) -> None:
+    world.outdated_s = world.now_s - 60.0
+    obeyed(world, "mail-a", 2)
+
+
+# addresses
 
 
 def emptied(world: World) -> None:
@@ -37,15 +102,24 @@ def last_serving_withdrawn(world: World) -> None:
     publish(world, "192.0.2.11")
 
 
+def put_in_with_closed_ports(world: World) -> None:
+    publish(world, "192.0.2.10")
+    close(world, "mail-b")
+    world.on_change("")
+    publish(world, "192.0.2.10", "192.0.2.11")
+
+
 def unlisted(world: World) -> None:
     world.zones["primary"].primary.rrsets["www.example.test.", "A"] = RRset(
         "www.example.test.", "A", 5, ("192.0.2.1",)
     )
 
 
+# withdrawals
+
+
 def all_closed(world: World) -> None:
-    for node in world.nodes.values():
-        node.helper.ports = dict.fromkeys(node.helper.ports, CLOSED)
+    close(world, "mail-a", "mail-b")
 
 
 def healthy_node_withdrawn(world: World) -> None:
@@ -57,18 +131,46 @@ def nobody_else_serves(world: World) -> None:
     start(world, Kind.FAILOVER)
 
 
+def withdrawn_while_observing(world: World) -> None:
+    world.policy = replace(world.policy, automation=Automation.OBSERVE)
+    start(world, Kind.FAILOVER)
+
+
+def withdrawn_in_another_deployment(world: World) -> None:
+    world.policy = replace(world.policy, deployment=Deployment.CLUSTER)
+    start(world, Kind.FAILOVER)
+
+
+def withdrawn_too_often(world: World) -> None:
+    for number in range(7):
+        start(world, Kind.FAILOVER, f"1-{number}")
+        commit(world, replace(world.state, operation=None))
+
+
+def withdrawn_though_all_is_silent(world: World) -> None:
+    start(world, Kind.FAILOVER)
+
+
+def closed_while_it_is_named(world: World) -> None:
+    world.ensemble.leader = LEADER
+    start(world, Kind.FAILOVER)
+    close(world, "mail-a")
+    obeyed(world, "mail-a", 2, "ports")
+
+
+def drained_and_closed_at_once(world: World) -> None:
+    start(world, Kind.DRAIN)
+    publish(world, "192.0.2.11")
+    close(world, "mail-a")
+    obeyed(world, "mail-a", 2, "ports")
+
+
+# readmissions
+
+
 def back_without_rejoining(world: World) -> None:
     move(world, Phase.OUT)
     move(world, Phase.IN_SERVICE)
-
-
-def begun_in_a_pause(world: World) -> None:
-    world.pause(600)
-    start(world, Kind.READMIT)
-
-
-def lost_mail(world: World) -> None:
-    world.accepted += 1
 
 
 def let_in_before_it_caught_up(world: World) -> None:
@@ -79,67 +181,186 @@ def let_in_before_it_caught_up(world: World) -> None:
         move(world, phase)
 
 
+def broken_node_readmitted(world: World) -> None:
+    start(world, Kind.READMIT)
+
+
+def readmitted_at_once(world: World) -> None:
+    world.nodes["mail-b"].services["imaps"] = Work.WELL
+    world.on_change("")
+    start(world, Kind.READMIT, node="mail-b")
+
+
+def readmitted_with_open_ports(world: World) -> None:
+    start(world, Kind.READMIT)
+
+
+def readmitted_without_a_helper(world: World) -> None:
+    start(world, Kind.READMIT)
+
+
+def readmitted_too_soon_again(world: World) -> None:
+    close(world, "mail-a")
+    for number in range(3):
+        out = operation(world, Kind.FAILOVER, f"1-{number}")
+        ended = (*world.state.ended, Ended(out, Ending.DONE, now(world)))
+        commit(world, replace(world.state, ended=ended))
+    start(world, Kind.READMIT, "1-9")
+
+
+# operations
+
+
+def begun_in_a_pause(world: World) -> None:
+    world.pause(600)
+    start(world, Kind.READMIT)
+
+
+def gone_without_a_word(world: World) -> None:
+    start(world, Kind.DRAIN)
+    commit(world, replace(world.state, operation=None))
+
+
+def begun_without_a_reason(world: World) -> None:
+    commit(world, replace(world.state, operation=replace(operation(world, Kind.DRAIN), reason="")))
+
+
+def silent_controller(world: World) -> None:
+    nothing = SimpleNamespace(node="mail-a", endpoint=ENDPOINT, evidence="", findings=())
+    decision = SimpleNamespace(explanations=[nothing], broken=())
+    loop = SimpleNamespace(decision=decision, counters=SimpleNamespace(errors=0), problem="")
+    world.controllers["witness"].loop = loop  # type: ignore[assignment]
+
+
+def failing_step(world: World) -> None:
+    loop = SimpleNamespace(decision=None, counters=SimpleNamespace(errors=1), problem="KeyError")
+    world.controllers["witness"].loop = loop  # type: ignore[assignment]
+
+
+# mail
+
+
+def lost_mail(world: World) -> None:
+    world.accepted += 1
+
+
+def wild(world: World) -> None:
+    for seq in range(1, 1300):
+        obeyed(world, "mail-a", seq)
+
+
 BREAKS: dict[Break, str] = {
     tokens_fall: "mail-a obeyed 0123456789ab.1.2 after 0123456789ab.1.2",
+    never_recorded: "mail-a obeyed 0123456789ab.1.2, which nobody had recorded",
+    long_after_its_hello: "mail-a obeyed 0123456789ab.1.2 30 s after its hello",
+    recorded_by_who_does_not_lead: f"session 2 recorded a state while {LEADER} led",
+    overwritten_unread: "session 1 overwrote",
+    obeyed_long_after_the_store_was_lost: "mail-a obeyed 0123456789ab.1.2 60 s after the store was lost",
+    written_though_it_is_anothers: "primary obeyed 0123456789ab.1.2, and belongs to another store",
+    done_by_an_old_copy: "mail-a obeyed 0123456789ab.1.2, of a store restored from a backup",
     emptied: f"{ENDPOINT} has no address on primary",
     last_serving_withdrawn: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
+    put_in_with_closed_ports: "mail-b was put into primary with submission, imaps closed",
     unlisted: "primary holds ('www.example.test.', 'A')",
     all_closed: f"every node of {ENDPOINT} is closed for submission",
     healthy_node_withdrawn: "I6: mail-a withdrawn from mail.example.test, which only [] can have seen broken",
     nobody_else_serves: "I8: mail-a withdrawn from mail.example.test, and nobody else serves it",
-    back_without_rejoining: "I12: mail-a went from out to in-service",
+    withdrawn_while_observing: "I8: mail-a withdrawn, and automation only observes",
+    withdrawn_in_another_deployment: "I8: mail-a withdrawn in a deployment cluster",
+    withdrawn_too_often: "I8: 7 failovers within an hour",
+    withdrawn_though_all_is_silent: "I7: mail-a withdrawn while nothing answered any observer",
+    closed_while_it_is_named: "mail-a was closed while primary names it for mail.example.test",
+    drained_and_closed_at_once: "mail-a was drained and closed 0 s after primary named it last",
+    back_without_rejoining: "mail-a went from out to in-service",
+    let_in_before_it_caught_up: "mail-a let in with 1 messages of mail-b missing for 530 s",
+    broken_node_readmitted: "mail-a readmitted to mail.example.test, and is known to be broken",
+    readmitted_at_once: "mail-b readmitted to mail.example.test, well for 0 s only",
+    readmitted_with_open_ports: "mail-a readmitted to mail.example.test with submission, imaps open",
+    readmitted_without_a_helper: "mail-a readmitted, and its helper does not answer",
+    readmitted_too_soon_again: "3 times for service-failed: 60 s needed",
     begun_in_a_pause: "I9: readmit 1-1 began during a pause",
+    gone_without_a_word: "I10: drain 1-1 vanished without an ending",
+    begun_without_a_reason: "I16: drain 1-1 has no reason",
+    silent_controller: f"witness does not say why of mail-a for {ENDPOINT}",
+    failing_step: "witness: KeyError",
     lost_mail: "1 accepted, [0] on every node, 0 on some",
-    let_in_before_it_caught_up: "I12: mail-a let in with 1 messages of mail-b missing for 520 s",
+    wild: "mail-a obeyed 1200 orders within an hour",
 }  # fmt: skip
+
+BEFORE: dict[Break, Break] = {
+    last_serving_withdrawn: lambda world: hang(world, "mail-b"),
+    nobody_else_serves: lambda world: hang(world, "mail-b"),
+    broken_node_readmitted: lambda world: hang(world, "mail-a"),
+    readmitted_at_once: lambda world: hang(world, "mail-b"),
+    readmitted_without_a_helper: lambda world: setattr(world.nodes["mail-a"].helper, "works", False),
+    withdrawn_though_all_is_silent: freeze,
+    closed_while_it_is_named: lambda world: setattr(world.ensemble, "leader", LEADER),
+}
 
 
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda one: one.__name__)
 def test_each_rule_broken_by_hand_is_objected_to(break_it: Break) -> None:
     async def body() -> list[str]:
         world = World(two_sites_and_a_witness(), 1)
-        every = checkers()
+        every = Checkers()
         found: list[str] = []
-
-        def look(_what: str = "") -> None:
-            for checker in every:
-                found.extend(checker.look(world))
-
-        world.on_change = look
+        world.on_change = lambda _what: found.extend(every.look(world))
         move(world, Phase.IN_SERVICE)
-        if break_it in (last_serving_withdrawn, nobody_else_serves):
-            world.nodes["mail-b"].services["imaps"] = Work.HUNG
-        for _ in range(20):
-            look()
+        if break_it in BEFORE:
+            BEFORE[break_it](world)
+        for _ in range(30):
+            world.on_change("")
             await asyncio.sleep(1.0)
         assert found == []
         break_it(world)
-        look()
+        await asyncio.sleep(61.0 if break_it is silent_controller else 0.0)
+        world.on_change("")
         return found
 
-    assert BREAKS[break_it] in virtual.run(body())
+    found = virtual.run(body())
+    assert [sentence for sentence in found if BREAKS[break_it] in sentence], found
+
+
+def close(world: World, *nodes: str) -> None:
+    for node in nodes:
+        helper = world.nodes[node].helper
+        helper.ports = dict.fromkeys(helper.ports, CLOSED)
 
 
 def publish(world: World, *addresses: str) -> None:
-    server: NameServer = world.zones["primary"].primary
-    server.rrsets[A, "A"] = RRset(A, "A", 5, addresses)
+    world.zones["primary"].primary.rrsets[A, "A"] = RRset(A, "A", 5, addresses)
 
 
-def commit(world: World, state: State) -> None:
-    before, world.ensemble.state = world.ensemble.state, state
-    world.ensemble.on_commit(before, state, world.ensemble.leader)  # type: ignore[arg-type]
+def now(world: World) -> Moment:
+    return HostClock(world.network.hosts["clients"], asyncio.get_running_loop()).now()
+
+
+def obeyed(
+    world: World, name: str, seq: int, what: str = "ports", *, after_s: float = 0.0, at_s: float | None = None
+) -> None:
+    """Recorded now with what runs, and obeyed."""
+    order = Order(token(seq), OrderPorts("mail-a", {}), now(world), 8.0)
+    world.recorded.setdefault(token(seq), Recorded(world.now_s, order, world.state.operation))
+    world.obeying[name].log.append(Obeyed(world.now_s if at_s is None else at_s, token(seq), what, after_s))
+    world.on_change("")
+
+
+def commit(world: World, state: State, session: int = 1, seen: Versions = Versions(1, 1, 1)) -> None:
+    before, world.ensemble.state = world.ensemble.state, replace(state, epoch=1)
+    written = Written(before, world.ensemble.state, session, LEADER, seen, Versions(1, 1, 1))
+    world.ensemble.on_commit(written)
 
 
 def move(world: World, phase: Phase) -> None:
-    now = HostClock(world.network.hosts["clients"], asyncio.get_running_loop()).now()
-    a = PhaseRecord("mail-a", ENDPOINT, phase, now)
-    b = PhaseRecord("mail-b", ENDPOINT, Phase.IN_SERVICE, now)
+    a = PhaseRecord("mail-a", ENDPOINT, phase, now(world))
+    b = PhaseRecord("mail-b", ENDPOINT, Phase.IN_SERVICE, now(world))
     commit(world, replace(world.state, phases=(a, b)))
 
 
-def start(world: World, kind: Kind) -> None:
-    now = HostClock(world.network.hosts["clients"], asyncio.get_running_loop()).now()
-    operation = Operation(
-        "1-1", kind, "mail-a", (ENDPOINT,), Step.PUBLISH, now, now, Cause.SERVICE, "because", 110
-    )
-    commit(world, replace(world.state, operation=operation))
+def operation(world: World, kind: Kind, id: str = "1-1", node: str = "mail-a") -> Operation:
+    began = now(world)
+    return Operation(id, kind, node, (ENDPOINT,), Step.PUBLISH, began, began, Cause.SERVICE, "because", 110)
+
+
+def start(world: World, kind: Kind, id: str = "1-1", node: str = "mail-a") -> None:
+    commit(world, replace(world.state, operation=operation(world, kind, id, node)))

@@ -282,3 +282,23 @@ def test_a_node_let_in_and_only_not_verified_yet_is_a_successor() -> None:
     scene.down("b", "imaps", for_s=5)
     scene.settle()
     assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE, Phase.OUT]
+
+
+def test_a_drain_taken_over_is_not_gone_on_with_before_somebody_else_is_known_to_serve() -> None:
+    """Found by simulation: its leader was gone, the other node hung meanwhile, and the new leader, whose
+    observers did not yet trust themselves, took the last one that served out of the zone."""
+    scene = Scene.settled()
+    scene.answers["publish"] = None
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(1)
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    for node in "ab":
+        scene.unknown(node)
+    scene.run(10)
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+    scene.back("a")
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert scene.phase("a") is Phase.IN_SERVICE

@@ -1,0 +1,64 @@
+"""Admission: where a node stands that the record does not know, or knows only from the configuration."""
+
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.phases import EFFECTS
+from mailward.controller.core.sight import Sight
+from mailward.model.fencing import PortKind
+from mailward.model.policy import Automation, Endpoint
+from mailward.model.state import Cause, Phase, PhaseRecord, State
+
+
+def admit(draft: Draft, sight: Sight) -> None:
+    """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
+    One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
+    for its other endpoints is away for this one as well, and so is one whose helper closed its ports before
+    this store was made, if that leaves somebody to serve it.
+    A phase no longer configured is forgotten, unless an operation is at it."""
+    policy, state = draft.policy, draft.state
+    acting = policy.automation is Automation.ACT
+    away = {node.name: _away(state, node.name) for node in policy.nodes}
+    for endpoint in policy.endpoints:
+        records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
+        served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
+        closed = _closed_before(state, sight, endpoint) if acting else []
+        nobody = all(away[name] or name in closed for name in endpoint.nodes)
+        for name, record in records.items():
+            gone = away[name]
+            if name in closed and not nobody and (record is None or record.phase is Phase.IN_SERVICE):
+                draft.set_phase(name, endpoint.name, Phase.OUT, detail=_CLOSED_BEFORE)
+            elif record is not None:
+                continue
+            elif gone is not None and not nobody:
+                draft.set_phase(name, endpoint.name, Phase.OUT, gone.cause, gone.detail)
+            elif acting and served:
+                draft.set_phase(name, endpoint.name, Phase.OUT, detail="new in the configuration")
+            else:
+                draft.set_phase(name, endpoint.name, Phase.IN_SERVICE)
+    if state.operation is None:
+        for record in state.phases:
+            if (record.node, record.endpoint) not in policy.pairs:
+                draft.forget_phase(record)
+
+
+_CLOSED_BEFORE = "its client ports were closed before this store was made"
+
+
+def _closed_before(state: State, sight: Sight, endpoint: Endpoint) -> list[str]:
+    """The nodes whose helpers hold ports closed that this store has never ordered."""
+    found = []
+    for name in endpoint.nodes:
+        facts = sight.nodes[name].facts
+        if facts is None or facts.forced or state.ports_of(name) is not None:
+            continue
+        ports = [facts.ports.get(service) for service in endpoint.services]
+        if any(port is not None and port.kind is PortKind.CLOSED for port in ports):
+            found.append(name)
+    return found
+
+
+def _away(state: State, node: str) -> PhaseRecord | None:
+    """Why a node is out of service, None if it serves anything: an operator's word first."""
+    records = state.phases_of(node)
+    if not records or any(EFFECTS[r.phase].published for r in records):
+        return None
+    return next((r for r in records if r.cause is Cause.OPERATOR), records[0])

@@ -1,0 +1,96 @@
+"""I2 and I3: what the name servers answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailward.model.health import Verdict
+from mailward.model.policy import Endpoint
+from mailward.simulator.checkers.truth import OLD_S, Truth, serves
+from mailward.simulator.world import World
+
+UNSEEN_S = 5.0
+"""A failure younger than this need not have been seen by whoever decides."""
+
+
+@dataclass
+class NeverEmpty:
+    """I2: no endpoint is ever without an address on any target, and none loses its last serving one by our
+    hand."""
+
+    truth: Truth
+    rule: str = "I2"
+    excused: int = 0
+    _before: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def look(self, world: World) -> Sequence[str]:
+        found = []
+        for endpoint in world.policy.endpoints:
+            for target in endpoint.targets:
+                now = world.published(target, endpoint.name)
+                before = self._before.get((target, endpoint.name), now)
+                self._before[target, endpoint.name] = now
+                if not now:
+                    found.append(f"{endpoint.name} has no address on {target}")
+                elif now != before:
+                    found += self._lost(world, endpoint, before, now)
+        return found
+
+    def _lost(
+        self, world: World, endpoint: Endpoint, before: tuple[str, ...], now: tuple[str, ...]
+    ) -> list[str]:
+        gone = [n for n in before if n not in now and serves(world.nodes[n], endpoint)]
+        if not gone or any(serves(world.nodes[n], endpoint) for n in now):
+            return []
+        if all(self.truth.served_ago_s(n, endpoint.name) > UNSEEN_S for n in now):
+            left = f"left is {', '.join(now)}, which do not"
+            return [f"{endpoint.name} lost {', '.join(gone)}, which served; {left}"]
+        self.excused += 1
+        return []
+
+
+@dataclass
+class OnlyServing:
+    """I2: whoever is put into a zone serves: its ports are open, and nobody knows it to be broken."""
+
+    truth: Truth
+    rule: str = "I2"
+    _before: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def look(self, world: World) -> Sequence[str]:
+        found = []
+        for endpoint in world.policy.endpoints:
+            for target in endpoint.targets:
+                now = world.published(target, endpoint.name)
+                before = self._before.get((target, endpoint.name), now)
+                self._before[target, endpoint.name] = now
+                for name in now:
+                    if name not in before and target not in world.policy.unguarded:
+                        found += self._put_in(world, endpoint, name, target)
+        return found
+
+    def _put_in(self, world: World, endpoint: Endpoint, name: str, target: str) -> list[str]:
+        node = world.nodes[name]
+        closed = [s for s in endpoint.services if not node.helper.opens(s)]
+        if closed:
+            return [f"{name} was put into {target} with {', '.join(closed)} closed"]
+        ill = self.truth.broken_for_s(name, endpoint.name) > OLD_S
+        if ill and self.truth.said(world, name, endpoint, Verdict.DOWN):
+            return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
+        return []
+
+
+@dataclass
+class OnlyListed:
+    """I3: no name or type but the configured ones is in the zone."""
+
+    truth: Truth
+    rule: str = "I3"
+
+    def look(self, world: World) -> Sequence[str]:
+        listed = {f"{endpoint.name}." for endpoint in world.policy.endpoints}
+        return [
+            f"{name} holds {key}"
+            for name, zone in world.zones.items()
+            for key in zone.primary.rrsets
+            if key[0] not in listed or key[1] not in ("A", "AAAA")
+        ]

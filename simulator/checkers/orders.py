@@ -1,0 +1,128 @@
+"""I1, I11 and I14: what is recorded, and what is obeyed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailward.simulator.checkers.truth import Truth
+from mailward.simulator.nodes import WINDOW_S, Obeyed
+from mailward.simulator.world import World
+
+LATE_S = 4.0
+"""Beyond its expiry: an order's last message may be under way when the time is over."""
+
+
+@dataclass
+class TokensRise:
+    """I1: every receiver obeys only rising tokens, of one store, and nothing that was not recorded first; a
+    helper nothing that came long after its hello. A receiver that cannot refuse is excused, and counted:
+    there an order whose time was over is the work of a daemon that stood still between its last look at the
+    clock and sending."""
+
+    truth: Truth
+    rule: str = "I1"
+    excused: int = 0
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def look(self, world: World) -> Sequence[str]:
+        found = []
+        for name, receiver in world.obeying.items():
+            begin = self._seen.get(name, 0)
+            for at in range(begin, len(receiver.log)):
+                entry = receiver.log[at]
+                wrong = [*self._order(world, name, entry), *_rising(receiver.log[at - 1 : at], entry)]
+                if name in world.policy.unguarded:
+                    self.excused += len(wrong)
+                    world.outside(f"{name} cannot refuse an old order, and one came late", when=bool(wrong))
+                else:
+                    found += [f"{name} {sentence}" for sentence in wrong]
+            self._seen[name] = len(receiver.log)
+        return found
+
+    def _order(self, world: World, name: str, entry: Obeyed) -> Sequence[str]:
+        recorded = world.recorded.get(entry.token)
+        if recorded is None:
+            return [f"obeyed {entry.token}, which nobody had recorded"]
+        if entry.after_s > WINDOW_S:
+            return [f"obeyed {entry.token} {entry.after_s:.0f} s after its hello"]
+        age_s = entry.at_s - recorded.at_s
+        if name in world.policy.unguarded and age_s > recorded.order.expires_s + LATE_S:
+            return [f"obeyed {entry.token} {age_s:.0f} s after it was recorded"]
+        return []
+
+
+def _rising(before: Sequence[Obeyed], entry: Obeyed) -> Sequence[str]:
+    for last in before:
+        if last.token.store_id != entry.token.store_id or not last.token < entry.token:
+            return [f"obeyed {entry.token} after {last.token}"]
+    return []
+
+
+@dataclass
+class Commits:
+    """I1 in the store: what is recorded is of the epoch of who leads, and goes on from what was there."""
+
+    truth: Truth
+    rule: str = "I1"
+    _seen: int = 0
+
+    def look(self, world: World) -> Sequence[str]:
+        found = []
+        for commit in world.commits[self._seen :]:
+            leader = commit.leader
+            if leader is None or commit.session != leader.session:
+                found.append(f"session {commit.session} recorded a state while {leader} led")
+            elif commit.after.epoch != leader.epoch:
+                found.append(f"epoch {commit.after.epoch} was recorded under {leader}")
+            if commit.seen != commit.found:
+                found.append(f"session {commit.session} overwrote {commit.found}, having read {commit.seen}")
+        self._seen = len(world.commits)
+        return found
+
+
+@dataclass
+class StaysAsItIs:
+    """I11: nothing is obeyed any more when the store has been without a quorum for longer than any right to
+    act lasts, and any order."""
+
+    truth: Truth
+    rule: str = "I11"
+    _lost_s: float | None = None
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def look(self, world: World) -> Sequence[str]:
+        if world.ensemble.has_quorum:
+            self._lost_s = None
+        elif self._lost_s is None:
+            self._lost_s = world.now_s
+        found = []
+        longest_s = world.ensemble.session_timeout_s + world.policy.rules.order_timeout_s + LATE_S
+        for name, receiver in world.obeying.items():
+            for entry in receiver.log[self._seen.get(name, 0) :]:
+                if self._lost_s is not None and entry.at_s > self._lost_s + longest_s:
+                    since_s = entry.at_s - self._lost_s
+                    found.append(f"{name} obeyed {entry.token} {since_s:.0f} s after the store was lost")
+            self._seen[name] = len(receiver.log)
+        return found
+
+
+@dataclass
+class LeftAlone:
+    """I14: whoever obeys another store is not written to; and by a store older than the world nothing is
+    done but claiming, which finds it out."""
+
+    truth: Truth
+    rule: str = "I14"
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def look(self, world: World) -> Sequence[str]:
+        found = []
+        for name, receiver in world.obeying.items():
+            for entry in receiver.log[self._seen.get(name, 0) :]:
+                if name in world.foreign and name not in world.policy.unguarded:
+                    found.append(f"{name} obeyed {entry.token}, and belongs to another store")
+                if world.outdated_s is not None and entry.what != "claim":
+                    longest_s = world.policy.rules.order_timeout_s + LATE_S
+                    if entry.at_s > world.outdated_s + longest_s:
+                        found.append(f"{name} obeyed {entry.token}, of a store restored from a backup")
+            self._seen[name] = len(receiver.log)
+        return found

@@ -1,0 +1,158 @@
+"""What has been true of each node, and what could be known of it: remembered for whoever checks.
+
+Looked at whenever something changes and once a second, so nothing here is known more closely than that.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from mailward.model.health import Verdict
+from mailward.model.policy import Endpoint
+from mailward.model.report import Report
+from mailward.simulator.nodes import MailNode, Work
+from mailward.simulator.world import World
+
+SAID_S = 3.0
+"""A report stored so long ago has been read by whoever leads and reads at all."""
+OLD_S = 20.0
+"""The oldest truth that anybody may decide by: a report counts for ten seconds, its probes took some."""
+_KEPT_S = 30.0
+
+
+@dataclass
+class Streak:
+    """When something began and was last seen; a gap of `OLD_S` ends it."""
+
+    since_s: float
+    last_s: float
+
+
+@dataclass
+class Truth:
+    """`look` first, then ask."""
+
+    now_s: float = 0.0
+    _broken: dict[tuple[str, str, str], Streak] = field(default_factory=dict)
+    _served_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _broke_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _mended_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _answered_s: dict[str, float] = field(default_factory=dict)
+    _helper_well_s: dict[str, float] = field(default_factory=dict)
+    _zone_ill_s: dict[str, float] = field(default_factory=dict)
+    _reports: dict[str, deque[tuple[float, Report]]] = field(default_factory=dict)
+
+    def look(self, world: World) -> None:
+        self.now_s = world.now_s
+        for endpoint in world.policy.endpoints:
+            for name in endpoint.nodes:
+                self._look_at(world, world.nodes[name], endpoint)
+        for name, node in world.nodes.items():
+            if any(world.network.passes(observer, name) for observer in world.controllers):
+                self._answered_s[name] = self.now_s
+            if node.helper.works and node.host.answers:
+                self._helper_well_s[name] = self.now_s
+        for target, zone in world.zones.items():
+            leader = world.ensemble.leader
+            primary = world.network.hosts[zone.primary.name]
+            there = leader is not None and world.network.passes(leader.name, primary.name)
+            if not (there and zone.writable) or primary.slow_s or world.network.troubled(primary.name):
+                self._zone_ill_s[target] = self.now_s
+        for name, (_, report) in world.ensemble.reports.items():
+            kept = self._reports.setdefault(name, deque())
+            if not kept or kept[-1][1] is not report:
+                kept.append((self.now_s, report))
+            while len(kept) > 1 and kept[1][0] < self.now_s - _KEPT_S:
+                kept.popleft()
+
+    def _look_at(self, world: World, node: MailNode, endpoint: Endpoint) -> None:
+        key = (node.name, endpoint.name)
+        if serves(node, endpoint):
+            self._served_s[key] = self.now_s
+        well = works(node, endpoint)
+        if node.disk_full and _answers(node, endpoint):
+            pass  # room comes back in a moment, and is none for the probes
+        elif well and key in self._broke_s:
+            if self.now_s - self._broke_s.pop(key) >= SAID_S + 1.0:
+                self._mended_s[key] = self.now_s
+        elif not well:
+            self._broke_s.setdefault(key, self.now_s)
+        for observer in world.controllers:
+            if well and world.network.passes(observer, node.name):
+                continue
+            streak = self._broken.get((observer, *key))
+            if streak is None or self.now_s - streak.last_s > OLD_S:
+                self._broken[observer, *key] = Streak(self.now_s, self.now_s)
+            else:
+                streak.last_s = self.now_s
+
+    # what was true
+
+    def saw_broken(self, world: World, node: str, endpoint: str, for_s: float = 0.0) -> tuple[str, ...]:
+        """The observers that can have seen it broken, or cut off, for so long."""
+        found = []
+        for observer in world.policy.observers:
+            streak = self._broken.get((observer.name, node, endpoint))
+            if streak and self.now_s - streak.last_s <= OLD_S and self.now_s - streak.since_s >= for_s:
+                found.append(observer.name)
+        return tuple(found)
+
+    def served_ago_s(self, node: str, endpoint: str) -> float:
+        return self.now_s - self._served_s.get((node, endpoint), float("-inf"))
+
+    def answered_ago_s(self, node: str) -> float:
+        """Since any packet of it reached any observer."""
+        return self.now_s - self._answered_s.get(node, float("-inf"))
+
+    def mended_ago_s(self, node: str, endpoint: str) -> float:
+        """Since the end of the last failure long enough to have been seen."""
+        return self.now_s - self._mended_s.get((node, endpoint), float("-inf"))
+
+    def broken_for_s(self, node: str, endpoint: str) -> float:
+        return self.now_s - self._broke_s.get((node, endpoint), self.now_s)
+
+    def helper_well_ago_s(self, node: str) -> float:
+        return self.now_s - self._helper_well_s.get(node, float("-inf"))
+
+    def zone_well_for_s(self, target: str) -> float:
+        return self.now_s - self._zone_ill_s.get(target, float("-inf"))
+
+    # what was said
+
+    def said(self, world: World, node: str, endpoint: Endpoint, verdict: Verdict) -> bool:
+        """Whether enough observers have said nothing else for a while, as stored."""
+        votes = 0
+        for observer in world.policy.observers:
+            recent = self._recent(observer.name)
+            if recent and all(_verdict(report, node, endpoint) is verdict for report in recent):
+                votes += observer.votes
+        return votes >= world.policy.votes_needed
+
+    def _recent(self, observer: str) -> list[Report]:
+        """What was in the store at some moment of the last `SAID_S`."""
+        kept = list(self._reports.get(observer, ()))
+        before = [report for at_s, report in kept if at_s <= self.now_s - SAID_S]
+        return [*before[-1:], *(report for at_s, report in kept if at_s > self.now_s - SAID_S)]
+
+
+def _verdict(report: Report, node: str, endpoint: Endpoint) -> Verdict | None:
+    for each in report.nodes:
+        if each.node == node:
+            said = [s.verdict for s in each.services if s.service in endpoint.services]
+            if Verdict.DOWN in said:
+                return Verdict.DOWN
+            return Verdict.UNKNOWN if Verdict.UNKNOWN in said else Verdict.UP
+    return None
+
+
+def works(node: MailNode, endpoint: Endpoint) -> bool:
+    """Whatever its ports are: its services do their work."""
+    return _answers(node, endpoint) and not node.disk_full
+
+
+def _answers(node: MailNode, endpoint: Endpoint) -> bool:
+    return node.host.answers and all(node.services[s] is Work.WELL for s in endpoint.services)
+
+
+def serves(node: MailNode, endpoint: Endpoint) -> bool:
+    """As a client finds it."""
+    return all(node.serves(service) for service in endpoint.services) and not node.disk_full

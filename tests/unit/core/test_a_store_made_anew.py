@@ -1,0 +1,95 @@
+"""The store was lost and made anew: what the nodes hold from before is not forgotten with it.
+
+Found by simulation: a node closed in the earlier life was recorded as in service, as configured, was seen to
+be well behind its closed ports, and became the successor that the other one was withdrawn for.
+"""
+
+from dataclasses import replace
+
+from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
+
+from mailward.controller.vantage import Vantages
+from mailward.model.fencing import CLOSED, OPEN
+from mailward.model.health import Vantage
+from mailward.model.orders import OrderPorts
+from mailward.model.policy import Automation
+from mailward.model.state import Phase, State
+
+
+def closed(scene: Scene, *nodes: str) -> None:
+    for node in nodes:
+        ports = {service.name: CLOSED for service in scene.policy.services}
+        scene.facts[node] = replace(facts(node), ports=ports)
+
+
+def test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_does() -> None:
+    scene = Scene()
+    closed(scene, "a")
+    scene.looked_at_behind = ("a",)
+    scene.step()
+    record = scene.state.phase_of("a", MAIL)
+    assert record is not None
+    assert (record.phase, record.detail) == (
+        Phase.OUT,
+        "its client ports were closed before this store was made",
+    )
+    scene.looked_at_behind = ()
+    scene.run(60)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    ordered = [a.ports["imaps"] for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "a"]
+    assert ordered == [CLOSED, OPEN]
+
+
+def test_it_is_noticed_also_when_its_helper_answers_late() -> None:
+    scene = Scene()
+    scene.facts["a"] = None
+    scene.step()
+    assert scene.phase("a") is Phase.IN_SERVICE
+    closed(scene, "a")
+    scene.step()
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_when_all_are_closed_one_is_opened_and_the_other_comes_back_to_it() -> None:
+    scene = Scene()
+    closed(scene, "a", "b")
+    for node in "ab":
+        scene.down(node, "imaps", "submission", "smtp", for_s=60)
+    scene.step()
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
+    scene.run(2)
+    opened = [a.node for a in scene.actions() if isinstance(a, OrderPorts) and a.ports["imaps"] == OPEN]
+    assert opened == ["a"]
+    assert scene.phase("b") is Phase.OUT
+    scene.back("a")
+    scene.back("b")
+    scene.run(60)
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
+
+
+def test_while_only_observing_nothing_is_made_of_it() -> None:
+    scene = Scene(policy_of(automation=Automation.OBSERVE))
+    closed(scene, "a")
+    scene.run(30)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert "order-ports" not in kinds(scene.actions())
+
+
+def test_nobody_is_left_to_a_node_that_is_known_to_work_behind_closed_ports_only() -> None:
+    scene = Scene.settled()
+    scene.looked_at_behind = ("b",)
+    scene.down("a", "imaps", for_s=60)
+    scene.run(10)
+    assert scene.holding("a") == ["successor"]
+    assert "behind closed ports" in scene.finding("successor", "a").reason
+
+
+def test_ways_around_closed_ports_are_forgotten_with_the_record_of_them() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    ways = Vantages()
+    ways.update(scene.state)
+    assert ways.of("a", "imaps") is Vantage.HELPER
+    ways.update(State(scene.state.store_id, 9))
+    assert ways.of("a", "imaps") is Vantage.DIRECT
