@@ -16,12 +16,14 @@ def admit(draft: Draft, sight: Sight) -> None:
     A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
+    if acting and not state.phases and _may_yet_tell(draft, sight):
+        return
     away = {node.name: _away(state, node.name) for node in policy.nodes}
     for endpoint in policy.endpoints:
         records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
         served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
         closed = _closed_before(state, sight, endpoint) if acting else []
-        nobody = all(away[name] or name in closed for name in endpoint.nodes)
+        nobody = not any(_stays(records[name], away[name]) and name not in closed for name in endpoint.nodes)
         for name, record in records.items():
             gone = away[name]
             if name in closed and not nobody and (record is None or record.phase is Phase.IN_SERVICE):
@@ -38,6 +40,18 @@ def admit(draft: Draft, sight: Sight) -> None:
         for record in state.phases:
             if (record.node, record.endpoint) not in policy.pairs:
                 draft.forget_phase(record)
+
+
+def _may_yet_tell(draft: Draft, sight: Sight) -> bool:
+    """Nothing is recorded yet, and some helper has not said what it holds: a moment's patience."""
+    since, patience_s = draft.state.epoch_since, draft.policy.rules.step_patience_s
+    silent = any(node.fenced and sight.nodes[node.name].facts is None for node in draft.policy.nodes)
+    return silent and since is not None and since.age_s(draft.now) < patience_s
+
+
+def _stays(record: PhaseRecord | None, gone: PhaseRecord | None) -> bool:
+    """Whether a node serves an endpoint, or will once it is admitted."""
+    return EFFECTS[record.phase].published if record is not None else gone is None
 
 
 _CLOSED_BEFORE = "its client ports were closed before this store was made"

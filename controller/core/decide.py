@@ -108,7 +108,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
-    _claim(draft)
+    _claim(draft, sight)
     _advance(draft, sight, judgements)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time
@@ -118,7 +118,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     _order_what_the_step_needs(draft, judgements)
 
 
-def _claim(draft: Draft) -> None:
+def _claim(draft: Draft, sight: Sight) -> None:
     """Before anything else, our token goes to every target and helper: from then on what an earlier
     controller left in the network is void there. Where old orders cannot be refused they are waited for:
     each was recorded with its expiry. Helpers that do not answer hold nobody up."""
@@ -133,10 +133,12 @@ def _claim(draft: Draft) -> None:
         if target in policy.unguarded and not expired:
             continue  # what an earlier leader had begun may still arrive there, and overwrite ours
         if not record.claimed_in(state.epoch):
-            due.append((ClaimTarget(target), record.claim))
+            due.append((ClaimTarget(target, record.sent), record.claim))
     ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
     for node in policy.nodes:
         helper = state.helper(node.name)
+        if sight.nodes[node.name].facts is None:
+            continue  # what it remembers must be known before it is overwritten
         if node.name in ordered:
             continue  # the order carries a token of its own; a claim could overtake and void it
         if node.fenced and not helper.claimed_in(state.epoch):

@@ -21,6 +21,7 @@ from mailward.model.orders import (
     key_of,
 )
 from mailward.model.state import Attempt, HelperRecord, TargetRecord
+from mailward.model.token import Sent
 
 STALE_CLAIMS_BELIEVED = 3
 """A claim may lose against a late order of our own; three in a row are somebody else's word."""
@@ -101,7 +102,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
     draft.answered(order)
     action = order.action
     if isinstance(action, ClaimTarget):
-        _claimed_target(draft, draft.target(action.target), outcome)
+        _claimed_target(draft, draft.target(action.target), action.sent, outcome)
     elif isinstance(action, ClaimHelper):
         _claimed_helper(draft, draft.helper(action.node), outcome)
     else:
@@ -145,9 +146,11 @@ def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
         draft.put_attempt(replace(attempt, result=outcome.result, detail=outcome.detail[: bounds.DETAIL]))
 
 
-def _claimed_target(draft: Draft, record: TargetRecord, outcome: Outcome) -> None:
+def _claimed_target(draft: Draft, record: TargetRecord, sent: Sent, outcome: Outcome) -> None:
     if outcome.result is Result.DONE:
         record = replace(record, claimed=outcome.token, sent=record.sent.arrived(outcome.token))
+    elif outcome.result is Result.FAILED and record.sent.newest == outcome.token:
+        record = replace(record, sent=sent)  # nothing was sent, and nothing may be explained by it
     draft.put_target(replace(record, claim=_result(record.claim, outcome)))
     _watch_for_foreign(draft, record.target, outcome)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
+from mailward.model.state import Kind
 from mailward.simulator.checkers.truth import OLD_S, Truth, serves
 from mailward.simulator.world import World
 
@@ -50,7 +51,8 @@ class NeverEmpty:
 
 @dataclass
 class OnlyServing:
-    """I2: whoever is put into a zone serves: its ports are open, and nobody knows it to be broken."""
+    """I2: whoever is put into a zone has its ports open; whoever is let in is not known to be broken. (What
+    is only repeated is as recorded, and may have failed since.)"""
 
     truth: Truth
     rule: str = "I2"
@@ -73,8 +75,13 @@ class OnlyServing:
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
         if closed:
             return [f"{name} was put into {target} with {', '.join(closed)} closed"]
-        ill = self.truth.broken_for_s(name, endpoint.name) > OLD_S
-        if ill and self.truth.said(world, name, endpoint, Verdict.DOWN):
+        operation = world.state.operation
+        let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name
+        if (
+            let_in
+            and self.truth.broken_for_s(name, endpoint.name) > OLD_S
+            and self.truth.said(world, name, endpoint, Verdict.DOWN)
+        ):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
 

@@ -68,14 +68,11 @@ class Truth:
         key = (node.name, endpoint.name)
         if serves(node, endpoint):
             self._served_s[key] = self.now_s
-        well = works(node, endpoint)
-        if node.disk_full and _answers(node, endpoint):
-            pass  # room comes back in a moment, and is none for the probes
-        elif well and key in self._broke_s:
-            if self.now_s - self._broke_s.pop(key) >= SAID_S + 1.0:
-                self._mended_s[key] = self.now_s
-        elif not well:
+        if not _answers(node, endpoint):
             self._broke_s.setdefault(key, self.now_s)
+        elif self.now_s - self._broke_s.pop(key, self.now_s) >= SAID_S + 1.0:
+            self._mended_s[key] = self.now_s
+        well = works(node, endpoint)
         for observer in world.controllers:
             if well and world.network.passes(observer, node.name):
                 continue
@@ -104,7 +101,8 @@ class Truth:
         return self.now_s - self._answered_s.get(node, float("-inf"))
 
     def mended_ago_s(self, node: str, endpoint: str) -> float:
-        """Since the end of the last failure long enough to have been seen."""
+        """Since the end of the last failure long enough to have been seen; a full disk is none that probes
+        see, and has its own measure for coming back."""
         return self.now_s - self._mended_s.get((node, endpoint), float("-inf"))
 
     def broken_for_s(self, node: str, endpoint: str) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mailward.model.fencing import PortKind
 from mailward.model.health import Verdict
 from mailward.model.policy import Automation, Deployment, Endpoint
-from mailward.model.state import Kind, Operation, Phase, State
+from mailward.model.state import Cause, Kind, Operation, Phase, State
 from mailward.simulator.checkers.truth import OLD_S, Truth, serves
 from mailward.simulator.world import World
 
@@ -35,7 +35,7 @@ class Withdrawals:
             for name in operation.endpoints:
                 if begun or (known is not None and name not in known.endpoints):
                     endpoint = world.policy.endpoint_by_name[name]
-                    found += self._judge(world, operation.node, endpoint, commit.before)
+                    found += self._judge(world, operation, endpoint, commit.before)
         self._seen = len(world.commits)
         return found
 
@@ -53,11 +53,12 @@ class Withdrawals:
             found.append(f"I8: {len(self._began_s)} failovers within an hour")
         return found
 
-    def _judge(self, world: World, node: str, endpoint: Endpoint, before: State) -> list[str]:
-        found = []
+    def _judge(self, world: World, operation: Operation, endpoint: Endpoint, before: State) -> list[str]:
+        found, node = [], operation.node
         grace_s = max(0.0, world.policy.rules.restart_grace_s - LOOK_S)
-        full = world.nodes[node].disk_full
-        saw = self.truth.saw_broken(world, node, endpoint.name, 0.0 if full else grace_s)
+        if operation.cause is Cause.DISK:
+            grace_s = 0.0
+        saw = self.truth.saw_broken(world, node, endpoint.name, grace_s)
         votes = sum(o.votes for o in world.policy.observers if o.name in saw)
         if votes < world.policy.votes_needed:
             enough = f"which only {list(saw)} can have seen broken for {grace_s:g} s"
@@ -139,7 +140,8 @@ class ClosedLast:
         return found
 
     def _too_soon(self, world: World, name: str, endpoint: Endpoint, named_ago_s: float) -> bool:
-        well = self.truth.broken_for_s(name, endpoint.name) == 0 and serves_otherwise(world, name, endpoint)
+        failed = self.truth.saw_broken(world, name, endpoint.name)
+        well = not failed and serves_otherwise(world, name, endpoint)
         return well and named_ago_s < endpoint.ttl_s - LOOK_S
 
 

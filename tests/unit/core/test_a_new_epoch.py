@@ -7,7 +7,7 @@ from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
 from mailward.controller.core.invariants import violations
 from mailward.model.fencing import OPEN, FenceOutcome
-from mailward.model.orders import Order, OrderPorts, Outcome, Publish, Result
+from mailward.model.orders import ClaimHelper, ClaimTarget, Order, OrderPorts, Outcome, Publish, Result
 from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
 
@@ -317,6 +317,8 @@ def test_a_store_restored_from_a_backup_is_found_out_by_what_a_target_remembers(
     scene.sent.clear()
     scene.run(5)
     assert f"remembers {remembered}, which this store never sent" in scene.look().superseded
+    claim = next(action for action in scene.actions() if isinstance(action, ClaimTarget))
+    assert claim.sent == backup.target("ns1").sent
     scene.answers.clear()
     scene.restarted()
     scene.down("a", "imaps", for_s=5)
@@ -336,6 +338,29 @@ def test_a_store_restored_from_a_backup_is_found_out_by_what_a_helper_remembers(
     scene.run(5)
     assert scene.sent == []
     assert "mailward-node on b remembers" in scene.look().superseded
+
+
+def test_a_claim_that_was_certainly_not_sent_explains_nothing() -> None:
+    """Epochs may come again with an old store: a target long out of reach remembered a token of the same
+    epoch, and of a seq that had meanwhile been spent on claims which never left."""
+    scene = Scene.settled()
+    before = scene.state.target("ns1").sent
+    scene.restarted()
+    scene.answers["claim-target"] = Result.FAILED
+    scene.run(30)
+    assert scene.state.target("ns1").sent == before
+    scene.answers["claim-target"] = Result.UNKNOWN
+    scene.run(60)
+    assert scene.state.target("ns1").sent != before
+
+
+def test_a_helper_is_not_claimed_before_it_is_known_what_it_remembers() -> None:
+    scene = Scene.settled()
+    scene.restarted()
+    scene.sent.clear()
+    scene.facts["a"] = None
+    scene.run(2)
+    assert [a.node for a in scene.actions() if isinstance(a, ClaimHelper)] == ["b"]
 
 
 def test_what_an_earlier_leader_sent_without_an_answer_is_no_sign_of_another() -> None:

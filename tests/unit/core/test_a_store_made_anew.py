@@ -6,14 +6,14 @@ be well behind its closed ports, and became the successor that the other one was
 
 from dataclasses import replace
 
-from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
+from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, policy_of
 
 from mailward.controller.vantage import Vantages
 from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Automation
-from mailward.model.state import Phase, State
+from mailward.model.state import Phase, RequestKind, State
 
 
 def closed(scene: Scene, *nodes: str) -> None:
@@ -40,10 +40,32 @@ def test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_do
     assert ordered == [CLOSED, OPEN]
 
 
+def test_nobody_is_admitted_to_an_empty_record_before_every_helper_has_had_time_to_answer() -> None:
+    """Found by simulation: published as in service, with ports that an earlier store had closed."""
+    scene = Scene()
+    scene.facts["a"] = None
+    scene.run(scene.policy.rules.step_patience_s - 1.0)
+    assert scene.state.phases == ()
+    scene.run(2)
+    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
+
+
+def test_one_that_leaves_nobody_is_not_taken_out_for_it() -> None:
+    """The other one serves another endpoint, and is out for this one."""
+    scene = Scene.settled(policy_of(endpoints=imap_and_smtp()))
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    ports = tuple(record for record in scene.state.ports if record.node != "b")
+    scene.state = replace(scene.state, ports=ports)
+    closed(scene, "b")
+    scene.step()
+    assert scene.phase("b", "imap.example.test") is Phase.IN_SERVICE
+
+
 def test_it_is_noticed_also_when_its_helper_answers_late() -> None:
     scene = Scene()
     scene.facts["a"] = None
-    scene.step()
+    scene.run(scene.policy.rules.step_patience_s + 1.0)
     assert scene.phase("a") is Phase.IN_SERVICE
     closed(scene, "a")
     scene.step()
@@ -67,12 +89,21 @@ def test_when_all_are_closed_one_is_opened_and_the_other_comes_back_to_it() -> N
     assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
 
 
-def test_while_only_observing_nothing_is_made_of_it() -> None:
+def test_while_only_observing_it_is_left_to_a_person_who_takes_it_out_and_lets_it_in() -> None:
     scene = Scene(policy_of(automation=Automation.OBSERVE))
     closed(scene, "a")
+    scene.down("a", "imaps", "submission", "smtp", for_s=60)
+    scene.run(60)
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.actions() == []
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(10)
+    scene.back("a", for_s=60)
+    scene.ask(RequestKind.READMIT, "a")
     scene.run(30)
     assert scene.phase("a") is Phase.IN_SERVICE
-    assert "order-ports" not in kinds(scene.actions())
+    ordered = [a.ports["imaps"] for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "a"]
+    assert ordered == [CLOSED, OPEN]
 
 
 def test_nobody_is_left_to_a_node_that_is_known_to_work_behind_closed_ports_only() -> None:
