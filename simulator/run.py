@@ -158,5 +158,8 @@ def _let_in(world: World) -> None:
     observing = world.policy.automation is Automation.OBSERVE
     for node in world.nodes:
         out = [r for r in world.state.phases if r.node == node and r.phase is Phase.OUT]
+        opens = all(world.nodes[node].helper.opens(service.name) for service in world.policy.services)
+        if observing and not out and not opens:  # closed before its store was made anew
+            world.ask(RequestKind.FAILOVER, node)
         if any(observing or r.cause is Cause.OPERATOR for r in out):
             world.ask(RequestKind.READMIT, node)

@@ -18,7 +18,7 @@ from mailward.controller.core.phases import desired_rrsets
 from mailward.model.dns import RRset
 from mailward.model.fencing import PortKind
 from mailward.model.orders import Order
-from mailward.model.policy import Endpoint, Policy
+from mailward.model.policy import Automation, Endpoint, Policy
 from mailward.model.state import Operation, Pause, Phase, Request, RequestKind, State
 from mailward.model.token import Token
 from mailward.simulator.controller import Controller, Surroundings
@@ -214,6 +214,8 @@ class World:
             if record.phase is not Phase.IN_SERVICE and record.cause.value != "operator":
                 return f"{record.node} is {record.phase} for {record.endpoint}"
         for target, zone in self.zones.items():
+            if self.policy.automation is Automation.OBSERVE and state.target(target).token is None:
+                continue  # nobody has asked for anything there
             for rrset in desired_rrsets(self.policy, state, target):
                 for server in zone.servers:
                     there = server.rrsets.get(rrset.key) or RRset(rrset.name, rrset.type, rrset.ttl_s, ())

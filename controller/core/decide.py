@@ -176,6 +176,11 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
                 if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
                     _give_up(draft, why)
                 return
+        if operation.kind is Kind.READMIT and operation.step is Step.PUBLISH:
+            again = _failed_again(cases)
+            if again:
+                roll_back(draft, again)
+                return
         actions = operations.wanted(draft.policy, draft.state, operation)
         progress = operations.progress(operation, cases, actions)
         if progress.turn is Turn.WAIT:
@@ -218,6 +223,15 @@ def _successor_lost(cases: tuple[Case, ...]) -> str:
         judgements, others = case.situation.judgements, [n for n in case.behind.serving if n != case.node]
         if all(judgements[name, case.endpoint.name].condition in FAILING for name in others):
             return f"nobody is left to serve {case.endpoint.name}"
+    return ""
+
+
+def _failed_again(cases: tuple[Case, ...]) -> str:
+    """Why a node that was to be let in must not be published, '' if it may: it has failed since it was
+    looked at, perhaps while nobody led, and somebody else serves."""
+    for case in cases:
+        if case.judgement.condition in FAILING and not case.alone(case.behind.alive):
+            return f"failed before it was published: {case.judgement.evidence}"
     return ""
 
 

@@ -77,11 +77,8 @@ class OnlyServing:
             return [f"{name} was put into {target} with {', '.join(closed)} closed"]
         operation = world.state.operation
         let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name
-        if (
-            let_in
-            and self.truth.broken_for_s(name, endpoint.name) > OLD_S
-            and self.truth.said(world, name, endpoint, Verdict.DOWN)
-        ):
+        broken = self.truth.broken_for_s(name, endpoint.name) > OLD_S
+        if let_in and broken and self.truth.said(world, name, endpoint, Verdict.DOWN):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
 

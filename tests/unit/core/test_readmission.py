@@ -9,7 +9,7 @@ from mailward.controller.core.operations import KICK_AGAIN_S, may_retry
 from mailward.model.clock import Moment
 from mailward.model.decision import Answered
 from mailward.model.fencing import CLOSED, OPEN
-from mailward.model.orders import OrderPorts, Result
+from mailward.model.orders import OrderPorts, Publish, Result
 from mailward.model.policy import Rules
 from mailward.model.replication import Confidence, Lag
 from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, RequestKind, Step
@@ -314,3 +314,26 @@ def test_a_kick_is_repeated_while_a_catch_up_waits() -> None:
     assert may_retry(done, KICK_AGAIN_S, policy_of())
     assert not may_retry(replace(done, tries=2), KICK_AGAIN_S, policy_of())
     assert not may_retry(replace(done, key="publish:ns1"), 1000.0, policy_of())
+
+
+def test_who_fails_again_before_it_is_published_is_not_published() -> None:
+    """Found by simulation: the leader was gone between opening and publishing; the next one, under a pause,
+    put a node into the zone that had failed meanwhile."""
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(30)
+    scene.answers["publish"] = None
+    scene.back("a", for_s=60)
+    scene.run(3)
+    operation = scene.state.operation
+    assert operation is not None
+    assert (operation.kind, operation.step) == (Kind.READMIT, Step.PUBLISH)
+    scene.restarted()
+    scene.answers["publish"] = Result.DONE
+    scene.sent.clear()
+    scene.paused()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    assert scene.phase("a") is Phase.OUT
+    addresses = [v for a in scene.actions() if isinstance(a, Publish) for r in a.rrsets for v in r.values]
+    assert "192.0.2.10" not in addresses
