@@ -1,4 +1,7 @@
-"""Clusters that are simulated, as policies."""
+"""Clusters that are simulated, as policies; scenarios name them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Policy, Rules, Service
 
@@ -20,3 +23,21 @@ def two_sites_and_a_witness() -> Policy:
         rules=Rules(),
         digest="sim",
     )
+
+
+def one_controller() -> Policy:
+    """The same with one controller on a third host: version 0.1 as it is installed."""
+    return replace(two_sites_and_a_witness(), observers=(Observer("witness", "site-w"),))
+
+
+def pair_without_a_witness() -> Policy:
+    """The same with a controller beside each node and none elsewhere."""
+    whole = two_sites_and_a_witness()
+    return replace(whole, observers=whole.observers[:2])
+
+
+CLUSTERS: Mapping[str, Callable[[], Policy]] = {
+    "two-sites": two_sites_and_a_witness,
+    "one-controller": one_controller,
+    "pair": pair_without_a_witness,
+}
