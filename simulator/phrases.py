@@ -14,6 +14,8 @@ from mailward.model.policy import Policy
 
 STORE, CLIENTS, LEADER = "the store", "the clients", "the leader"
 LONGEST_S = 86400.0
+NAMED = 30
+"""Names that an error lists."""
 
 _ITEM = r'(?:the (?:leader|store|clients)|[^\s,"]{1,253})'
 _LIST = rf"{_ITEM}(?:, {_ITEM})*(?: and {_ITEM})?"
@@ -131,6 +133,9 @@ def problems(said: Said, policy: Policy | None) -> list[str]:
         known = known_to(policy, kind) if policy else ()
         if not known or text.startswith("every "):
             continue
-        found += [f"nothing here is named {name!r}; there are: {', '.join(known)}"
-                  for name in listed(text) if name not in known]  # fmt: skip
+        more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+        there = ", ".join(known[:NAMED]) + more
+        found += [
+            f"nothing here is named {one!r}; there are: {there}" for one in listed(text) if one not in known
+        ]
     return found

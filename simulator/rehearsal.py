@@ -189,10 +189,10 @@ class _Rehearsal:
         holds = dict(self._holds())
         self._holding = {key: self._holding.get(key, now_s) for key in holds}
         leader = self._world.ensemble.leader
-        for key, text in holds.items():
-            if 0.0 <= now_s - self._holding[key] - LASTING_S < TICK_S:
-                self._tell(Told.HELD, text, leader.name if leader else "")
-                self._scene.heard.append(text)
+        lasting = [t for key, t in holds.items() if 0.0 <= now_s - self._holding[key] - LASTING_S < TICK_S]
+        for text in dict.fromkeys(lasting):
+            self._tell(Told.HELD, text, leader.name if leader else "")
+            self._scene.heard.append(text)
 
     def _holds(self) -> Iterator[tuple[str, str]]:
         leader = self._world.ensemble.leader

@@ -247,7 +247,7 @@ def _entry(
             found.expected.append(Expected(number, words, since_s, last_s, always, claim, said))
             yield from phrases.problems(said, None)
             return
-    yield f"{rest!r} is nothing that can be claimed{_meant(rest, [c.phrase for c in CLAIMS])}"
+    yield f"{rest!r} is nothing that can be claimed{_meant(found, rest, [c.phrase for c in CLAIMS])}"
 
 
 def _event(found: Scenario, number: int, at_s: float, rest: str) -> Iterator[str]:
@@ -259,18 +259,20 @@ def _event(found: Scenario, number: int, at_s: float, rest: str) -> Iterator[str
                 yield from phrases.problems(said, None)
                 return
     known = [phrase for verb in VERBS for phrase in (verb.begins, verb.ends) if phrase]
-    yield f"{rest!r} is nothing that can happen{_meant(rest, known)}"
+    yield f"{rest!r} is nothing that can happen{_meant(found, rest, known)}"
 
 
-def _meant(rest: str, known: list[phrases.Phrase]) -> str:
+def _meant(found: Scenario, rest: str, known: list[phrases.Phrase]) -> str:
     """The phrases most like it, compared by the words that are no names."""
+    if len(found.mistakes) > MOST_PROBLEMS:
+        return ""  # it will not be shown
     plain = {phrase.plain: " ".join(w for w in phrase.plain.split() if not w.isupper()) for phrase in known}
     words = rest.split()
     fixed = {word for text in plain.values() for word in text.split()}
     said = " ".join(word for word in words if word in fixed) or rest
     close = get_close_matches(said, dict.fromkeys(plain.values()), n=3, cutoff=0.4)
-    found = [text for one in close for text, bare in plain.items() if bare == one][:3]
-    return f"; is one of these meant: {'; '.join(found)}?" if found else ""
+    meant = [text for one in close for text, bare in plain.items() if bare == one][:3]
+    return f"; is one of these meant: {'; '.join(meant)}?" if meant else ""
 
 
 def _as_a_whole(found: Scenario) -> None:
