@@ -237,6 +237,10 @@ def _everywhere(scene: Scene, _said: Said, _since: Baseline) -> str:
     return "; ".join(found)
 
 
+def _not_everywhere(scene: Scene, said: Said, since: Baseline) -> str:
+    return "" if _everywhere(scene, said, since) else "every message is on every node"
+
+
 def _only_listed(scene: Scene, _said: Said, _since: Baseline) -> str:
     return "; ".join(OnlyListed().look(scene.world))
 
@@ -288,6 +292,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(Phrase("mailward has said WORDS"), _has_said),
     Claim(Phrase("no accepted mail is lost"), _nothing_lost),
     Claim(Phrase("every message is on every node"), _everywhere),
+    Claim(Phrase("not every message is on every node"), _not_everywhere),
     Claim(Phrase("only the listed names are in the zones"), _only_listed),
     Claim(Phrase("everything is well"), _well),
 )

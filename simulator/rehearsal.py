@@ -37,6 +37,7 @@ class Told(StrEnum):
     EVENT = "event"
     DECIDED = "decided"
     HELD = "held"
+    NOTICE = "notice"
     MET = "met"
     NOT_MET = "not-met"
     BROKEN = "broken"
@@ -82,10 +83,11 @@ class Played:
         return not self.violations and all(each.met for each in self.expected)
 
 
-def rehearse(policy: Policy, scenario: Scenario, seed: int) -> Played:
-    """Play a scenario without mistakes, on a loop of its own."""
+def rehearse(policy: Policy, scenario: Scenario, seed: int, *, to_the_end: bool = True) -> Played:
+    """Play a scenario without mistakes, on a loop of its own; not `to_the_end` is until the first thing that
+    is not as it should be."""
     rules = replace(policy.rules, **scenario.rules)  # type: ignore[arg-type]
-    return virtual.run(_Rehearsal(replace(policy, rules=rules), scenario, seed).play())
+    return virtual.run(_Rehearsal(replace(policy, rules=rules), scenario, seed, to_the_end).play())
 
 
 @dataclass
@@ -102,6 +104,7 @@ class _Rehearsal:
     policy: Policy
     scenario: Scenario
     seed: int
+    to_the_end: bool
     _story: list[Line] = field(default_factory=list)
     _judged: dict[int, Judged] = field(default_factory=dict)
     _violations: list[str] = field(default_factory=list)
@@ -150,6 +153,8 @@ class _Rehearsal:
         moments = {ends_s, *(e.at_s for e in events), *(w.until_s for w in watches)}
         moments |= {w.expected.since_s for w in watches}
         for moment_s in sorted(moments):
+            if self._over():
+                return
             await self._until(moment_s)
             for watch in [w for w in watches if w.until_s == moment_s]:
                 self._judge(watch, watch.since or start, last=True)
@@ -159,10 +164,14 @@ class _Rehearsal:
                 watch.since = self._scene.baseline()
 
     async def _until(self, moment_s: float) -> None:
-        while (left_s := moment_s - self._now_s) > 1e-6:
+        while (left_s := moment_s - self._now_s) > 1e-6 and not self._over():
             await asyncio.sleep(min(TICK_S, left_s))
             self._look()
             self._note_holds()
+
+    def _over(self) -> bool:
+        wrong = bool(self._violations) or any(not each.met for each in self._judged.values())
+        return wrong and not self.to_the_end
 
     # what happens, and what is decided
 
@@ -186,31 +195,32 @@ class _Rehearsal:
     def _note_holds(self) -> None:
         """Why what is wanted is not done, once it has lasted, and each time the gates in the way change."""
         now_s = self._now_s
-        holds = dict(self._holds())
+        holds = {key: (kind, text) for key, kind, text in self._holds()}
         self._holding = {key: self._holding.get(key, now_s) for key in holds}
         leader = self._world.ensemble.leader
         lasting = [t for key, t in holds.items() if 0.0 <= now_s - self._holding[key] - LASTING_S < TICK_S]
-        for text in dict.fromkeys(lasting):
-            self._tell(Told.HELD, text, leader.name if leader else "")
+        for kind, text in dict.fromkeys(lasting):
+            self._tell(kind, text, leader.name if leader else "")
             self._scene.heard.append(text)
 
-    def _holds(self) -> Iterator[tuple[str, str]]:
+    def _holds(self) -> Iterator[tuple[str, Told, str]]:
+        """By what they are about."""
         leader = self._world.ensemble.leader
         controller = self._world.controllers.get(leader.name) if leader else None
         loop = controller.loop if controller is not None and controller.runs else None
         if loop is None:
             return
         if loop.problem:
-            yield loop.problem, loop.problem
+            yield loop.problem, Told.HELD, loop.problem
         decision = loop.decision
         for notice in decision.notices if decision else ():
-            yield notice, notice
+            yield notice, Told.NOTICE, notice
         for each in decision.explanations if decision else ():
             wrong = [f for f in each.findings if f.answer is not Answered.YES]
             if each.held and wrong:
                 first = wrong[0]
                 key = f"{each.node} {each.endpoint} {first.gate}"
-                yield key, f"cannot {each.goal} {each.node}: {first.gate}: {first.reason}"
+                yield key, Told.HELD, f"cannot {each.goal} {each.node}: {first.gate}: {first.reason}"
 
     def _tell(self, kind: Told, text: str, who: str = "") -> None:
         if len(self._story) < MOST_LINES:

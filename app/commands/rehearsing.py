@@ -21,7 +21,13 @@ from mailward.model.policy import Policy
 from mailward.simulator.rehearsal import Line, Played, Told, rehearse
 from mailward.simulator.scenario import LARGEST, Scenario, parse
 
-_MARKS = {Told.HELD: "held", Told.MET: "MET", Told.NOT_MET: "NOT MET", Told.BROKEN: "RULE BROKEN"}
+_MARKS = {
+    Told.HELD: "held",
+    Told.NOTICE: "notice",
+    Told.MET: "MET",
+    Told.NOT_MET: "NOT MET",
+    Told.BROKEN: "RULE BROKEN",
+}
 _INDENT = " " * 13
 
 

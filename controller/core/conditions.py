@@ -63,8 +63,12 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
 
 
 def cut_off(view: NodeView) -> bool:
-    """Nothing of the node answers: no service, no helper. It may be dead, or only out of reach."""
-    return view.facts is None and all(s.verdict is Verdict.DOWN and s.cut_off for s in view.services.values())
+    """Nothing of the node answers: no service, and no helper since they fell silent. It may be dead, or only
+    out of reach."""
+    services = view.services.values()
+    if not all(s.verdict is Verdict.DOWN and s.cut_off for s in services):
+        return False
+    return view.facts is None or all(view.facts_age_s > s.symptom_age_s for s in services)
 
 
 def full_paths(facts: NodeFacts, rules: Rules) -> tuple[str, ...]:
