@@ -41,7 +41,7 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             Condition.UNREACHABLE if lost else Condition.FAILED,
             evidence,
             Cause.UNREACHABLE if lost else Cause.SERVICE,
-            failing_s=max(max(0.0, s.symptom_age_s - s.probe_age_s) for s in down),
+            failing_s=max(max(0.0, s.symptom_age_s - s.failed_age_s) for s in down),
             recovering=all(s.recovering for s in down),
             doubtful_for_s=max((s.symptom_age_s for s in down if s.doubtful), default=None),
         )

@@ -76,6 +76,17 @@ def test_what_a_helper_said_before_everything_fell_silent_is_no_answer() -> None
     assert (judged.condition, judged.cause) == (Condition.UNREACHABLE, Cause.UNREACHABLE)
 
 
+def test_a_failure_lasts_until_the_newest_probe_that_failed_and_not_one_that_went_well() -> None:
+    """A cut of 43 s with a grace of 45 s: when it was over, one service answered again, the other had not
+    been probed yet, and the first one's good answer was taken for the newest sign of its failure."""
+    scene = Scene()
+    scene.down("a", "smtp", for_s=45.0)
+    scene.seen["a", "smtp"] = replace(scene.seen["a", "smtp"], failure=None)
+    scene.down("a", "imaps", for_s=5.0)
+    judged = judge(scene)
+    assert (judged.failing_s, judged.recovering) == (5.0, False)
+
+
 def test_a_node_with_one_service_that_answers_is_not_unreachable() -> None:
     scene = Scene()
     scene.gone("a")
