@@ -29,6 +29,7 @@ TICK_S = 0.25
 LASTING_S = 2.0
 """A hold that is over sooner is no news."""
 MOST_LINES = 2000
+"""Of what is decided; what happens and what is judged is always told."""
 
 
 class Told(StrEnum):
@@ -113,6 +114,7 @@ class _Rehearsal:
     _under_way: dict[tuple[str, tuple[str, ...]], list[End]] = field(default_factory=dict)
     _holding: dict[str, float] = field(default_factory=dict)
     _zero_s: float = 0.0
+    _untold: int = 0
 
     async def play(self) -> Played:
         rng = random.Random(self.seed)
@@ -223,8 +225,11 @@ class _Rehearsal:
                 yield key, Told.HELD, f"cannot {each.goal} {each.node}: {first.gate}: {first.reason}"
 
     def _tell(self, kind: Told, text: str, who: str = "") -> None:
-        if len(self._story) < MOST_LINES:
-            self._story.append(Line(self._now_s, kind, text, who))
+        chatter = kind in (Told.DECIDED, Told.HELD, Told.NOTICE)
+        if chatter and len(self._story) >= MOST_LINES:
+            self._untold += 1
+            return
+        self._story.append(Line(self._now_s, kind, text, who))
 
     # judging
 
@@ -252,6 +257,8 @@ class _Rehearsal:
         self._tell(Told.NOT_MET if why else Told.MET, f"{expected.text}{': ' if why else ''}{why}")
 
     def _played(self) -> Played:
+        if self._untold:
+            self._tell(Told.EVENT, f"{self._untold} more lines of what was decided are not told")
         return Played(
             title=self.scenario.title,
             seed=self.seed,

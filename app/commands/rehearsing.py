@@ -106,6 +106,8 @@ def story(played: Played, width: int) -> Iterator[str]:
     operations = f"{_counted(played.operations, 'operation')} in {duration(played.hours * 3600.0)}"
     summed = f"{met} of {len(played.expected)} expectations met, {broken}, {operations}; seed {played.seed}."
     yield from _wrapped(summed, width, "")
+    if played.excused:
+        yield f"{_counted(played.excused, 'withdrawal')} excused: whoever was left had just failed unseen."
     for each in played.expected:
         if not each.met:
             yield from _wrapped(f"NOT MET, line {each.line}: {each.text}: {each.why}", width, "  ")

@@ -95,6 +95,14 @@ def test_a_story_is_told_with_what_was_decided_and_why(tmp_path: Path) -> None:
     assert re.search(r" 3 of 3 expectations met, no rule broken, \d operations in 3 min; seed 5\.$", words)
 
 
+def test_the_story_in_the_readme_comes_true(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[3] / "README.md"
+    found = re.search(r"```\n(# Our site.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    code, shown = scenario(tmp_path, found[1], "--seed", "7")
+    assert code == 0, shown
+
+
 def test_what_does_not_come_true_is_said_and_is_a_failure(tmp_path: Path) -> None:
     code, shown = scenario(
         tmp_path, STORY.replace("out of every endpoint", "in mail.example.com"), "--seed", "5"
@@ -175,5 +183,5 @@ def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) ->
         Judged(10, "throughout nothing is withdrawn", False, 31.6, "mail-a left mail.example.com on primary"),
     )
     broken = ("80.0 s: I8: every node of mail.example.com is closed for imaps",)
-    played = Played("A screen with everything on it", 7, 0.1, lines, expected, broken, 0, 1, "0" * 16)
+    played = Played("A screen with everything on it", 7, 0.1, lines, expected, broken, 1, 1, "0" * 16)
     golden("simulate_scenario.txt", "\n".join(story(played, 80)) + "\n")
