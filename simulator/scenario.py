@@ -6,7 +6,7 @@
 
     at 30 s       site-a is cut off
     at 73 s       site-a is back
-    by 75 s       mail-a is out of mail.example.org       (looked at once, at that moment)
+    by 75 s       mail-a is out of mail.example.org       (looked at once, just before what happens then)
     until 60 s    mail-b is in mail.example.org           (all the time, from the start)
     from 2 min until the end   clients of every endpoint are served
     throughout    no accepted mail is lost
