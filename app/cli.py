@@ -219,16 +219,26 @@ def run(
 @app.command()
 def simulate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")],
-    hours: Annotated[float, typer.Option("--hours", min=0.1, max=1000, help="Of faults at random.")] = 1.0,
+    hours: Annotated[
+        float | None,
+        typer.Option("--hours", min=0.1, max=1000, help="Of faults at random.", show_default="1.0"),
+    ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option("--scenario", metavar="FILE", help="A story to play instead.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed, the same run.")] = None,
     as_json: Json = False,
 ) -> None:
     """What this cluster would do if ...: faults in a simulated world.
 
-    Nothing real is touched; secrets are not needed."""
+    Nothing real is touched; secrets are not needed. A scenario is a text file: what happens when, and
+    what is expected of this cluster; 0 if all came true and no rule was broken, else 1."""
+    if scenario is not None and hours is not None:
+        raise typer.BadParameter("a scenario says itself when it ends", param_hint="--hours")
     from mailward.app.commands import simulating
 
-    raise typer.Exit(simulating.simulate(file, hours=hours, seed=seed, as_json=as_json))
+    hours = 1.0 if hours is None else hours
+    raise typer.Exit(simulating.simulate(file, hours=hours, seed=seed, as_json=as_json, scenario=scenario))
 
 
 @config_app.command("check")

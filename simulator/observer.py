@@ -1,12 +1,14 @@
 """What one daemon sees of the world: probes as they would end, judged by the production detector.
 
 Dialogues are not spoken, only their outcome is modelled, since a run has millions of them; rhythm,
-thresholds, tilt and reports are the real ones. A held connection shows a crash within a look.
+thresholds, tilt and reports are the real ones. A held connection shows a crash within a look; trouble makes
+the observer ask the helper at once.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mailward.health.detector import Detection, Thresholds
@@ -53,7 +55,7 @@ class _Facts:
     facts: NodeFacts | None = None
     taken_s: float = 0.0
     error: str = "no answer yet"
-    due_s: float = 0.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass
@@ -135,9 +137,13 @@ class SimObserver:
             result = self._probe(self.nodes[name], service, vantage)
             if held and result.failure is not None and not watched.detection.in_doubt:
                 watched.detection, watched.due_s = watched.detection.suspected(now_s), now_s
+                self._facts[name].wake.set()
             if now_s < watched.due_s:
                 continue
+            before = watched.detection.verdict
             watched.detection, self._changed = watched.detection.fed(result, now_s), True
+            if watched.detection.verdict is not before:
+                self._facts[name].wake.set()
             pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
             watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
 
@@ -200,14 +206,17 @@ class SimObserver:
     async def _ask_facts(self, name: str) -> None:
         while True:
             asked_s = self.clock.boot_s()
-            answer = await self.helpers[name].status()
             facts = self._facts[name]
+            facts.wake.clear()
+            answer = await self.helpers[name].status()
             if isinstance(answer, str):
                 facts.error = answer
             else:
                 facts.facts, facts.taken_s, facts.error = answer, asked_s, ""
             self._changed = True
-            await asyncio.sleep(FACTS_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FACTS_S):
+                    await facts.wake.wait()
 
     async def _ask_lag(self, name: str) -> None:
         while True:

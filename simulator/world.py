@@ -204,9 +204,9 @@ class World:
         addresses = self.zones[target].primary.addresses(endpoint)
         return tuple(dict.fromkeys(self.node_at(address).name for address in addresses))
 
-    def settled(self) -> str:
+    def settled(self, mail_s: float = 0.0) -> str:
         """'' when all is as it should be after every fault has ended: full redundancy, nobody out but by an
-        operator's word, nothing pending, DNS right, every message everywhere."""
+        operator's word, nothing pending, DNS right, every message everywhere that is older than `mail_s`."""
         state = self.state
         if state.operation is not None or state.orders:
             return f"operation {state.operation and state.operation.kind}, {len(state.orders)} orders out"
@@ -226,8 +226,9 @@ class World:
             for service, port in node.helper.ports.items():
                 if published and port.kind is not PortKind.OPEN:
                     return f"{service} of {node.name} is {port}"
-            if node.mailbox:
-                return f"{len(node.mailbox)} messages of {node.name} are not on every node"
+            waiting = [at_s for at_s in node.mailbox.values() if self.now_s - at_s >= mail_s]
+            if waiting:
+                return f"{len(waiting)} messages of {node.name} are not on every node"
         return ""
 
     # what people do

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from mailward.app import terminal
+from mailward.app.commands import rehearsing
 from mailward.app.exits import Exit
 from mailward.configs.loading import load
 from mailward.configs.policy import policy_of
@@ -17,9 +18,12 @@ from mailward.simulator.expectations import Expectation, expectations
 from mailward.simulator.run import Outcome, play
 
 
-def simulate(file: Path, *, hours: float, seed: int | None, as_json: bool) -> Exit:
-    """Faults one by one, then `hours` of all kinds at random, from one seed."""
-    policy = policy_of(load(file, with_secrets=False))
+def simulate(
+    file: Path, *, hours: float, seed: int | None, as_json: bool, scenario: Path | None = None
+) -> Exit:
+    """Faults one by one, then `hours` of all kinds at random, from one seed; or the story of `scenario`."""
+    config = load(file, with_secrets=False)
+    policy = policy_of(config)
     if policy.deployment is not Deployment.HYBRID or len(policy.nodes) < 2:
         terminal.complain(f"{file}: only a hybrid cluster of two or more nodes can be simulated yet")
         return Exit.FAILED
@@ -27,6 +31,8 @@ def simulate(file: Path, *, hours: float, seed: int | None, as_json: bool) -> Ex
     chosen = seed if seed is not None else secrets.randbelow(2**31)
     logging.disable(logging.CRITICAL)
     try:
+        if scenario is not None:
+            return rehearsing.play(scenario, config, policy, chosen, as_json=as_json)
         expected, outcome = expectations(policy, chosen), play(policy, chosen, hours)
     finally:
         logging.disable(logging.NOTSET)

@@ -43,7 +43,7 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             Condition.UNREACHABLE if lost else Condition.FAILED,
             evidence,
             Cause.UNREACHABLE if lost else Cause.SERVICE,
-            failing_s=max(max(0.0, s.symptom_age_s - s.probe_age_s) for s in down),
+            failing_s=max(max(0.0, s.symptom_age_s - s.failed_age_s) for s in down),
             recovering=all(s.recovering for s in down),
             doubtful_for_s=max((s.symptom_age_s for s in down if s.doubtful), default=None),
         )
@@ -66,8 +66,12 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
 
 
 def cut_off(view: NodeView) -> bool:
-    """Nothing of the node answers: no service, no helper. It may be dead, or only out of reach."""
-    return view.facts is None and all(s.verdict is Verdict.DOWN and s.cut_off for s in view.services.values())
+    """Nothing of the node answers: no service, and no helper since they fell silent. It may be dead, or only
+    out of reach."""
+    services = view.services.values()
+    if not all(s.verdict is Verdict.DOWN and s.cut_off for s in services):
+        return False
+    return view.facts is None or all(view.facts_age_s > s.symptom_age_s for s in services)
 
 
 def full_paths(facts: NodeFacts, rules: Rules) -> tuple[str, ...]:

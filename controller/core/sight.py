@@ -20,7 +20,8 @@ from mailward.model.snapshot import ObserverView, Snapshot
 class ServiceView:
     """The agreed verdict on a service. Ages are of the *youngest* agreeing report: careful.
 
-    `answered_age_s` is how long ago the last of the agreeing observers had a dialogue that went well."""
+    `answered_age_s` is how long ago the last of the agreeing observers had a dialogue that went well,
+    `failed_age_s` how long ago the newest of their probes failed, as far as their last ones did."""
 
     service: str
     verdict: Verdict
@@ -28,11 +29,11 @@ class ServiceView:
     vantage: Vantage | None = None
     verdict_age_s: float = 0.0
     symptom_age_s: float = 0.0
-    probe_age_s: float = 0.0
+    failed_age_s: float = inf
     recovering: bool = False  # the newest dialogue went well, the verdict has not turned yet
     doubtful: bool = False  # it failed in a way that we ourselves, or what all nodes share, can cause
     cut_off: bool = False  # nothing came back at all: no RST, no bytes
-    answered_age_s: float = float("inf")
+    answered_age_s: float = inf
     cert_days_left: float | None = None
 
 
@@ -149,7 +150,7 @@ def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> Servic
         vantage=newest.vantage,
         verdict_age_s=min([v.age_s + s.verdict_age_s for v, s in agreeing]),
         symptom_age_s=min([v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing]),
-        probe_age_s=min([v.age_s + s.probe_age_s for v, s in agreeing]),
+        failed_age_s=min([_failed_age_s(v, s) for v, s in agreeing]),
         recovering=verdict is Verdict.DOWN and last is not None and last.ok,
         doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
@@ -170,6 +171,11 @@ _OF_THE_NODE = (FailureKind.REFUSED, FailureKind.RESET, FailureKind.CLOSED)
 def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
     went_well = report.last is not None and report.last.ok
     return view.age_s + report.probe_age_s if went_well else inf
+
+
+def _failed_age_s(view: ObserverView, report: ServiceReport) -> float:
+    went_well = report.last is not None and report.last.ok
+    return inf if went_well else view.age_s + report.probe_age_s
 
 
 def _node_view(

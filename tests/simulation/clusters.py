@@ -1,5 +1,6 @@
-"""Clusters that are simulated, as policies."""
+"""Clusters that are simulated, as policies; scenarios name them."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Policy, Rules, Service
@@ -26,8 +27,14 @@ def two_sites_and_a_witness() -> Policy:
 
 
 def one_controller() -> Policy:
-    """The embedded default: two nodes, and a single controller on a third host."""
+    """The same with one controller on a third host: version 0.1 as it is installed."""
     return replace(two_sites_and_a_witness(), observers=(Observer("witness", "site-w"),))
+
+
+def pair_without_a_witness() -> Policy:
+    """The same with a controller beside each node and none elsewhere."""
+    whole = two_sites_and_a_witness()
+    return replace(whole, observers=whole.observers[:2])
 
 
 def three_nodes_two_zones() -> Policy:
@@ -46,8 +53,9 @@ def three_nodes_two_zones() -> Policy:
     )
 
 
-CLUSTERS = {
+CLUSTERS: Mapping[str, Callable[[], Policy]] = {
     "two-sites": two_sites_and_a_witness,
     "one-controller": one_controller,
+    "pair": pair_without_a_witness,
     "three-nodes": three_nodes_two_zones,
 }

@@ -1,12 +1,17 @@
-"""`mailward simulate`: a table for people, one object for programs, and the same seed twice."""
+"""`mailward simulate`: a table for people, one object for programs, the same seed twice; and scenarios."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 import mailward.configs
 from mailward.app.cli import app
+from mailward.app.commands.rehearsing import story
+from mailward.simulator.rehearsal import Judged, Line, Played, Told
 
 HYBRID = Path(mailward.configs.__file__).parent / "deployments" / "hybrid.yaml"
 
@@ -58,3 +63,125 @@ def test_what_cannot_be_simulated_is_said(tmp_path: Path) -> None:
     code, shown = simulated(str(file))
     assert code == 1
     assert "only a hybrid cluster of two or more nodes can be simulated yet" in shown
+
+
+STORY = """# Our site in the north loses power
+with: hold_down_s 10
+
+at 30 s       mail-a loses power
+at 90 s       mail-a has power again
+by 60 s       mail-a is out of every endpoint
+throughout    mail-b is in mail.example.com
+at the end    everything is well
+at 3 min      the story ends
+"""
+
+
+def scenario(folder: Path, text: str, *words: str) -> tuple[int, str]:
+    file = folder / "story.txt"
+    file.write_text(text, encoding="utf-8")
+    return simulated(str(HYBRID), "--scenario", str(file), *words)
+
+
+def test_a_story_is_told_with_what_was_decided_and_why(tmp_path: Path) -> None:
+    code, shown = scenario(tmp_path, STORY, "--seed", "5")
+    assert code == 0, shown
+    assert all(len(line) <= 80 for line in shown.splitlines()), shown
+    words = " ".join(shown.split())
+    assert words.startswith("Our site in the north loses power 30.0 s > mail-a loses power ")
+    assert re.search(r"controller: failover 1-\d+ of mail-a started \(row 1[12]0\): ", words)
+    assert "DOWN: timeout at connect" in words
+    assert "60.0 s MET: by 60 s mail-a is out of every endpoint" in words
+    assert re.search(r" 3 of 3 expectations met, no rule broken, \d operations in 3 min; seed 5\.$", words)
+
+
+def test_the_story_in_the_readme_comes_true(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[3] / "README.md"
+    found = re.search(r"```\n(# Our site.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    code, shown = scenario(tmp_path, found[1], "--seed", "7")
+    assert code == 0, shown
+
+
+def test_what_does_not_come_true_is_said_and_is_a_failure(tmp_path: Path) -> None:
+    code, shown = scenario(
+        tmp_path, STORY.replace("out of every endpoint", "in mail.example.com"), "--seed", "5"
+    )
+    assert code == 1
+    assert "NOT MET, line 6: by 60 s mail-a is in mail.example.com: primary answers" in " ".join(
+        shown.split()
+    )
+    assert "2 of 3 expectations met, no rule broken" in shown
+
+
+def test_the_object_of_a_story_has_its_expectations_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    first, second = (scenario(tmp_path, STORY, "--seed", "6", "--json")[1] for _ in range(2))
+    assert first == second
+    found = json.loads(first)
+    assert {"seed", "hours", "operations", "violations", "excused", "digest", "expectations"} <= found.keys()
+    assert (found["seed"], found["hours"], found["violations"], found["well"]) == (6, 0.05, 0, True)
+    assert [each["text"] for each in found["expectations"] if each["met"]] == [
+        "by 60 s mail-a is out of every endpoint",
+        "throughout mail-b is in mail.example.com",
+        "at the end everything is well",
+    ]
+
+
+def test_every_mistake_of_a_story_is_told_and_nothing_is_played(tmp_path: Path) -> None:
+    text = STORY.replace("hold_down_s 10", "restart_grace_s 61").replace("mail-b", "mail-c")
+    code, shown = scenario(tmp_path, text)
+    assert code == 1
+    assert "line 7: nothing here is named 'mail-c'; there are: mail-a, mail-b" in shown
+    code, shown = scenario(tmp_path, text.replace("mail-c", "mail-b"))
+    assert code == 1
+    assert "line 2: with: restart_grace_s: 61 is not between 0 and 60 seconds" in shown
+    assert "story.txt has 1 mistake; nothing was played" in shown
+
+
+def test_rules_that_contradict_the_configuration_are_a_mistake(tmp_path: Path) -> None:
+    code, shown = scenario(tmp_path, STORY.replace("hold_down_s 10", "hold_down_s 7200"))
+    assert code == 1
+    assert "line 2: with: hold_down_s: 7200 s is longer than hold_down_max_s (3600 s)" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# t\n\xff\xfe", "line 2: the file is not UTF-8 text"),
+        (b"# t\n" + b"at 1 s mail-a freezes\n" * 50_000, "the file is larger than 64 KiB"),
+        (b"\0" * 1000, "line 1: the line has 1000 characters, at most 300"),
+    ],
+)
+def test_what_is_no_story_is_said(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "story.txt"
+    file.write_bytes(content)
+    code, shown = simulated(str(HYBRID), "--scenario", str(file))
+    assert code == 1
+    assert said in shown
+    assert "\0" not in shown
+
+
+def test_a_story_that_is_not_there_and_one_that_is_asked_for_hours() -> None:
+    code, shown = simulated(str(HYBRID), "--scenario", "/nowhere/story.txt")
+    assert (code, shown) == (1, "mailward: /nowhere/story.txt: No such file or directory\n")
+    assert simulated(str(HYBRID), "--scenario", "x", "--hours", "2")[0] == 2
+
+
+def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) -> None:
+    lines = (
+        Line(30.0, Told.EVENT, "imaps of mail-a crashes"),
+        Line(31.6, Told.DECIDED, "mail-a is out for mail.example.com: service-failed (imaps DOWN: refused at"
+             " connect (2 in a row))", "controller"),
+        Line(62.0, Told.HELD, "cannot readmit mail-a: hold-down: out 4 times for service-failed; 2 s since,"
+             " 120 s needed", "controller"),
+        Line(75.0, Told.MET, "by 75 s mail-a is out of mail.example.com"),
+        Line(80.0, Told.BROKEN, "I8: every node of mail.example.com is closed for imaps"),
+        Line(80.0, Told.NOT_MET, "throughout nothing is withdrawn: mail-a left mail.example.com on primary"),
+    )  # fmt: skip
+    expected = (
+        Judged(9, "by 75 s mail-a is out of mail.example.com", True, 75.0),
+        Judged(10, "throughout nothing is withdrawn", False, 31.6, "mail-a left mail.example.com on primary"),
+    )
+    broken = ("80.0 s: I8: every node of mail.example.com is closed for imaps",)
+    played = Played("A screen with everything on it", 7, 0.1, lines, expected, broken, 1, 1, "0" * 16)
+    golden("simulate_scenario.txt", "\n".join(story(played, 80)) + "\n")

@@ -61,9 +61,30 @@ def test_nothing_answering_at_all_is_unreachable_and_a_refusal_is_failed() -> No
 
 def test_a_node_whose_helper_still_answers_is_not_unreachable() -> None:
     scene = Scene()
-    scene.gone("a")
+    scene.gone("a", for_s=3.0)
     scene.facts["a"] = facts("a")
     assert judge(scene).condition is Condition.FAILED
+
+
+def test_what_a_helper_said_before_everything_fell_silent_is_no_answer() -> None:
+    """A router flapped four times; whoever decided soon after still had the helper's last word and called it
+    a failed service. So half of the flaps counted under another cause, and the hold-down did not grow."""
+    scene = Scene()
+    scene.gone("a", for_s=3.0)
+    scene.facts["a"], scene.facts_age_s = facts("a"), 3.5
+    judged = judge(scene)
+    assert (judged.condition, judged.cause) == (Condition.UNREACHABLE, Cause.UNREACHABLE)
+
+
+def test_a_failure_lasts_until_the_newest_probe_that_failed_and_not_one_that_went_well() -> None:
+    """A cut of 43 s with a grace of 45 s: when it was over, one service answered again, the other had not
+    been probed yet, and the first one's good answer was taken for the newest sign of its failure."""
+    scene = Scene()
+    scene.down("a", "smtp", for_s=45.0)
+    scene.seen["a", "smtp"] = replace(scene.seen["a", "smtp"], failure=None)
+    scene.down("a", "imaps", for_s=5.0)
+    judged = judge(scene)
+    assert (judged.failing_s, judged.recovering) == (5.0, False)
 
 
 def test_a_node_with_one_service_that_answers_is_not_unreachable() -> None:
