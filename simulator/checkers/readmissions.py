@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mailward.controller.core.phases import may_follow
 from mailward.model.health import Verdict
-from mailward.model.policy import Automation, Endpoint
+from mailward.model.policy import Automation, Endpoint, Rules
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, State
 from mailward.simulator.checkers.truth import OLD_S, Truth
 from mailward.simulator.nodes import MailNode, Work
@@ -46,7 +46,7 @@ class Readmissions:
 
     def _judge(self, world: World, name: str, endpoint: Endpoint, before: State) -> list[str]:
         found = []
-        rules, node = world.policy.rules, world.nodes[name]
+        rules, node = _of_the_leader(world), world.nodes[name]
         if self.truth.said(world, name, endpoint, Verdict.DOWN) or (
             self.truth.broken_for_s(name, endpoint.name) > OLD_S
         ):
@@ -59,7 +59,7 @@ class Readmissions:
         open_ = [
             s for s in endpoint.services if node.helper.opens(s) and not _needed(world, name, s, endpoint)
         ]
-        gone = [n for n in endpoint.nodes if n != name and self.truth.broken_for_s(n, endpoint.name) > 0]
+        gone = [n for n in endpoint.nodes if n != name and self.truth.saw_broken(world, n, endpoint.name)]
         if open_ and not alone and not gone:
             found.append(f"{name} readmitted to {endpoint.name} with {', '.join(open_)} open")
         return found
@@ -71,6 +71,13 @@ def begun(commit: Written, kind: Kind) -> Operation | None:
     if operation is None or operation.kind is not kind or operation.request is not None:
         return None
     return operation if known is None or known.id != operation.id else None
+
+
+def _of_the_leader(world: World) -> Rules:
+    """Whoever leads goes by its own configuration."""
+    leader = world.ensemble.leader
+    policy = world.controllers[leader.name].policy if leader is not None else world.policy
+    return policy.rules
 
 
 def _undoes_a_drain(operation: Operation) -> bool:
@@ -162,18 +169,15 @@ class HoldDown:
         self._left_s.setdefault((operation.node, operation.cause), []).append(world.now_s)
 
     def _judge(self, world: World, operation: Operation, before: State) -> list[str]:
-        rules = world.policy.rules
+        rules = _of_the_leader(world)
         left = self._left_s.get((operation.node, operation.cause), [])
         oldest_s = max(world.now_s - rules.flap_memory_s, world.memory_from_s)
         left = [at_s for at_s in left if at_s > oldest_s]
         endpoints = [world.policy.endpoint_by_name[name] for name in operation.endpoints]
         others = [n for e in endpoints for n in e.nodes if n != operation.node]
         alone = any(not others_serve(before, operation.node, endpoint) for endpoint in endpoints)
-        if (
-            len(left) < 2
-            or alone
-            or any(self.truth.broken_for_s(n, e.name) for e in endpoints for n in others)
-        ):
+        gone = any(self.truth.saw_broken(world, n, e.name) for e in endpoints for n in others)
+        if len(left) < 2 or alone or gone:
             return []
         needed_s = min(rules.hold_down_s * 2.0 ** (len(left) - 2), rules.hold_down_max_s)
         age_s = world.now_s - left[-1]

@@ -55,7 +55,8 @@ class Truth:
             leader = world.ensemble.leader
             primary = world.network.hosts[zone.primary.name]
             there = leader is not None and world.network.passes(leader.name, primary.name)
-            if not (there and zone.writable) or primary.slow_s or world.network.troubled(primary.name):
+            slow = primary.slow_s or (leader is not None and world.network.hosts[leader.name].slow_s)
+            if not (there and zone.writable) or slow or world.network.troubled(primary.name):
                 self._zone_ill_s[target] = self.now_s
         for name, (_, report) in world.ensemble.reports.items():
             kept = self._reports.setdefault(name, deque())
