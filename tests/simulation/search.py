@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from tests.simulation.observed import UP
-from tests.simulation.searched import LONG, SHORT, Budget, Model, Move, World
+from tests.simulation.searched import LONG, SHORT, Model, Move
+from tests.simulation.worlds import Budget, World
 
 LONG_WAITS, MOST_MOVES = 3, 300
 """How often all patience may run out on the way home, and how long that way may be."""
@@ -61,7 +62,7 @@ class Search:
                 level, depth = following, depth + bool(following)
         took = time.process_time() - began
         transcript = self._transcript(at) if wrong else ()
-        return Found(len(self._parents), depth, self.model.decisions, took, wrong, transcript)
+        return Found(len(self._parents), depth, self.model.controller.decisions, took, wrong, transcript)
 
     def follow(self, budget: Budget, *script: str) -> World:
         """One way only: the first move whose words begin with each line."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 from tests.simulation.search import Found, Search
-from tests.simulation.searched import Budget, Model, Rules
+from tests.simulation.searched import Model
+from tests.simulation.worlds import Budget, Rules
 
 from mailward.controller.core import bounds, decide, diagnosis, gates, invariants, requests
 from mailward.controller.core.gates import Gate
