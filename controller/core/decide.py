@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from mailward.controller.core import episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
+from mailward.controller.core.closing import left_open
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import Explanations
@@ -114,7 +115,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     take_up(draft, sight, judgements)
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
-    _order_what_the_step_needs(draft, judgements)
+    _order_what_the_step_needs(draft, sight, judgements)
 
 
 def _admit_new(draft: Draft) -> None:
@@ -271,12 +272,14 @@ def _give_up(draft: Draft, reason: str, first: str = "") -> None:
     draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
 
 
-def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
+def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     state = draft.state
     if state.operation is None:
         return
     operation = state.operation
     held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+    if operation.step is Step.FENCE and not held:
+        held = left_open(Situation(draft.snapshot, state, sight, judgements), operation.node)
     for action in operations.wanted(draft.policy, state, operation):
         target = getattr(action, "target", None)
         if target is not None and not state.target(target).claimed_in(state.epoch):

@@ -12,6 +12,7 @@ from typing import Any
 
 from mailward.controller.core import bounds
 from mailward.controller.core.phases import may_follow
+from mailward.model.dns import in_common
 from mailward.model.fencing import FenceOutcome, Scope
 from mailward.model.orders import (
     Action,
@@ -154,7 +155,8 @@ class Draft:
             return
         if isinstance(action, Publish):
             record = self.target(action.target)
-            self.put_target(replace(record, published=None, token=token))
+            kept = in_common(record.surely, action.rrsets)
+            self.put_target(replace(record, published=None, kept=kept, token=token))
         if isinstance(action, OrderPorts):
             unknown = FenceOutcome.UNKNOWN
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))

@@ -96,11 +96,12 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
                 published=action.rrsets if done else record.published,
                 at=outcome.at if done else record.at,
                 detail="" if done else outcome.detail[: bounds.DETAIL],
+                kept=() if done else record.kept,
             )
         )
         _watch_for_foreign(draft, action.target, outcome)
         if outcome.result is Result.STALE:  # somebody else wrote: claim anew, or find out who leads
-            draft.put_target(replace(draft.target(action.target), claim=None, claimed=None))
+            draft.put_target(replace(draft.target(action.target), claim=None, claimed=None, kept=()))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
             draft.put_helper(HelperRecord(action.node, claim=None, claimed=order.token))

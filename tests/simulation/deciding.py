@@ -3,6 +3,7 @@ made once, however many worlds it is made in."""
 
 from dataclasses import dataclass, field
 
+from tests.simulation import told
 from tests.simulation.canonical import (
     ENDPOINT,
     LONG_S,
@@ -37,7 +38,9 @@ class Controller:
     def __post_init__(self) -> None:
         self.policy = policy()
         self.states: list[State] = []
+        self.phases: list[tuple[Phase | None, ...]] = []
         self.actions: list[Action] = []
+        self.words: list[str] = []
         self.decisions = 0
 
     _state_numbers: dict[State, int] = field(default_factory=dict)
@@ -61,8 +64,7 @@ class Controller:
         return self._later[key]
 
     def serves(self, state: int, node: int) -> bool:
-        record = self.states[state].phase_of(NODES[node], ENDPOINT)
-        return record is not None and record.phase is Phase.IN_SERVICE
+        return self.phases[state][node] is Phase.IN_SERVICE
 
     def known_closed(self, state: int) -> tuple[bool, bool]:
         known = self._known_closed.get(state)
@@ -80,6 +82,8 @@ class Controller:
         number = self._state_numbers.setdefault(state, len(self.states))
         if number == len(self.states):
             self.states.append(state)
+            records = [state.phase_of(name, ENDPOINT) for name in NODES]
+            self.phases.append(tuple(record.phase if record else None for record in records))
         return number
 
     def _action(self, action: Action) -> int:
@@ -87,6 +91,7 @@ class Controller:
         number = self._action_numbers.setdefault(action, len(self.actions))
         if number == len(self.actions):
             self.actions.append(action)
+            self.words.append(told.of_action(self.named_in, action))
         return number
 
     def _decide(self, world: World) -> Step:
@@ -98,13 +103,16 @@ class Controller:
         answer = next((a for a in decision.state.answers if a.request == request), None)
         places = {order.token: slot for slot, order in enumerate(decision.state.orders)}
         sent = tuple((self._action(order.action), places.get(order.token, -1)) for order in decision.send)
+        after = self.number(canonical(decision.state))
+        sends = ", ".join(self.words[number] for number, _ in sent)
         return Step(
-            state=self.number(canonical(decision.state)),
+            state=after,
             slots=tuple(places.get(order.token, -1) for order in state.orders),
             sent=sent,
             answered=answer is not None,
             accepted=answer is not None and answer.accepted,
             wrong=tuple(never_decided(world, snapshot, decision)),
+            words=f"{told.of_state(self.states[after])}{f'; sends {sends}' if sends else ''}",
         )
 
     def _snapshot(self, world: World, state: State) -> Snapshot:

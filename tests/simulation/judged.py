@@ -82,11 +82,12 @@ def never_true(controller: "Controller", world: World, step: Step) -> Iterator[s
     """What is wrong with a world, or with what is decided in it."""
     if not world.zone:
         yield "I2: the endpoint has no address"
-    elif all(world.closed[node] for node in world.zone):
+    elif all(world.closed[node] for node in world.zone) and not world.dns_gone:
         yield "I2: the zone names only nodes whose ports we have closed"
     if all(world.closed):
         yield "I8: both nodes' ports are closed by us"
     yield from step.wrong
+    yield from _closed_while_named(controller, world, step)
     if step.state == world.state:
         return
     for node, name in enumerate(NODES):
@@ -98,16 +99,30 @@ def never_true(controller: "Controller", world: World, step: Step) -> Iterator[s
             yield f"I12: {name} was not tried behind closed ports"
 
 
+def _closed_while_named(controller: "Controller", world: World, step: Step) -> Iterator[str]:
+    """Nobody who is seen to serve is closed while the zone, now or after what is on its way, names nobody
+    else; not even when the name server takes nothing."""
+    for action in (controller.actions[number] for number, _ in step.sent):
+        if not isinstance(action, OrderPorts) or action.ports[SERVICE].kind is not PortKind.CLOSED:
+            continue
+        node = NODES.index(action.node)
+        coming = [controller.actions[flight.action] for flight in world.flights[DNS] if not flight.void]
+        zones = [world.zone, *(controller.named_in(a) for a in coming if isinstance(a, Publish))]
+        if world.seen[node][0] == UP and (node,) in zones:
+            yield f"I2: {action.node} serves and is closed while the zone may name nobody else"
+
+
 def settled(controller: "Controller", world: World) -> bool:
     """Nothing is on its way or waited for, and clients are sent to everybody who serves: all who are
     well, but whom an operator took out; and the last one, even if it is not. Whom an operator took out
-    is closed, unless nobody else is well: then its ports are left as they are until somebody is."""
+    is closed and not named, unless nobody else is well: then nothing is taken away until somebody is."""
     state = controller.states[world.state]
     if world.request or world.outcomes or state.operation or state.orders:
         return False
     if world.flights[DNS] or any(world.flights[node] and world.truth[node] != GONE for node in (0, 1)):
         return False
     in_service = [controller.serves(world.state, node) for node in (0, 1)]
+    left_alone = []
     for node, name in enumerate(NODES):
         record = state.phase_of(name, ENDPOINT)
         by_word = record is not None and record.cause is Cause.OPERATOR
@@ -115,6 +130,8 @@ def settled(controller: "Controller", world: World) -> bool:
         if in_service[node]:
             if world.closed[node] or (not well and other_well and in_service[1 - node]):
                 return False
-        elif well and not (by_word and (world.closed[node] or not other_well)):
+        elif well and by_word and not other_well:
+            left_alone.append(node)
+        elif well and not (by_word and world.closed[node]):
             return False
-    return world.zone == tuple(node for node in (0, 1) if in_service[node])
+    return [node for node in world.zone if node not in left_alone] == [n for n in (0, 1) if in_service[n]]

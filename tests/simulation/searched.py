@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.simulation import judged, told
-from tests.simulation.canonical import ENDPOINT, LONG_S, NODES, SERVICE, SHORT_S, STORE, canonical
+from tests.simulation.canonical import LONG_S, NODES, SERVICE, SHORT_S, STORE, canonical
 from tests.simulation.deciding import Controller
 from tests.simulation.observed import FAILED, GONE, UP
 from tests.simulation.worlds import DNS, Budget, Flight, Rules, Step, World, put
@@ -21,6 +21,7 @@ from tests.simulation.worlds import DNS, Budget, Flight, Rules, Step, World, put
 from mailward.model.fencing import PortKind
 from mailward.model.orders import ClaimTarget, KickReplication, OrderPorts, Publish, Result, Verify
 from mailward.model.state import Phase, RequestKind, State
+from mailward.model.state import Step as CoreStep
 
 SHORT, LONG = "some seconds pass", "a long time passes"
 Move = tuple[str, World]
@@ -36,7 +37,7 @@ class Model:
         return World(
             state=self.controller.number(canonical(State(STORE, 1))), fresh=True, truth=(UP, UP),
             seen=((UP, True), (UP, True)), closed=(False, False), zone=(0, 1), flights=((), (), ()),
-            outcomes=(), request=None, word=(False, False), last_resort=False, budget=budget,
+            outcomes=(), request=None, word=(False, False), last_resort=False, dns_gone=False, budget=budget,
         )  # fmt: skip
 
     # moves
@@ -45,27 +46,27 @@ class Model:
         """Everything that may happen next, in words."""
         yield from self._network(world)
         yield from self._nodes(world)
-        yield from self._controller(world)
-        yield from self._people(world)
-        yield from self._time(world)
-
-    def _controller(self, world: World) -> Iterator[Move]:
         step = self.step(world)
         after = self._recorded(world, step)
+        yield from self._controller(world, step, after)
+        yield from self._people(world)
+        if after == world:
+            yield from self._time(world)
+
+    def _controller(self, world: World, step: Step, after: World) -> Iterator[Move]:
         if after != world:
-            sent = self._sent(after, step)
-            yield f"the controller decides: {told.of_step(self.controller, step)}", sent
+            yield f"the controller decides: {step.words}", self._sent(after, step)
         kills = world.budget.kills
         if kills:
             less = world.budget._replace(kills=kills - 1)
             yield "the controller is killed and another starts", self._reborn(world, less)
             if after != world and step.sent:
                 lost = self._reborn(after, less)
-                yield f"killed after recording, before sending: {told.of_step(self.controller, step)}", lost
+                yield f"killed after recording, before sending: {step.words}", lost
                 if not self.rules.recorded_before_sent:
                     hasty = self._reborn(self._sent(world, step), less)
                     yield (
-                        f"killed after sending, before recording: {told.of_step(self.controller, step)}",
+                        f"killed after sending, before recording: {step.words}",
                         hasty,
                     )
 
@@ -78,7 +79,7 @@ class Model:
         less = world.budget._replace(losses=losses - 1)
         for receiver in (0, 1, DNS):
             for at, flight in enumerate(world.flights[receiver]):
-                order = told.of_flight(self.controller, flight)
+                order = f"{self._late(flight)}{self.controller.words[flight.action]}"
                 if receiver != DNS and world.truth[receiver] == GONE:
                     if flight.slot >= 0:
                         gone = self._without(world, receiver, at, Result.UNKNOWN)
@@ -93,6 +94,10 @@ class Model:
                     if flight.slot >= 0:
                         deaf = self._without(obeyed, receiver, at, None)._replace(budget=less)
                         yield f"{order} arrives and {said}, its answer is lost", deaf
+
+    @staticmethod
+    def _late(flight: Flight) -> str:
+        return "" if flight.slot >= 0 else "an old order, "
 
     def _nodes(self, world: World) -> Iterator[Move]:
         faults = world.budget.faults
@@ -124,8 +129,6 @@ class Model:
 
     def _time(self, world: World) -> Iterator[Move]:
         """Time passes while the controller has nothing to do; observers do not lag for long."""
-        if self._recorded(world, self.step(world)) != world:
-            return
         for seconds, words in ((SHORT_S, SHORT), (LONG_S, LONG)):
             lags = any(self.view(world, n) != world.seen[n][0] for n in (0, 1))
             if seconds == LONG_S and lags:
@@ -142,8 +145,14 @@ class Model:
         request = world.request
         if request is not None and seconds == LONG_S:
             request = (request[0], request[1], True)
-        seen = ((world.seen[0][0], True), (world.seen[1][0], True))
-        return world._replace(state=self.controller.later(world.state, seconds), request=request, seen=seen)
+        operation = self.controller.states[world.state].operation
+        publishing = operation is not None and operation.step in (CoreStep.PUBLISH, CoreStep.VERIFY)
+        return world._replace(
+            state=self.controller.later(world.state, seconds),
+            request=request,
+            seen=((world.seen[0][0], True), (world.seen[1][0], True)),
+            dns_gone=world.dns_gone or (publishing and seconds == LONG_S),
+        )
 
     # what an order does
 
@@ -159,7 +168,9 @@ class Model:
             closed = action.ports[SERVICE].kind is PortKind.CLOSED
             world = world._replace(closed=put(world.closed, receiver, closed))
         if isinstance(action, Publish):
-            world = world._replace(zone=self.controller.named_in(action))
+            zone = self.controller.named_in(action)
+            serve = any(self.controller.serves(world.state, n) and not world.closed[n] for n in zone)
+            world = world._replace(zone=zone, dns_gone=world.dns_gone and not serve)
         return world, Result.DONE
 
     def _without(self, world: World, receiver: int, at: int, result: Result | None) -> World:
@@ -206,22 +217,14 @@ class Model:
             )
         )
 
-    def _serves(self, state: int, node: int) -> bool:
-        record = self.controller.states[state].phase_of(NODES[node], ENDPOINT)
-        return record is not None and record.phase is Phase.IN_SERVICE
-
     def _last_resort(self, world: World, step: Step) -> bool:
         """Whether a node is on its way back whose way began while the other was seen not to serve."""
-        before, after = (self._phases(state) for state in (world.state, step.state))
+        before, after = (self.controller.phases[state] for state in (world.state, step.state))
         for node in (0, 1):
             if after[node] is Phase.REJOINING:
                 began = before[node] is not Phase.REJOINING
                 return world.seen[1 - node][0] != UP if began else world.last_resort
         return False
-
-    def _phases(self, state: int) -> list[Phase | None]:
-        records = [self.controller.states[state].phase_of(name, ENDPOINT) for name in NODES]
-        return [record.phase if record else None for record in records]
 
     def _sent(self, world: World, step: Step) -> World:
         flights, outcomes = list(world.flights), list(world.outcomes)
@@ -247,7 +250,7 @@ class Model:
         return judged.settled(self.controller, world)
 
     def told(self, world: World) -> str:
-        return told.of_world(self.controller, world)
+        return told.of_world(self.controller.states[world.state], world)
 
     def step(self, world: World) -> Step:
         return self.controller.step(world)

@@ -37,7 +37,8 @@ class Budget(NamedTuple):
 class World(NamedTuple):
     """`seen` is each node's verdict and whether it is settled. `fresh` is a controller that has not recorded
     anything yet, `last_resort` a readmission begun while nobody else was seen to serve, `word` whether an
-    operator took a node out."""
+    operator took a node out. `dns_gone`: for a long time the name server has taken no update that names a
+    node in service."""
 
     state: int
     fresh: bool
@@ -50,6 +51,7 @@ class World(NamedTuple):
     request: tuple[RequestKind, int, bool] | None
     word: tuple[bool, ...]
     last_resort: bool
+    dns_gone: bool
     budget: Budget
 
 
@@ -62,6 +64,7 @@ class Step(NamedTuple):
     answered: bool
     accepted: bool
     wrong: tuple[str, ...]
+    words: str
 
 
 @dataclass(frozen=True)
