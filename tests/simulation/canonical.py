@@ -25,7 +25,7 @@ SHORT_S, LONG_S = 3.0, 100.0
 
 
 def policy() -> Policy:
-    """Grace, stability, TTL, hold-down, retries and an order's expiry pass in `SHORT_S`; all patience and
+    """Grace, stability, TTL, retries and an order's expiry pass in `SHORT_S`; all patience, hold-down and
     the memory of flaps in `LONG_S`."""
     return Policy(
         cluster="search",
@@ -37,7 +37,7 @@ def policy() -> Policy:
         observers=(Observer("watch", "site-w"),),
         targets=(TARGET,),
         rules=Rules(
-            restart_grace_s=1.0, stable_s=2.0, hold_down_s=2.0, hold_down_max_s=2.0, flap_memory_s=50.0,
+            restart_grace_s=1.0, stable_s=2.0, hold_down_s=20.0, hold_down_max_s=20.0, flap_memory_s=50.0,
             retry_s=1.0, retry_max_s=2.0, order_timeout_s=0.5, step_patience_s=20.0, catch_up_wait_s=50.0,
             failovers_per_hour=1000,
         ),
@@ -161,5 +161,4 @@ def _flap(flap: Flap, now: Moment) -> tuple[Flap, ...]:
     """One older than the memory counts no more."""
     if flap.last.age_s(now) >= LONG_S:
         return ()
-    count = min(flap.count, 2)
-    return (replace(flap, count=count, last=_since(flap.last, now, *((SHORT_S,) if count > 1 else ()))),)
+    return (replace(flap, count=min(flap.count, 2), last=_since(flap.last, now)),)

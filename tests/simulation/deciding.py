@@ -98,7 +98,12 @@ class Controller:
         self.decisions += 1
         state = self.states[world.state]
         snapshot = self._snapshot(world, state)
-        decision = core.decide(snapshot)
+        try:
+            decision = core.decide(snapshot)
+        except AssertionError as error:
+            return Step(
+                world.state, tuple(range(len(state.orders))), (), False, False, (f"raised: {error}",), ""
+            )
         request = snapshot.requests[0].id if snapshot.requests else ""
         answer = next((a for a in decision.state.answers if a.request == request), None)
         places = {order.token: slot for slot, order in enumerate(decision.state.orders)}

@@ -4,7 +4,7 @@ which a cluster must not come to rest."""
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tests.simulation.canonical import ENDPOINT, NODES, SERVICE, STORE
+from tests.simulation.canonical import ENDPOINT, LONG_S, NODES, NOW, SERVICE, STORE
 from tests.simulation.observed import GONE, UP
 from tests.simulation.worlds import DNS, Step, World
 
@@ -13,7 +13,8 @@ from mailward.model.decision import Decision
 from mailward.model.fencing import PortKind
 from mailward.model.orders import OrderPorts, Publish
 from mailward.model.snapshot import Snapshot
-from mailward.model.state import Cause, Phase, PhaseRecord, State
+from mailward.model.state import Cause, Kind, Phase, PhaseRecord, State
+from mailward.model.state import Step as CoreStep
 from mailward.model.token import Token
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def never_decided(world: World, snapshot: Snapshot, decision: Decision) -> Itera
         old, new = (s.phase_of(name, ENDPOINT) for s in (snapshot.state, decision.state))
         if old is not None and new is not None and old.phase is not new.phase:
             yield from _transition(world, node, old, new, decision.state)
+            yield from _too_soon(world, node, old, new, snapshot.state, decision.state)
     yield from _taken_away(world, decision)
 
 
@@ -53,6 +55,25 @@ def _transition(world: World, node: int, old: PhaseRecord, new: PhaseRecord, aft
             yield f"I8: {name} is withdrawn though nobody else is in service"
         elif world.seen[1 - node][0] != UP:
             yield f"I8: {name} is withdrawn though the other is seen to be {world.seen[1 - node][0]}"
+
+
+def _too_soon(
+    world: World, node: int, old: PhaseRecord, new: PhaseRecord, before: State, after: State
+) -> Iterator[str]:
+    """A restart is not a crash, and who comes back is well, stays well, and answers as clients ask."""
+    name, (view, settled) = NODES[node], world.seen[node]
+    by_itself = not _asked_back(after, name)
+    by_automation = new.phase is Phase.OUT and new.cause is not Cause.OPERATOR
+    if old.phase is Phase.IN_SERVICE and by_automation and (view.startswith(UP) or not settled):
+        yield f"grace: {name} is withdrawn though it has not failed for long"
+    if old.phase is Phase.OUT and new.phase is Phase.REJOINING and by_itself:
+        if not view.startswith(UP) or not settled:
+            yield f"I12: {name} comes back though it has not been well for long"
+        held = [f for f in before.flaps if (f.node, f.cause) == (name, old.cause) and f.count > 1]
+        if any(f.last.age_s(NOW) < LONG_S for f in held) and world.seen[1 - node][0] == UP:
+            yield f"I13: {name} comes back at once though it has gone out before"
+    if old.phase is Phase.PROMOTING and new.phase is Phase.IN_SERVICE and view != UP:
+        yield f"I12: {name} is let in though it is seen to be {view}"
 
 
 def _asked_back(state: State, node: str) -> bool:
@@ -88,6 +109,11 @@ def never_true(controller: "Controller", world: World, step: Step) -> Iterator[s
         yield "I8: both nodes' ports are closed by us"
     yield from step.wrong
     yield from _closed_while_named(controller, world, step)
+    if world.ttl_runs and step.state != world.state:
+        operation = controller.states[step.state].operation
+        drained = operation is not None and (operation.kind, operation.step) == (Kind.DRAIN, CoreStep.FENCE)
+        if drained and operation and world.seen[NODES.index(operation.node)][0] == UP:
+            yield f"{operation.node} is closed while clients may still hold its address"
     if step.state == world.state:
         return
     for node, name in enumerate(NODES):

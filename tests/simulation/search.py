@@ -93,7 +93,9 @@ class Search:
             if here in turn and patient:
                 patient = False
             if waits > LONG_WAITS or len(way) > MOST_MOVES:
-                return f"liveness: {self.model.told(here)}; it stays like this"
+                return "; ".join(self.model.wrong(here)) or (
+                    f"liveness: {self.model.told(here)}; it stays like this"
+                )
             way[here] = None
             turn.add(here)
             words, here = self._calm(here, patient)

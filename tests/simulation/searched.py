@@ -20,9 +20,10 @@ from tests.simulation.worlds import DNS, Budget, Flight, Rules, Step, World, put
 
 from mailward.model.fencing import PortKind
 from mailward.model.orders import ClaimTarget, KickReplication, OrderPorts, Publish, Result, Verify
-from mailward.model.state import Phase, RequestKind, State
+from mailward.model.state import Kind, Phase, RequestKind, State
 from mailward.model.state import Step as CoreStep
 
+FAULTS = {FAILED: "service crashes", GONE: "host is out of reach"}
 SHORT, LONG = "some seconds pass", "a long time passes"
 Move = tuple[str, World]
 
@@ -37,7 +38,8 @@ class Model:
         return World(
             state=self.controller.number(canonical(State(STORE, 1))), fresh=True, truth=(UP, UP),
             seen=((UP, True), (UP, True)), closed=(False, False), zone=(0, 1), flights=((), (), ()),
-            outcomes=(), request=None, word=(False, False), last_resort=False, dns_gone=False, budget=budget,
+            outcomes=(), request=None, word=(False, False), last_resort=False, dns_gone=False,
+            ttl_runs=False, budget=budget,
         )  # fmt: skip
 
     # moves
@@ -103,13 +105,10 @@ class Model:
         faults = world.budget.faults
         for node, name in enumerate(NODES):
             truth = world.truth[node]
-            for other, words in ((FAILED, "service crashes"), (GONE, "host is out of reach")):
-                if faults and truth == UP:
-                    budget = world.budget._replace(faults=faults - 1)
-                    yield (
-                        f"{name}: its {words}",
-                        world._replace(truth=put(world.truth, node, other), budget=budget),
-                    )
+            for other in self.rules.faults if faults and truth == UP else ():
+                budget = world.budget._replace(faults=faults - 1)
+                after = world._replace(truth=put(world.truth, node, other), budget=budget)
+                yield f"{name}: its {FAULTS[other]}", after
             if truth != UP:
                 yield f"{name} is well again", world._replace(truth=put(world.truth, node, UP))
             view = self.view(world, node)
@@ -152,6 +151,7 @@ class Model:
             request=request,
             seen=((world.seen[0][0], True), (world.seen[1][0], True)),
             dns_gone=world.dns_gone or (publishing and seconds == LONG_S),
+            ttl_runs=False,
         )
 
     # what an order does
@@ -170,7 +170,10 @@ class Model:
         if isinstance(action, Publish):
             zone = self.controller.named_in(action)
             serve = any(self.controller.serves(world.state, n) and not world.closed[n] for n in zone)
-            world = world._replace(zone=zone, dns_gone=world.dns_gone and not serve)
+            drains = self._drains(world.state) and zone != world.zone
+            world = world._replace(
+                zone=zone, dns_gone=world.dns_gone and not serve, ttl_runs=world.ttl_runs or drains
+            )
         return world, Result.DONE
 
     def _without(self, world: World, receiver: int, at: int, result: Result | None) -> World:
@@ -214,6 +217,7 @@ class Model:
                 request=request,
                 word=word,
                 last_resort=self._last_resort(world, step),
+                ttl_runs=world.ttl_runs and self._drains(step.state),
             )
         )
 
@@ -225,6 +229,10 @@ class Model:
                 began = before[node] is not Phase.REJOINING
                 return world.seen[1 - node][0] != UP if began else world.last_resort
         return False
+
+    def _drains(self, state: int) -> bool:
+        operation = self.controller.states[state].operation
+        return operation is not None and operation.kind is Kind.DRAIN
 
     def _sent(self, world: World, step: Step) -> World:
         flights, outcomes = list(world.flights), list(world.outcomes)

@@ -8,7 +8,7 @@ receiver: whoever obeys one makes those before it void.
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tests.simulation.observed import Seen
+from tests.simulation.observed import FAILED, GONE, Seen
 
 from mailward.model.orders import Result
 from mailward.model.state import RequestKind
@@ -38,7 +38,7 @@ class World(NamedTuple):
     """`seen` is each node's verdict and whether it is settled. `fresh` is a controller that has not recorded
     anything yet, `last_resort` a readmission begun while nobody else was seen to serve, `word` whether an
     operator took a node out. `dns_gone`: for a long time the name server has taken no update that names a
-    node in service."""
+    node in service. `ttl_runs`: during a drain the zone has changed, and no time has passed since."""
 
     state: int
     fresh: bool
@@ -52,6 +52,7 @@ class World(NamedTuple):
     word: tuple[bool, ...]
     last_resort: bool
     dns_gone: bool
+    ttl_runs: bool
     budget: Budget
 
 
@@ -73,6 +74,8 @@ class Rules:
 
     receivers_compare_tokens: bool = True
     recorded_before_sent: bool = True
+    faults: tuple[str, ...] = (FAILED, GONE)
+    """What may become of a node."""
     ignored: tuple[str, ...] = ()
     """Invariants not looked at, to see what harm is done without them."""
 
