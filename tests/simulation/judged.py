@@ -109,13 +109,9 @@ def never_true(controller: "Controller", world: World, step: Step) -> Iterator[s
         yield "I8: both nodes' ports are closed by us"
     yield from step.wrong
     yield from _closed_while_named(controller, world, step)
-    if world.ttl_runs and step.state != world.state:
-        operation = controller.states[step.state].operation
-        drained = operation is not None and (operation.kind, operation.step) == (Kind.DRAIN, CoreStep.FENCE)
-        if drained and operation and world.seen[NODES.index(operation.node)][0] == UP:
-            yield f"{operation.node} is closed while clients may still hold its address"
     if step.state == world.state:
         return
+    yield from _closed_too_soon(controller, world, step)
     for node, name in enumerate(NODES):
         before, after = (controller.states[s].phase_of(name, ENDPOINT) for s in (world.state, step.state))
         if before is None or after is None or before.phase is not Phase.REJOINING:
@@ -123,6 +119,16 @@ def never_true(controller: "Controller", world: World, step: Step) -> Iterator[s
         tried = world.closed[node] or world.last_resort
         if after.phase is Phase.PROMOTING and not tried:
             yield f"I12: {name} was not tried behind closed ports"
+
+
+def _closed_too_soon(controller: "Controller", world: World, step: Step) -> Iterator[str]:
+    """It is decided, not only repeated, to close who is drained, while it serves and its address is held."""
+    before, after = (controller.states[state].operation for state in (world.state, step.state))
+    at_fence = after is not None and (after.kind, after.step) == (Kind.DRAIN, CoreStep.FENCE)
+    if after is None or not at_fence or (before is not None and before.step is CoreStep.FENCE):
+        return
+    if world.ttl_runs and world.seen[NODES.index(after.node)][0] == UP:
+        yield f"{after.node} is closed while clients may still hold its address"
 
 
 def _closed_while_named(controller: "Controller", world: World, step: Step) -> Iterator[str]:

@@ -3,7 +3,7 @@ breaks a rule, raises, or grows without bound; and when all is well again everyb
 
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.simulation.crowd import NAMES, NODES, OBSERVERS, Crowd, Look
 from tests.unit.core.scene import facts
 
@@ -31,6 +31,12 @@ class Core(RuleBasedStateMachine):
         super().__init__()
         self.crowd = Crowd()
 
+    @initialize(settled=st.booleans())
+    def it_runs_already(self, settled: bool) -> None:
+        for _ in range(8 if settled else 0):
+            self.crowd.answer_all()
+            self.crowd.record()
+
     @invariant()
     def the_decision_is_as_every_decision_must_be(self) -> None:
         self.crowd.look()
@@ -54,6 +60,15 @@ class Core(RuleBasedStateMachine):
     def a_node_is_gone(self, node: str) -> None:
         self.crowd.all_see(node, Look(Verdict.DOWN, 5.0, FailureKind.TIMEOUT, Vantage.DIRECT))
         self.crowd.facts[node] = None
+
+    @rule(node=nodes, steps=st.integers(1, 8))
+    def a_failure_is_dealt_with(self, node: str, steps: int) -> None:
+        """As far as that comes: most of an operation's states are reached only in order."""
+        self.a_node_fails(node, 20.0)
+        for _ in range(steps):
+            self.crowd.answer_all()
+            self.crowd.now_s += 0.3
+            self.crowd.record()
 
     @rule(node=nodes)
     def a_node_is_well(self, node: str) -> None:
@@ -123,12 +138,12 @@ class Core(RuleBasedStateMachine):
         if not again:
             self.crowd.out.remove(order)
 
-    @precondition(lambda self: self.crowd.outcomes)
-    @rule()
-    def a_commit_is_lost(self) -> None:
-        """Nothing is recorded, nothing leaves, and what was heard is forgotten."""
+    @rule(forgotten=st.booleans())
+    def a_commit_is_lost(self, forgotten: bool) -> None:
+        """Nothing is recorded, nothing leaves, and what was heard is heard again, or forgotten."""
         self.crowd.look()
-        self.crowd.outcomes.clear()
+        if forgotten:
+            self.crowd.outcomes.clear()
 
     @rule()
     def another_leads(self) -> None:
@@ -144,8 +159,12 @@ class Core(RuleBasedStateMachine):
         self.crowd.restarted()
 
     def teardown(self) -> None:
-        """All is well from now on, and everything that is ordered is done."""
+        """All is well from now on, and what is ordered is done; but of what is out at first nobody hears."""
         self.crowd.heal()
+        for _ in range(6):
+            self.crowd.record()
+            self.crowd.out.clear()
+            self.crowd.now_s += 1.0
         for _ in range(60):
             self.crowd.answer_all()
             self.crowd.now_s += 4.0
@@ -160,7 +179,7 @@ class Core(RuleBasedStateMachine):
 
 
 Core.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     print_blob=True,
