@@ -159,10 +159,12 @@ def _publish(at: _At) -> Progress:
 
 
 def _left_open(at: _At) -> str:
-    """What publishes on the way out waits for, '' if the ports may follow."""
+    """What publishing on the way out waits for, '' if the ports may follow: a second try as well, except
+    of a target that has taken it or that cannot be claimed."""
     if at.operation.kind is not Kind.FAILOVER or not at.policy.node_by_name[at.operation.node].fenced:
         return ""
-    patient = at.age_s < closing.PATIENCE_S or not all(a and a.tries > 1 for _, a in at.attempts())
+    tried_once = any(a.tries == 1 and a.result is not Result.DONE for _, a in at.attempts() if a)
+    patient = tried_once or at.age_s < closing.PATIENCE_S
     return closing.left_open(at.situation, at.operation.node, even_failing=patient)
 
 

@@ -15,7 +15,8 @@ LONG_WAITS, MOST_MOVES = 3, 300
 
 @dataclass(frozen=True)
 class Found:
-    """`wrong` is empty when every world is right; `transcript` is the way to the first that is not."""
+    """`wrong` is empty when every world is right; `transcript` is the way to the first that is not. A
+    decision that an earlier search has made already is not counted again."""
 
     worlds: int
     depth: int
@@ -34,15 +35,14 @@ class Found:
 class Search:
     """`most` worlds at most: a bound that is met is an error, not a result. `seconds` are of one core."""
 
-    def __init__(self, model: Model, *, most: int = 2_000_000, liveness: bool = True) -> None:
+    def __init__(self, model: Model, *, most: int = 2_000_000) -> None:
         self.model = model
-        self._liveness = liveness
         self._most = most
         self._home: set[World] = set()
         self._parents: dict[World, World | None] = {}
 
     def run(self, budget: Budget) -> Found:
-        began = time.process_time()
+        began, decided = time.process_time(), self.model.controller.decisions
         first = self._settle(self.model.start())._replace(budget=budget)
         self._parents = {first: None}
         level, depth, wrong, at = [first], 0, "", first
@@ -62,7 +62,8 @@ class Search:
                 level, depth = following, depth + bool(following)
         took = time.process_time() - began
         transcript = self._transcript(at) if wrong else ()
-        return Found(len(self._parents), depth, self.model.controller.decisions, took, wrong, transcript)
+        decisions = self.model.controller.decisions - decided
+        return Found(len(self._parents), depth, decisions, took, wrong, transcript)
 
     def follow(self, budget: Budget, *script: str) -> World:
         """One way only: the first move whose words begin with each line."""
@@ -73,7 +74,7 @@ class Search:
 
     def _judge(self, world: World) -> str:
         broken = self.model.wrong(world)
-        if broken or not self._liveness:
+        if broken:
             return "; ".join(broken)
         return self._way_home(world, heals=True) or self._way_home(world, heals=False)
 

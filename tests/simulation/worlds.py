@@ -76,8 +76,6 @@ class Rules:
     recorded_before_sent: bool = True
     faults: tuple[str, ...] = (FAILED, GONE)
     """What may become of a node."""
-    ignored: tuple[str, ...] = ()
-    """Invariants not looked at, to see what harm is done without them."""
 
 
 def put(values: Any, at: int, value: object) -> Any:

@@ -3,12 +3,15 @@
 Two updates in a row were lost or late: the zone named a alone, nobody remembered it, and a was closed.
 """
 
+from dataclasses import replace
+
 import pytest
-from tests.unit.core.scene import Scene, kinds
+from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
 
 from mailward.model.dns import RRset, in_common
 from mailward.model.fencing import CLOSED
 from mailward.model.orders import OrderPorts, Result
+from mailward.model.policy import Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
 
 
@@ -73,6 +76,24 @@ def test_a_failed_node_is_closed_as_soon_as_another_is_named() -> None:
     scene.answers.clear()
     scene.run(5)
     assert kinds(scene.actions())[-3:] == ["publish", "order-ports", "verify"]
+    assert closed(scene, "a")
+
+
+def test_a_name_server_that_is_gone_for_good_keeps_a_failed_node_open_for_seconds_only() -> None:
+    """The other one took the update at once; this one cannot be claimed, and nobody knows what it holds."""
+    endpoint = Endpoint(MAIL, ("imaps",), ("a", "b"), 30, ("ns1", "ns2"))
+    scene = Scene.settled(policy_of(endpoints=[endpoint]))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.run(15)
+    ns1, ns2 = scene.state.targets
+    scene.state = replace(scene.state, targets=(ns1, replace(ns2, published=None)))
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(9)
+    assert kinds(scene.actions()).count("publish") == 1
+    assert not closed(scene, "a")
+    scene.run(2)
     assert closed(scene, "a")
 
 
