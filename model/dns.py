@@ -1,6 +1,6 @@
 """RRsets, what is to change, and what a DNS target said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mailward.model.token import Token
@@ -22,6 +22,16 @@ class RRset:
 
     def __str__(self) -> str:
         return f"{self.name} {self.ttl_s} {self.type} {' '.join(self.values) or '(none)'}"
+
+
+def in_common(one: tuple[RRset, ...], other: tuple[RRset, ...]) -> tuple[RRset, ...]:
+    """The records that are in both."""
+    held = {rrset.key: rrset.values for rrset in other}
+    return tuple(
+        replace(rrset, values=values)
+        for rrset in one
+        if (values := tuple(value for value in rrset.values if value in held.get(rrset.key, ())))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,9 @@ class PortsRecord:
 
 @dataclass(frozen=True, slots=True)
 class TargetRecord:
-    """What a DNS target last took from us and when, and under which token it was claimed."""
+    """What a DNS target last took from us and when, and under which token it was claimed. While `published`
+    is not known, `kept` is what it holds of it all the same: what it last took, and everything that was sent
+    since, have it in common."""
 
     target: str
     claim: Attempt | None = None
@@ -149,6 +151,12 @@ class TargetRecord:
     token: Token | None = None
     detail: str = ""
     at: Moment | None = None
+    kept: tuple[RRset, ...] = ()
+
+    @property
+    def surely(self) -> tuple[RRset, ...]:
+        """The records it holds, whatever came of what was sent."""
+        return self.kept if self.published is None else self.published
 
     def claimed_in(self, epoch: int) -> bool:
         return self.claimed is not None and self.claimed.epoch == epoch

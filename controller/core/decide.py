@@ -10,6 +10,7 @@ from dataclasses import replace
 from mailward.controller.core import episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
+from mailward.controller.core.closing import left_open
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import Explanations
@@ -24,7 +25,7 @@ from mailward.controller.core.planning import (
 )
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
-from mailward.model.decision import Decision
+from mailward.model.decision import Answered, Decision
 from mailward.model.orders import (
     Action,
     ClaimHelper,
@@ -115,7 +116,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     take_up(draft, sight, judgements)
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
-    _order_what_the_step_needs(draft, judgements)
+    _order_what_the_step_needs(draft, sight, judgements)
 
 
 def _claim(draft: Draft, sight: Sight) -> None:
@@ -228,9 +229,10 @@ def _successor_lost(cases: tuple[Case, ...]) -> str:
 
 def _failed_again(cases: tuple[Case, ...]) -> str:
     """Why a node that was to be let in must not be published, '' if it may: it has failed since it was
-    looked at, perhaps while nobody led, and somebody else serves."""
+    looked at, perhaps while nobody led, for longer than a restart takes, and somebody else serves."""
     for case in cases:
-        if case.judgement.condition in FAILING and not case.alone(case.behind.alive):
+        failed = gates.grace(case).answer is Answered.YES
+        if failed and not case.alone(case.behind.alive):
             return f"failed before it was published: {case.judgement.evidence}"
     return ""
 
@@ -265,14 +267,16 @@ def _give_up(draft: Draft, reason: str, first: str = "") -> None:
     draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
 
 
-def _order_what_the_step_needs(draft: Draft, judgements: Judgements) -> None:
+def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     state = draft.state
     if state.operation is None:
         return
     operation = state.operation
-    held = not _has_left(operation) and nobody_to_leave_it_to(
-        draft, judgements, operation.kind, operation.endpoints
-    )
+    held = ""
+    if not _has_left(operation):
+        held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+    if operation.step is Step.FENCE and not held:
+        held = left_open(Situation(draft.snapshot, state, sight, judgements), operation.node)
     for action in operations.wanted(draft.policy, state, operation):
         target = getattr(action, "target", None)
         if target is not None and not state.target(target).claimed_in(state.epoch):

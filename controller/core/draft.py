@@ -12,6 +12,7 @@ from typing import Any
 
 from mailward.controller.core import bounds
 from mailward.controller.core.phases import may_follow
+from mailward.model.dns import in_common
 from mailward.model.fencing import FenceOutcome, Scope
 from mailward.model.orders import (
     Action,
@@ -156,7 +157,8 @@ class Draft:
             return
         if isinstance(action, Publish):
             record = self.target(action.target)
-            self.put_target(replace(record, published=None, token=token, sent=record.sent.sending(token)))
+            kept, sent = in_common(record.surely, action.rrsets), record.sent.sending(token)
+            self.put_target(replace(record, published=None, kept=kept, token=token, sent=sent))
         if isinstance(action, OrderPorts):
             helper = self.helper(action.node)
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))

@@ -2,18 +2,18 @@
 
 An operation records the phases it decides and then makes the world agree with them, step by step;
 every step's orders are derived anew from the phases, so a controller that takes over simply goes on.
-Going out, DNS is first and the client ports follow; coming in, the ports are first. A name server that
-takes nothing must not keep a failed node open: once each target has answered, the ports follow, and what
-is not published yet is tried again where the rest is verified. Repeating, the ports are first as well.
+Going out, DNS is first and the client ports follow; coming in, the ports are first. Once each target has
+answered, the ports follow if `closing` lets them, and what is not published yet is tried again where the
+rest is verified. Repeating, the ports are first as well.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mailward.controller.core import gates
+from mailward.controller.core import closing, gates
 from mailward.controller.core.bounds import MOST_DOUBLINGS
-from mailward.controller.core.cases import FAILING, Case
+from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.phases import desired_rrsets, port_map
 from mailward.model.decision import Answered
 from mailward.model.health import Vantage, Verdict
@@ -114,6 +114,10 @@ class _At:
         return self.cases[0].snapshot.policy
 
     @property
+    def situation(self) -> Situation:
+        return self.cases[0].situation
+
+    @property
     def age_s(self) -> float:
         return self.operation.step_since.age_s(self.cases[0].snapshot.now)
 
@@ -135,21 +139,33 @@ class _At:
         )
 
     def answered(self) -> bool:
-        """Whether every target has answered that may be written to, one of them with a yes or a no."""
+        """Whether every target has answered that may be written to; one that is asked again has before."""
         state = self.cases[0].state
         asked = [a for a in self.actions if isinstance(a, Publish)]
         asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
         attempts = [self.operation.attempt(key_of(action)) for action in asked]
-        return bool(attempts) and all(a is not None and a.result is not None for a in attempts)
+        return bool(attempts) and all(
+            a is not None and (a.result is not None or a.tries > 1) for a in attempts
+        )
 
 
 def _publish(at: _At) -> Progress:
     undone = at.undone()
     if not undone:
         return Progress(Turn.DONE)
-    if at.operation.kind is not Kind.DRAIN and at.answered():
+    if at.operation.kind is not Kind.DRAIN and at.answered() and not _left_open(at):
         return Progress(Turn.DONE, f"not published yet: {undone}")
     return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
+
+
+def _left_open(at: _At) -> str:
+    """What publishing on the way out waits for, '' if the ports may follow: a second try as well, except
+    of a target that has taken it or that cannot be claimed."""
+    if at.operation.kind is not Kind.FAILOVER or not at.policy.node_by_name[at.operation.node].fenced:
+        return ""
+    tried_once = any(a.tries == 1 and a.result is not Result.DONE for _, a in at.attempts() if a)
+    patient = tried_once or at.age_s < closing.PATIENCE_S
+    return closing.left_open(at.situation, at.operation.node, even_failing=patient)
 
 
 def _verify(at: _At) -> Progress:
@@ -166,8 +182,12 @@ def _verify(at: _At) -> Progress:
 
 
 def _fence(at: _At) -> Progress:
-    """In a hybrid nothing waits for the fence: one answer, whatever it is, ends the step."""
+    """In a hybrid nothing waits for the fence: one answer, whatever it is, ends the step, and so does what
+    must stay open for now."""
     for _, attempt in at.attempts():
+        held = closing.left_open(at.situation, at.operation.node) if attempt is None else ""
+        if held:
+            return Progress(Turn.DONE, f"left open: {held}")
         if attempt is None or attempt.result is None:
             return Progress(Turn.WAIT, "waiting for the fence")
         if attempt.result is not Result.DONE:

@@ -117,11 +117,12 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
                 sent=record.sent.arrived(order.token) if done else record.sent,
                 at=outcome.at if done else record.at,
                 detail="" if done else outcome.detail[: bounds.DETAIL],
+                kept=() if done else record.kept,
             )
         )
         _watch_for_foreign(draft, action.target, outcome)
         if outcome.result is Result.STALE:  # somebody else wrote: claim anew, or find out who leads
-            draft.put_target(replace(draft.target(action.target), claim=None, claimed=None))
+            draft.put_target(replace(draft.target(action.target), claim=None, claimed=None, kept=()))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
             sent = draft.helper(action.node).sent.arrived(order.token)
