@@ -67,6 +67,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._standing = Standing.FOLLOWING
         self._said: tuple[str, ...] = ()
+        self._version: tuple[int, float] | None = None
 
     def wake(self) -> None:
         """Something has changed: look at once."""
@@ -144,8 +145,11 @@ class Loop:
         return None
 
     def _freeze(self, recorded: Recorded) -> Snapshot:
+        now = self._clock.now()
+        if self._version is None or self._version[0] != recorded.versions.state:
+            self._version = (recorded.versions.state, now.boot_s)
         return Snapshot(
-            now=self._clock.now(),
+            now=now,
             policy=self._policy,
             state=recorded.state,
             versions=recorded.versions,
@@ -155,6 +159,7 @@ class Loop:
             outcomes=tuple(self._outcomes),
             requests=recorded.requests,
             pause=recorded.pause,
+            unchanged_s=now.boot_s - self._version[1],
         )
 
     def _publish(self, snapshot: Snapshot, decision: Decision) -> None:

@@ -43,7 +43,8 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The input of `decide`. Actions may start until `may_act_until_s` of boot time."""
+    """The input of `decide`. Actions may start until `may_act_until_s` of boot time. By our own clock the
+    state has not changed for `unchanged_s`."""
 
     now: Moment
     policy: Policy
@@ -55,3 +56,4 @@ class Snapshot:
     outcomes: tuple[Outcome, ...] = ()
     requests: tuple[Request, ...] = ()
     pause: Pause | None = None
+    unchanged_s: float = 0.0

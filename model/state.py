@@ -247,15 +247,16 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. `epoch_since` is when the epoch was taken up. `superseded` says who else was found to
-    lead, or that this document is an old copy: from then on nothing is done by it. What is not as long as the
-    configuration makes it is bounded by `controller.core.bounds`."""
+    """The document. `epoch_since` is when the epoch was taken up, `as_of` when it was last changed.
+    `superseded` says who else was found to lead, or that this document is an old copy: from then on nothing
+    is done by it. What is not as long as the configuration makes it is bounded: `controller.core.bounds`."""
 
     store_id: str
     epoch: int
     seq: int = 0
     epoch_since: Moment | None = None
     superseded: str = ""
+    as_of: Moment | None = None
     schema: int = SCHEMA
     min_writer: int = MIN_WRITER
     phases: tuple[PhaseRecord, ...] = ()

@@ -6,14 +6,14 @@ process: the digest proves it.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailward.model.policy import Automation, Policy, Rules
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checkers
-from mailward.simulator.swarm import Swarm
+from mailward.simulator.swarm import KINDS, Swarm
 from mailward.simulator.world import World
 
 LOOK_S = 1.0
@@ -37,15 +37,21 @@ class Outcome:
     digest: str
 
 
-def play(policy: Policy, seed: int, hours: float) -> Outcome:
-    """Run it on a loop of its own; `hours` is the safety phase."""
-    return virtual.run(_play(policy, seed, hours))
+def play(
+    policy: Policy, seed: int, hours: float, *, kinds: Sequence[str] = (), pace_s: float = 0.0,
+    vary: bool = True,
+) -> Outcome:  # fmt: skip
+    """Run it on a loop of its own; `hours` is the safety phase. Faults are of these `kinds`, or of some that
+    are drawn, one every `pace_s` or so; the policy's rules are varied, or kept as they are."""
+    return virtual.run(_play(policy, seed, hours, tuple(kinds), pace_s, vary))
 
 
-async def _play(policy: Policy, seed: int, hours: float) -> Outcome:
+async def _play(
+    policy: Policy, seed: int, hours: float, kinds: Sequence[str], pace_s: float, vary: bool
+) -> Outcome:
     rng = random.Random(seed)
-    world = World(_varied(policy, rng), rng.randrange(2**32))
-    faults = Swarm(world, random.Random(rng.random()))
+    world = World(_varied(policy, rng) if vary else policy, rng.randrange(2**32))
+    faults = Swarm(world, random.Random(rng.random()), tuple(k for k in KINDS if k.name in kinds), pace_s)
     audit = _Audit(world)
     await world.open()
     try:

@@ -155,17 +155,20 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass
 class Swarm:
-    """The faults of one run; `struck` counts them by kind. `kinds` are drawn when none are given."""
+    """The faults of one run; `struck` counts them by kind. `kinds` and `pace_s` are drawn when none are
+    given."""
 
     world: World
     rng: random.Random
     kinds: tuple[Kind, ...] = ()
+    pace_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.kinds:
             drawn = self.rng.sample(KINDS, self.rng.randint(1, len(KINDS)))
             self.kinds = tuple(sorted(drawn, key=lambda kind: kind.name))
-        self.pace_s = MEAN_PAUSE_S * self.rng.choice((0.2, 1.0, 3.0))
+        drawn_s = MEAN_PAUSE_S * self.rng.choice((0.2, 1.0, 3.0))
+        self.pace_s = self.pace_s or drawn_s
         self.struck: dict[str, int] = {}
         self._under_way: list[tuple[float, str, End, Kind]] = []
         self._flapping: list[tuple[float, Kind]] = []

@@ -258,7 +258,8 @@ class World:
         self.memory_from_s = self.now_s
         for name, receiver in self.obeying.items():
             record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
-            if name not in self.foreign and receiver.token and not record.sent.explains(receiver.token):
+            known = record.sent.newest or record.sent.last
+            if name not in self.foreign and receiver.token and known and receiver.token > known:
                 self.outdated_s = self.now_s
         self.note("the store was restored from a backup")
 
@@ -274,9 +275,9 @@ class World:
 
     # the fault model
 
-    def outside(self, reason: str, *, when: bool = True) -> None:
+    def outside(self, reason: str) -> None:
         """This run has left what the rules assume: what follows is counted apart."""
-        if when and reason not in self.reasons_outside:
+        if reason not in self.reasons_outside:
             self.reasons_outside.append(reason)
             self.note(f"outside the fault model: {reason}")
 

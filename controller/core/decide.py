@@ -63,8 +63,9 @@ def decide(snapshot: Snapshot) -> Decision:
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
     superseded = draft.state.superseded if may_act(snapshot) else ""
+    state = draft.state if draft.state == snapshot.state else replace(draft.state, as_of=snapshot.now)
     return Decision(
-        state=draft.state,
+        state=state,
         send=tuple(draft.send) if not draft.fatal else (),
         explanations=explanations,
         notices=(*draft.notices, *([superseded] if superseded else ())),
@@ -110,6 +111,8 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
     _claim(draft, sight)
+    if not draft.state.phases:
+        return  # where the nodes stand is not known yet
     _advance(draft, sight, judgements)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time

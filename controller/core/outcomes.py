@@ -9,6 +9,7 @@ from dataclasses import replace
 from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.sight import Sight
+from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import (
     ClaimHelper,
@@ -66,7 +67,8 @@ def _note(draft: Draft, why: str) -> None:
 
 def take_up_epoch(draft: Draft) -> None:
     """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown,
-    and void once our claims arrive. Nobody's patience ran while nobody led: the step begins anew."""
+    and void once our claims arrive. Nobody's patience ran while nobody led: the step begins anew. What limits
+    how often we act is as old as it was for the one before, by his clock: hosts' clocks are not compared."""
     epoch = draft.snapshot.versions.epoch
     if draft.state.epoch == epoch:
         return
@@ -81,9 +83,20 @@ def take_up_epoch(draft: Draft) -> None:
         seq=0,
         orders=(),
         operation=operation,
+        fenced_at=tuple(_carried_over(draft, at) for at in draft.state.fenced_at),
+        flaps=tuple(replace(flap, last=_carried_over(draft, flap.last)) for flap in draft.state.flaps),
         targets=tuple(replace(target, claim=None) for target in draft.state.targets),
         helpers=tuple(replace(helper, claim=None) for helper in draft.state.helpers),
     )
+
+
+def _carried_over(draft: Draft, at: Moment) -> Moment:
+    """A moment of another boot by our own clock: what we have not seen pass ourselves does not count."""
+    now, as_of = draft.now, draft.state.as_of
+    if at.boot_id == now.boot_id or as_of is None:
+        return at
+    age_s = at.age_s(as_of) + draft.snapshot.unchanged_s
+    return Moment(now.boot_id, now.boot_s - age_s, now.wall_s - age_s)
 
 
 def fold(draft: Draft) -> None:

@@ -29,25 +29,26 @@ class TokensRise:
             begin = self._seen.get(name, 0)
             for at in range(begin, len(receiver.log)):
                 entry = receiver.log[at]
-                wrong = [*self._order(world, name, entry), *_rising(receiver.log[at - 1 : at], entry)]
-                if name in world.policy.unguarded:
-                    self.excused += len(wrong)
-                    world.outside(f"{name} cannot refuse an old order, and one came late", when=bool(wrong))
-                else:
-                    found += [f"{name} {sentence}" for sentence in wrong]
+                if name in world.policy.unguarded and self._too_late(world, entry):
+                    self.excused += 1
+                    world.outside(f"{name} cannot refuse an old order, and one came late")
+                    continue
+                wrong = [*self._order(world, entry), *_rising(receiver.log[at - 1 : at], entry)]
+                found += [f"{name} {sentence}" for sentence in wrong]
             self._seen[name] = len(receiver.log)
         return found
 
-    def _order(self, world: World, name: str, entry: Obeyed) -> Sequence[str]:
+    def _order(self, world: World, entry: Obeyed) -> Sequence[str]:
         recorded = world.recorded.get(entry.token)
         if recorded is None:
             return [f"obeyed {entry.token}, which nobody had recorded"]
         if entry.after_s > WINDOW_S:
             return [f"obeyed {entry.token} {entry.after_s:.0f} s after its hello"]
-        age_s = entry.at_s - recorded.at_s
-        if name in world.policy.unguarded and age_s > recorded.order.expires_s + LATE_S:
-            return [f"obeyed {entry.token} {age_s:.0f} s after it was recorded"]
         return []
+
+    def _too_late(self, world: World, entry: Obeyed) -> bool:
+        recorded = world.recorded.get(entry.token)
+        return recorded is not None and entry.at_s - recorded.at_s > recorded.order.expires_s + LATE_S
 
 
 def _rising(before: Sequence[Obeyed], entry: Obeyed) -> Sequence[str]:

@@ -65,6 +65,7 @@ def canonical(state: State, passed_s: float = 0.0) -> State:
         epoch=1,
         seq=len(state.orders),
         epoch_since=NOW,
+        as_of=NOW,
         phases=tuple(replace(record, since=NOW, detail="") for record in state.phases),
         operation=_operation(operation, now) if operation else None,
         orders=tuple(_order(order, seq, now) for seq, order in enumerate(state.orders, 1)),

@@ -1,4 +1,4 @@
-"""Guards of the core, taken away one by one: by name, what does it.
+"""Guards of the core, and of what its orders meet, taken away one by one: by name, what does it.
 
 Each mutant patches the real modules, wherever the guard is known by name, and is undone with the
 `monkeypatch` it was given. Which test objects to which mutant is that test's own business.
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from mailward.controller.core import (
+    admission,
     bounds,
     closing,
+    conditions,
     decide,
     diagnosis,
     draft,
@@ -23,12 +25,26 @@ from mailward.controller.core import (
     outcomes,
     planning,
     requests,
+    sight,
 )
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
-from mailward.model.decision import Answered, Finding
-from mailward.model.dns import in_common
+from mailward.controller.executor import Executor
+from mailward.controller.loop import Loop
+from mailward.dns import publication
+from mailward.health.tilt import Tilt
+from mailward.model.decision import Answered, Decision, Finding
+from mailward.model.dns import Applied, in_common
+from mailward.model.fencing import HelperAnswer
+from mailward.model.orders import Order, Outcome
+from mailward.model.ports import Recorded
+from mailward.model.snapshot import Versions
 from mailward.model.state import Kind, Step
+from mailward.model.token import Sent, Token
+from mailward.simulator import nodes
+from mailward.simulator.names import Zone
+from mailward.simulator.nodes import Helper
+from mailward.simulator.store import Ensemble
 
 Patch = pytest.MonkeyPatch
 Mutant = Callable[[Patch], None]
@@ -121,8 +137,99 @@ def _tokens_of_an_epoch_go_on(patch: Patch) -> None:
     everywhere(patch, taken_up, take_up)
 
 
+def _any_order_is_obeyed(patch: Patch) -> None:
+    obey = Helper.obey
+
+    def obey_anybody(self: Helper, token: Token, at_s: float, ports: Any, hello_s: float) -> HelperAnswer:
+        self.token = None
+        return obey(self, token, at_s, ports, hello_s)
+
+    patch.setattr(Helper, "obey", obey_anybody)
+
+
+def _any_update_is_taken(patch: Patch) -> None:
+    compare_and_set = Zone.compare_and_set
+
+    def set_only(self: Zone, _expected: Token | None, new: Token, changes: Any) -> Applied:
+        return compare_and_set(self, self.token, new, changes)
+
+    patch.setattr(Zone, "compare_and_set", set_only)
+
+
+def _whoever_writes(leads: bool, reads: bool) -> Mutant:
+    """A store that checks only whether the writer leads, or only what it has read."""
+
+    def allows(self: Ensemble, session: int, seen: Versions, found: Versions) -> bool:
+        leader = self.leader
+        of_the_leader = leader is not None and leader.session == session
+        return (of_the_leader or not leads) and (seen == found or not reads)
+
+    return lambda patch: patch.setattr(Ensemble, "allows", allows)
+
+
+def _sent_first(patch: Patch) -> None:
+    record = Loop._record
+
+    async def send_and_record(self: Loop, decision: Decision, recorded: Recorded) -> bool:
+        for order in decision.send:
+            self._executor.send(order)
+        return await record(self, decision, recorded)
+
+    patch.setattr(Loop, "_record", send_and_record)
+
+
+def _late_is_in_time(patch: Patch) -> None:
+    async def in_time(self: Executor, order: Order) -> Outcome:
+        return await self._dispatch(order)
+
+    patch.setattr(Executor, "_in_time", in_time)
+
+
+def _one_vote_is_a_verdict(patch: Patch) -> None:
+    agree = sight._agree
+    patch.setattr(sight, "_agree", lambda service, ballots, _needed, *rest: agree(service, ballots, 1, *rest))
+
+
+def _old_reports_count(patch: Patch) -> None:
+    patch.setattr(sight, "_void", lambda view, _snapshot: "" if view.report else "has not reported yet")
+
+
+def _behind_is_outside(patch: Patch) -> None:
+    judged = conditions.condition_of
+    everywhere(patch, judged, lambda *args: replace(judged(*args), outside=True))
+
+
+def _nobody_is_tilted(patch: Patch) -> None:
+    patch.setattr(Tilt, "tilted", lambda _self, _now: False)
+    patch.setattr(Tilt, "tick", lambda *_: "")
+
+
 MUTANTS: Mapping[str, Mutant] = {
+    # receivers, the store, and what is done with an order
+    "helpers compare tokens": _any_order_is_obeyed,
+    "helpers keep a window": lambda patch: patch.setattr(nodes, "WINDOW_S", float("inf")),
+    "name servers compare tokens": _any_update_is_taken,
+    "publishers compare tokens": lambda patch: patch.setattr(publication, "_overtaken", lambda *_: None),
+    "what receivers remember": lambda patch: patch.setattr(Sent, "explains", lambda *_: True),
+    "the store asks who leads": _whoever_writes(leads=False, reads=True),
+    "the store asks what was read": _whoever_writes(leads=True, reads=False),
+    "recorded before sent": _sent_first,
+    "late orders are not sent": _late_is_in_time,
+    "what cannot refuse is waited for": answering(gates.earlier_orders_expired, True),
+    # what is believed
+    "votes for a verdict": _one_vote_is_a_verdict,
+    "old and tilted reports": _old_reports_count,
+    "tilt": _nobody_is_tilted,
+    "closed before the store was made": answering(admission._closed_before, []),
+    "seen from outside": _behind_is_outside,
+    "failed again": answering(decide._failed_again, ""),
     # gates
+    "acting": without("acting"),
+    "deployment": without("deployment"),
+    "pause": without("not_paused"),
+    "votes": without("votes"),
+    "rate": without("rate"),
+    "caught up": without("caught_up"),
     "grace": without("grace"),
     "self trust": without("self_trust"),
     "successor": without("successor"),

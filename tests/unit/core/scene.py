@@ -113,6 +113,7 @@ class Scene:
         self.epoch = epoch
         self.now_s = START_S
         self.boot_id = "boot-1"
+        self.ahead_s = self.unchanged_s = 0.0
         self.standing = Standing.LEADING
         self.may_act_until_s = float("inf")
         self.seen: dict[tuple[str, str], Seen] = {}
@@ -215,7 +216,7 @@ class Scene:
 
     @property
     def now(self) -> Moment:
-        return Moment(self.boot_id, self.now_s, WALL_S + self.now_s)
+        return Moment(self.boot_id, self.now_s, WALL_S + self.now_s + self.ahead_s)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -229,6 +230,7 @@ class Scene:
             outcomes=tuple(self.outcomes),
             requests=tuple(self.requests),
             pause=self.pause,
+            unchanged_s=self.unchanged_s,
         )
 
     def look(self) -> Decision:

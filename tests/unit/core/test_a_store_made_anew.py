@@ -6,7 +6,7 @@ be well behind its closed ports, and became the successor that the other one was
 
 from dataclasses import replace
 
-from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, policy_of
+from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, kinds, policy_of
 
 from mailward.controller.vantage import Vantages
 from mailward.model.fencing import CLOSED, OPEN
@@ -43,11 +43,14 @@ def test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_do
 def test_nobody_is_admitted_to_an_empty_record_before_every_helper_has_had_time_to_answer() -> None:
     """Found by simulation: published as in service, with ports that an earlier store had closed."""
     scene = Scene()
+    closed(scene, "b")
     scene.facts["a"] = None
+    scene.ask(RequestKind.DRAIN, "a")
     scene.run(scene.policy.rules.step_patience_s - 1.0)
-    assert scene.state.phases == ()
+    assert (scene.state.phases, scene.state.answers) == ((), ())
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
     scene.run(2)
-    assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
+    assert (scene.phase("a"), scene.phase("b")) == (Phase.IN_SERVICE, Phase.OUT)
 
 
 def test_one_that_leaves_nobody_is_not_taken_out_for_it() -> None:

@@ -115,3 +115,30 @@ def test_a_count_without_end_is_still_a_number() -> None:
     out_after(scene)
     scene.state = replace(scene.state, flaps=(Flap("a", Cause.SERVICE, 5000, scene.now),))
     assert "200 s needed" in scene.finding("hold-down", "a", MAIL).reason
+
+
+def test_another_host_s_wall_clock_forgets_neither_failovers_nor_flaps() -> None:
+    """Found by simulation: a leader whose clock was an hour ahead took three for one an hour."""
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(5)
+    scene.restarted()
+    scene.boot_id, scene.now_s = "another host", scene.now_s - 50_000.0
+    scene.ahead_s = 7200.0
+    scene.run(1)
+    (fenced,) = scene.state.fenced_at
+    (flap,) = scene.state.flaps
+    assert fenced.age_s(scene.now) < 10
+    assert flap.last.age_s(scene.now) < 10
+
+
+def test_what_the_next_leader_has_seen_pass_counts() -> None:
+    scene = Scene.settled()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(5)
+    scene.restarted()
+    scene.boot_id = "another host"
+    scene.unchanged_s = 500.0
+    scene.step()
+    (flap,) = scene.state.flaps
+    assert 500 <= flap.last.age_s(scene.now) < 510
