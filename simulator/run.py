@@ -13,7 +13,7 @@ from mailward.model.policy import Automation, Policy, Rules
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checkers
-from mailward.simulator.swarm import KINDS, Swarm
+from mailward.simulator.swarm import Strike, Swarm, drawn
 from mailward.simulator.world import World
 
 LOOK_S = 1.0
@@ -39,19 +39,25 @@ class Outcome:
 
 def play(
     policy: Policy, seed: int, hours: float, *, kinds: Sequence[str] = (), pace_s: float = 0.0,
-    vary: bool = True,
+    vary: bool = True, strikes: Sequence[Strike] | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run it on a loop of its own; `hours` is the safety phase. Faults are of these `kinds`, or of some that
-    are drawn, one every `pace_s` or so; the policy's rules are varied, or kept as they are."""
-    return virtual.run(_play(policy, seed, hours, tuple(kinds), pace_s, vary))
+    """Run it on a loop of its own; `hours` is the safety phase. Faults are the `strikes`; if they are not
+    given they are drawn, of these `kinds`, one every `pace_s` or so. The policy's rules are varied, or kept
+    as they are."""
+    if strikes is None:
+        strikes = strikes_of(seed, hours, kinds, pace_s)
+    return virtual.run(_play(policy, seed, hours, strikes, vary))
 
 
-async def _play(
-    policy: Policy, seed: int, hours: float, kinds: Sequence[str], pace_s: float, vary: bool
-) -> Outcome:
+def strikes_of(seed: int, hours: float, kinds: Sequence[str] = (), pace_s: float = 0.0) -> tuple[Strike, ...]:
+    """What `play` draws from this seed."""
+    return drawn(random.Random(f"{seed} strikes"), hours * 3600.0, kinds, pace_s)
+
+
+async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strike], vary: bool) -> Outcome:
     rng = random.Random(seed)
     world = World(_varied(policy, rng) if vary else policy, rng.randrange(2**32))
-    faults = Swarm(world, random.Random(rng.random()), tuple(k for k in KINDS if k.name in kinds), pace_s)
+    faults = Swarm(world, strikes)
     audit = _Audit(world)
     await world.open()
     try:
@@ -127,14 +133,10 @@ class _Audit:
 
 
 async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> None:
-    next_s = world.now_s + 30.0
     world.on_change = lambda _what: audit.look()
     while world.now_s < for_s:
         await asyncio.sleep(LOOK_S)
         faults.go_on()
-        if world.now_s >= next_s:
-            faults.strike()
-            next_s = world.now_s + faults.next_in_s()
         audit.look()
 
 

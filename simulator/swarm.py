@@ -1,11 +1,12 @@
 """Faults by chance: which kinds a run has at all, when they strike, on what, and for how long.
 
 Each run draws its kinds first (swarm testing: a run with only three kinds reaches places that one with
-all of them never does). A fault begins, lasts, and ends; `heal` ends all at once.
+all of them never does), then all its strikes, before anything happens: a run that fails can be played again
+with some of them left out. A fault begins, lasts, and ends; `heal` ends all at once.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mailward.model.state import RequestKind
@@ -14,6 +15,7 @@ from mailward.simulator.faults import End
 from mailward.simulator.nodes import Work
 from mailward.simulator.world import World
 
+FIRST_S = 30.0
 MEAN_PAUSE_S = 90.0
 SHORTEST_S, LONGEST_S = 0.5, 400.0
 ANOTHER = 0.35
@@ -21,7 +23,7 @@ ANOTHER = 0.35
 AGAIN = 0.2
 """How likely a fault that is over comes back after a moment: flapping."""
 
-Strike = Callable[[World, random.Random], tuple[str, End]]
+Aim = Callable[[World, random.Random], tuple[str, End]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Kind:
     """One kind of fault: `strike` chooses where, and returns what it chose and what ends it."""
 
     name: str
-    strike: Strike
+    strike: Aim
 
 
-def _at(names: Callable[[World], Sequence[str]], fault: Callable[[World, str], End]) -> Strike:
+def _at(names: Callable[[World], Sequence[str]], fault: Callable[[World, str], End]) -> Aim:
     """The fault at one of these."""
 
     def strike(world: World, rng: random.Random) -> tuple[str, End]:
@@ -58,7 +60,7 @@ def _zones(world: World) -> Sequence[str]:
     return list(world.zones)
 
 
-def _service(work: Work) -> Strike:
+def _service(work: Work) -> Aim:
     def strike(world: World, rng: random.Random) -> tuple[str, End]:
         node = rng.choice(list(world.nodes.values()))
         service = rng.choice(list(node.services))
@@ -74,7 +76,7 @@ def _everywhere(world: World, rng: random.Random) -> tuple[str, End]:
     return f"{service} {work.name}", faults.together(ends)
 
 
-def _cut(both: bool) -> Strike:
+def _cut(both: bool) -> Aim:
     def strike(world: World, rng: random.Random) -> tuple[str, End]:
         one, other = rng.sample(sorted(world.network.hosts), 2)
         return f"{one} {'and' if both else 'to'} {other}", faults.cut(world, one, [other], both=both)
@@ -82,7 +84,7 @@ def _cut(both: bool) -> Strike:
     return strike
 
 
-def _site(fault: Callable[[World, Sequence[str]], End]) -> Strike:
+def _site(fault: Callable[[World, Sequence[str]], End]) -> Aim:
     def strike(world: World, rng: random.Random) -> tuple[str, End]:
         site = rng.choice(sorted({host.site for host in world.network.hosts.values() if host.site}))
         there = [name for name, host in sorted(world.network.hosts.items()) if host.site == site]
@@ -153,62 +155,79 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-@dataclass
+_BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One fault of a run: when, of which kind, for how long, and the seed of what it strikes at."""
+
+    at_s: float
+    kind: str
+    seed: int
+    lasts_s: float
+
+    def __str__(self) -> str:
+        return f"at {self.at_s:.1f} s {self.kind} {self.seed} for {self.lasts_s:.1f} s"
+
+
+def drawn(
+    rng: random.Random, for_s: float, kinds: Sequence[str] = (), pace_s: float = 0.0
+) -> tuple[Strike, ...]:
+    """The faults of a run of `for_s`, in their order; kinds and pace are drawn when none are given."""
+    some = rng.sample(KINDS, rng.randint(1, len(KINDS)))
+    names = sorted(kinds or [kind.name for kind in some])
+    drawn_s = MEAN_PAUSE_S * rng.choice((0.2, 1.0, 3.0))
+    found: list[Strike] = []
+    at_s = FIRST_S
+    while at_s < for_s:
+        found += _flapping(rng, at_s, for_s, rng.choice(names))
+        if rng.random() >= ANOTHER:
+            at_s += rng.expovariate(1.0 / (pace_s or drawn_s))
+    return tuple(sorted(found, key=lambda strike: strike.at_s))
+
+
+def _flapping(rng: random.Random, at_s: float, for_s: float, kind: str) -> Iterator[Strike]:
+    while at_s < for_s:
+        lasts_s = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** rng.random()
+        yield Strike(round(at_s, 1), kind, rng.randrange(10**6), round(lasts_s, 1))
+        if rng.random() >= AGAIN:
+            return
+        at_s += lasts_s + rng.uniform(0.5, 30.0)
+
+
 class Swarm:
-    """The faults of one run; `struck` counts them by kind. `kinds` and `pace_s` are drawn when none are
-    given."""
+    """Faults as they strike and end; `struck` counts them by kind."""
 
-    world: World
-    rng: random.Random
-    kinds: tuple[Kind, ...] = ()
-    pace_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.kinds:
-            drawn = self.rng.sample(KINDS, self.rng.randint(1, len(KINDS)))
-            self.kinds = tuple(sorted(drawn, key=lambda kind: kind.name))
-        drawn_s = MEAN_PAUSE_S * self.rng.choice((0.2, 1.0, 3.0))
-        self.pace_s = self.pace_s or drawn_s
+    def __init__(self, world: World, strikes: Sequence[Strike]) -> None:
         self.struck: dict[str, int] = {}
-        self._under_way: list[tuple[float, str, End, Kind]] = []
-        self._flapping: list[tuple[float, Kind]] = []
-
-    def next_in_s(self) -> float:
-        return self.rng.expovariate(1.0 / self.pace_s)
-
-    def strike(self) -> None:
-        """Begin one, or several at once."""
-        self._begin(self.rng.choice(self.kinds))
-        while self.rng.random() < ANOTHER:
-            self._begin(self.rng.choice(self.kinds))
-
-    def _begin(self, kind: Kind) -> None:
-        what, end = kind.strike(self.world, self.rng)
-        lasts_s = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** self.rng.random()
-        self.struck[kind.name] = self.struck.get(kind.name, 0) + 1
-        self.world.note(f"fault {kind.name}: {what}, for {lasts_s:.1f} s")
-        self._under_way.append((self.world.now_s + lasts_s, what, end, kind))
+        self._world = world
+        self._coming = list(strikes)
+        self._under_way: list[tuple[float, str, End]] = []
 
     def go_on(self) -> None:
-        """What is over ends, and some of it comes again."""
-        now_s = self.world.now_s
+        """What is over ends, and what is due strikes."""
+        now_s = self._world.now_s
         due = [entry for entry in self._under_way if entry[0] <= now_s]
         self._under_way = [entry for entry in self._under_way if entry[0] > now_s]
-        for _, what, end, kind in due:
-            self.world.note(f"over {kind.name}: {what}")
+        for _, what, end in due:
+            self._world.note(f"over {what}")
             end()
-            if self.rng.random() < AGAIN:
-                self._flapping.append((now_s + self.rng.uniform(0.5, 30.0), kind))
-        again = [kind for at_s, kind in self._flapping if at_s <= now_s]
-        self._flapping = [entry for entry in self._flapping if entry[0] > now_s]
-        for kind in again:
-            self._begin(kind)
+        while self._coming and self._coming[0].at_s <= now_s:
+            self._begin(self._coming.pop(0))
+
+    def _begin(self, strike: Strike) -> None:
+        where, end = _BY_NAME[strike.kind].strike(self._world, random.Random(strike.seed))
+        what = f"{strike.kind}: {where}"
+        self.struck[strike.kind] = self.struck.get(strike.kind, 0) + 1
+        self._world.note(f"fault {what}, for {strike.lasts_s:.1f} s")
+        self._under_way.append((self._world.now_s + strike.lasts_s, what, end))
 
     def heal(self) -> None:
-        """Everything that went wrong is over."""
-        for _, _, end, _ in self._under_way:
+        """Everything that went wrong is over, and nothing follows."""
+        for _, _, end in self._under_way:
             end()
         self._under_way.clear()
-        self._flapping.clear()
-        self.world.network.mend()
-        self.world.note("healed")
+        self._coming.clear()
+        self._world.network.mend()
+        self._world.note("healed")

@@ -1,0 +1,100 @@
+"""Many hours by chance, on every core: python -m tests.simulation.soak --hours 200
+
+Each run has a seed of its own from one that is printed; what breaks a rule is shrunk to the faults it takes,
+and told. Ends with one JSON object.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from tests.simulation.clusters import CLUSTERS
+from tests.simulation.shrinking import Story, drawn_story, shrunk
+
+from mailward.simulator.run import Outcome
+
+HOURS_A_RUN = 0.5
+MOST_SHRUNK = 3
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.soak")
+    parser.add_argument("--hours", type=float, default=200.0)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    chosen = parser.parse_args(arguments)
+    print(f"{chosen.hours:g} simulated hours from seed {chosen.seed}", flush=True)
+    began_s = time.monotonic()
+    totals = Totals()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for story, outcome, cpu_s in pool.map(played, stories(chosen.seed, chosen.hours), chunksize=4):
+            totals.add(story, outcome, cpu_s)
+    for story in totals.wrong[:MOST_SHRUNK]:
+        least, why = shrunk(story)
+        print(f"\n# {why}\n{least}", flush=True)
+    summary = {"seed": chosen.seed, **totals.summary(), "wall_s": round(time.monotonic() - began_s, 1)}
+    print(json.dumps(summary))
+    return 1 if totals.wrong else 0
+
+
+def stories(seed: int, hours: float) -> list[Story]:
+    rng, names = random.Random(seed), sorted(CLUSTERS)
+    count = round(hours / HOURS_A_RUN)
+    return [drawn_story(names[n % len(names)], rng.randrange(2**31), HOURS_A_RUN) for n in range(count)]
+
+
+def played(story: Story) -> tuple[Story, Outcome, float]:
+    logging.disable(logging.CRITICAL)
+    began_s = time.process_time()
+    return story, story.play(), time.process_time() - began_s
+
+
+class Totals:
+    """What all runs came to."""
+
+    def __init__(self) -> None:
+        self.wrong: list[Story] = []
+        self._runs = self._elections = self._excused = self._outside = 0
+        self._hours = self._cpu_s = 0.0
+        self._operations: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+
+    def add(self, story: Story, outcome: Outcome, cpu_s: float) -> None:
+        if outcome.violations:
+            self.wrong.append(story)
+            print(f"{story.cluster}, seed {story.seed}:", *outcome.violations[:4], sep="\n  ", flush=True)
+        self._runs += 1
+        self._hours += outcome.hours
+        self._cpu_s += cpu_s
+        self._elections += outcome.elections
+        self._excused += outcome.excused
+        self._outside += bool(outcome.outside)
+        self._operations.update(outcome.operations)
+        self._faults.update(outcome.faults)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "runs": self._runs,
+            "hours": round(self._hours, 1),
+            "violations": len(self.wrong),
+            "excused": self._excused,
+            "runs_outside_the_fault_model": self._outside,
+            "operations": self._operations.total(),
+            "operations_by_ending": dict(sorted(self._operations.items())),
+            "elections": self._elections,
+            "faults": self._faults.total(),
+            "faults_by_kind": dict(sorted(self._faults.items())),
+            "cpu_s": round(self._cpu_s, 1),
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

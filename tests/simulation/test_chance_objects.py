@@ -1,0 +1,104 @@
+"""Runs by chance object when a guard is taken away: alone, or together with the one that stands behind it.
+
+A hunt looks for harm where the guard should matter: faults of few kinds, close together, from one seed after
+the other until a rule is broken. The same seeds break none with the guard in its place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from tests.simulation.clusters import two_sites_and_a_witness
+from tests.simulation.mutants import MUTANTS
+
+from mailward.model.policy import Automation, Deployment, Policy
+from mailward.simulator.run import play
+
+HOURS, PACE_S = 0.25, 15.0
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """Which guards are away, which faults strike, what is set in the policy, and which rule is broken then.
+    `seeds` is how many may be needed."""
+
+    guards: tuple[str, ...]
+    kinds: tuple[str, ...]
+    says: str
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int = 12
+
+    @property
+    def name(self) -> str:
+        return " and ".join(self.guards)
+
+    def of(self) -> Policy:
+        whole = two_sites_and_a_witness()
+        rules = replace(whole.rules, **{"hold_down_max_s": 300.0, **self.rules})
+        return replace(whole, rules=rules, **self.policy)
+
+    def violations(self, seed: int) -> tuple[str, ...]:
+        vary = not (self.rules or self.policy)
+        return play(self.of(), seed, HOURS, kinds=self.kinds, pace_s=PACE_S, vary=vary).violations
+
+
+HUNTS = (
+    # receivers, the store, and what is done with an order
+    Hunt(
+        ("helpers compare tokens", "helpers keep a window"), ("late-orders", "crash", "daemon-kill"), "I1: "
+    ),
+    Hunt(("name servers compare tokens",), ("late-orders", "crash", "daemon-kill"), "I1: primary obeyed"),
+    Hunt(
+        ("publishers compare tokens", "name servers compare tokens"),
+        ("late-orders", "crash", "daemon-kill"),
+        "I1: primary obeyed",
+    ),
+    Hunt(("recorded before sent",), ("crash", "pause", "request"), "which nobody had recorded"),
+    # what is believed
+    Hunt(("votes for a verdict",), ("cut", "isolated"), "I6: "),
+    Hunt(("votes", "votes for a verdict"), ("cut", "isolated"), "I6: "),
+    Hunt(("closed before the store was made",), ("store-restored", "crash"), "closed"),
+    Hunt(
+        ("seen from outside", "closed before the store was made"),
+        ("store-restored", "crash", "disk-full"),
+        "closed",
+    ),
+    Hunt(("what receivers remember",), ("store-restored", "crash", "request"), "I14: ", seeds=30),
+    # gates
+    Hunt(
+        ("acting", "claimed"),
+        ("crash",),
+        "and automation only observes",
+        policy={"automation": Automation.OBSERVE},
+    ),
+    Hunt(("deployment",), ("crash",), "in a deployment", policy={"deployment": Deployment.CLUSTER}),
+    Hunt(("pause",), ("crash", "pause"), "I9: "),
+    Hunt(("rate",), ("crash", "hang"), "failovers within an hour", rules={"failovers_per_hour": 2}),
+    Hunt(("caught up",), ("crash", "not-replicating", "host-crash"), "let in with", seeds=30),
+    Hunt(("grace",), ("crash",), "I6: ", rules={"restart_grace_s": 5.0}),
+    Hunt(("successor",), ("common-cause", "crash"), "I8: ", rules={"restart_grace_s": 5.0}),
+    Hunt(("one operation",), ("crash", "request"), "errors: "),
+    Hunt(("stable",), ("crash", "hang"), "I12: ", rules={"stable_s": 30.0}),
+    Hunt(("hold-down",), ("crash",), "I13: ", rules={"hold_down_s": 60.0}),
+    # the order of steps
+    Hunt(("publish before fence",), ("crash",), "was closed while"),
+    Hunt(("wait for the TTL before fence",), ("request",), "was drained and closed"),
+    Hunt(("open before publish",), ("crash",), "errors: "),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("hunt", HUNTS, ids=lambda hunt: hunt.name)
+def test_a_rule_is_broken_without(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(hunt.guards) <= set(MUTANTS)
+    for seed in range(1, hunt.seeds + 1):
+        with monkeypatch.context() as patch:
+            for guard in hunt.guards:
+                MUTANTS[guard](patch)
+            broken = [sentence for sentence in hunt.violations(seed) if hunt.says in sentence]
+        if broken:
+            print(f"without {hunt.name}, seed {seed}: {broken[0]}")
+            assert hunt.violations(seed) == (), "nor is it with the guard in its place"
+            return
+    raise AssertionError(f"nobody missed {hunt.name} in {hunt.seeds} runs")
