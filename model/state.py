@@ -247,14 +247,16 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. `epoch_since` is when the epoch was taken up. `superseded` says who else was found to
-    lead, or that this document is an old copy: from then on nothing is done by it. What is not as long as the
+    """The document. `epoch_since` is when the epoch was taken up; what had been begun before it has expired
+    `earlier_expire_s` later, by what was recorded with it. `superseded` says who else was found to lead, or
+    that this document is an old copy: from then on nothing is done by it. What is not as long as the
     configuration makes it is bounded by `controller.core.bounds`."""
 
     store_id: str
     epoch: int
     seq: int = 0
     epoch_since: Moment | None = None
+    earlier_expire_s: float = 0.0
     superseded: str = ""
     schema: int = SCHEMA
     min_writer: int = MIN_WRITER
