@@ -33,6 +33,16 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads: the observer, its epoch, and the nonce of its process. No two processes share a nonce: a
+    daemon that was started again is somebody else."""
+
+    name: str
+    epoch: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class Versions:
     """What a commit is checked against: the epoch, and the versions read of state and pause."""
 
@@ -43,7 +53,8 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The input of `decide`. Actions may start until `may_act_until_s` of boot time."""
+    """The input of `decide`. Actions may start until `may_act_until_s` of boot time; `leader` is who led when
+    the state was read, None where the store does not tell."""
 
     now: Moment
     policy: Policy
@@ -55,3 +66,4 @@ class Snapshot:
     outcomes: tuple[Outcome, ...] = ()
     requests: tuple[Request, ...] = ()
     pause: Pause | None = None
+    leader: Leader | None = None
