@@ -79,6 +79,7 @@ async def replaced_after_s(world: World, limit_s: float = 60.0) -> float:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_leader_that_is_killed_is_replaced_at_once_instead_of_when_its_session_ends(seed: int) -> None:
     async def story(world: World) -> None:
+        await asyncio.sleep(0.4 * seed)
         killed, epoch = leader(world).name, leader(world).epoch
         faults.daemon_dies(world, killed)
         after_s = await replaced_after_s(world)

@@ -253,6 +253,16 @@ def test_the_end_of_a_deposed_leader_s_session_does_not_end_its_successor_s_lead
     play(story)
 
 
+def test_who_has_stepped_down_records_nothing_though_nobody_has_raised_the_epoch_yet() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        seen = await one.read()
+        await one.lead(willing=False)
+        assert await one.record(replace(seen.state, seq=9), seen.versions) is Commit.LOST
+
+    play(story)
+
+
 def test_who_may_not_lead_does_not_depose_either() -> None:
     async def story(scene: Scene) -> None:
         seen = await (await led(scene)).read()
