@@ -1,8 +1,9 @@
 """The executor: carries out recorded orders and reports what became of each.
 
-One order at a time per receiver, in token order; each has a deadline, and one that would start after
-its expiry, or after the right to act has ended, is not sent. Every order ends in exactly one outcome.
-It decides nothing and repeats nothing.
+One order at a time per receiver, in token order; each has until its expiry, counted from when it was issued,
+however late the answer to recording it came: whoever leads next knows when all is over. One that would start
+after that, or after the right to act has ended, is not sent. Every order ends in exactly one outcome. It
+decides nothing and repeats nothing.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ class Executor:
 
     async def _carry_out(self, order: Order) -> None:
         try:
-            async with asyncio.timeout(order.expires_s), self._turn(order):
+            async with asyncio.timeout(max(0.0, self._left_s(order))), self._turn(order):
                 outcome = await self._in_time(order)
         except TimeoutError:
             outcome = self._outcome(order, Result.UNKNOWN, f"no answer within {order.expires_s:g} s")
@@ -102,10 +103,11 @@ class Executor:
         kind = "read" if isinstance(action, Verify | KickReplication) else "write"
         return self._turns.setdefault(f"{kind} {receiver}", asyncio.Lock())
 
+    def _left_s(self, order: Order) -> float:
+        return order.expires_s - order.issued.age_s(self._clock.now())
+
     async def _in_time(self, order: Order) -> Outcome:
-        now = self._clock.now()
-        left = order.expires_s - order.issued.age_s(now)
-        if left <= 0 or now.boot_s >= self._may_act_until_s():
+        if self._left_s(order) <= 0 or self._clock.now().boot_s >= self._may_act_until_s():
             return self._outcome(order, Result.FAILED, "not sent: its time had passed")
         if broken := of_order(self._policy, order):
             return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}")

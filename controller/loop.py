@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mailward.controller.core.decide import decide
+from mailward.controller.core.leadership import may_depose
 from mailward.controller.executor import Executor
 from mailward.controller.telling import told
-from mailward.model.decision import Decision
+from mailward.model.decision import Answered, Decision, Finding
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.orders import Outcome
 from mailward.model.policy import Policy
@@ -39,7 +40,7 @@ class Counters:
 
 class Loop:
     """`views` gives the newest reports; who is `tilted`, its sense of time in doubt, steps down from leading;
-    `on_decision` is called after every step."""
+    `on_decision` is called after every step. `deposing` says why the leader is, or is not, stood against."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Loop:
         self.problem = "starting"
         self.snapshot: Snapshot | None = None
         self.decision: Decision | None = None
+        self.deposing: Finding | None = None
         self._policy = policy
         self._coordination = coordination
         self._executor = executor_with(self._came_back)
@@ -120,6 +122,8 @@ class Loop:
         self._standing = await self._coordination.lead(willing=not self._tilted())
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
+        if await self._stands_against_the_leader(snapshot):
+            return None
         decision = decide(snapshot)
         self.counters.steps += 1
         self.counters.last_step_s = self._clock.now().boot_s - snapshot.now.boot_s
@@ -144,6 +148,18 @@ class Loop:
         await asyncio.sleep(0)
         return None
 
+    async def _stands_against_the_leader(self, snapshot: Snapshot) -> bool:
+        """Whether we lead now in the place of one who is gone. It is the leader just read that we stand
+        against: another one, elected meanwhile, stays."""
+        self.deposing = finding = may_depose(snapshot)
+        if finding.answer is not Answered.YES or self._tilted():
+            return False
+        self._standing = await self._coordination.lead(over=snapshot.leader)
+        if self._standing is not Standing.LEADING:
+            return False
+        log.warning("leading before the last leader's session has ended: %s", finding.reason)
+        return True
+
     def _freeze(self, recorded: Recorded) -> Snapshot:
         now = self._clock.now()
         if self._version is None or self._version[0] != recorded.versions.state:
@@ -160,6 +176,7 @@ class Loop:
             requests=recorded.requests,
             pause=recorded.pause,
             unchanged_s=now.boot_s - self._version[1],
+            leader=recorded.leader,
         )
 
     def _publish(self, snapshot: Snapshot, decision: Decision) -> None:

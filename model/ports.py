@@ -15,7 +15,7 @@ from mailward.model.dns import Applied, Change, RRset, ServerCheck, Unread, Zone
 from mailward.model.fencing import FenceResult, HelperAnswer, NodeFacts, PortMap
 from mailward.model.orders import Result
 from mailward.model.replication import Lag
-from mailward.model.snapshot import Standing, Versions
+from mailward.model.snapshot import Leader, Standing, Versions
 from mailward.model.state import Pause, Request, State
 from mailward.model.token import Sent, Token
 
@@ -34,20 +34,24 @@ class Commit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the store holds: state with its versions, pause, and the requests not yet answered."""
+    """What the store holds: state with its versions, pause, and the requests not yet answered. `leader` is
+    None when nobody leads, and where the store does not tell."""
 
     state: State
     versions: Versions
     pause: Pause | None
     requests: tuple[Request, ...]
+    leader: Leader | None = None
 
 
 class Coordination(Protocol):
     """The store the daemons agree in. Errors that end the daemon are `StoreError`s."""
 
-    async def lead(self, *, willing: bool = True) -> Standing:
+    async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         """Take up leadership if it is to be had; raises the epoch. Idempotent while leading. Who is not
-        `willing` steps down, and leaves it to others."""
+        `willing` steps down, and leaves it to others. `over` is a leader whose process is gone: exactly that
+        one is replaced, in one step; when another leads by then, nothing is changed. A store that ends the
+        lead with the process may ignore it."""
         ...
 
     async def read(self) -> Recorded:

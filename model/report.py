@@ -19,10 +19,17 @@ class NodeReport:
     helper_error: str = ""
 
 
+MOST_GONE = 32
+"""Ended processes that an observer remembers, the newest: a leader among them is replaced long before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All an observer has to say. `seq` rises with every report: readers judge freshness by when
-    it last moved, on their own clock. `tilted` says that the observer does not trust itself now."""
+    it last moved, on their own clock. `tilted` says that the observer does not trust itself now.
+
+    `gone` are the nonces of daemons' processes it saw end: its connection was closed by the host, or another
+    process answered under that name. Silence is not gone. At most `MOST_GONE`."""
 
     observer: str
     seq: int
@@ -30,3 +37,4 @@ class Report:
     nodes: tuple[NodeReport, ...]
     lags: tuple[Lag, ...] = ()
     tilted: bool = False
+    gone: tuple[str, ...] = ()

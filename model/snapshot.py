@@ -33,6 +33,16 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads: the observer, its epoch, and the nonce of its process. No two processes share a nonce: a
+    daemon that was started again is somebody else."""
+
+    name: str
+    epoch: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class Versions:
     """What a commit is checked against: the epoch, and the versions read of state and pause."""
 
@@ -44,7 +54,8 @@ class Versions:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The input of `decide`. Actions may start until `may_act_until_s` of boot time. By our own clock the
-    state has not changed for `unchanged_s`."""
+    state has not changed for `unchanged_s`; `leader` is who led when it was read, None where the store does
+    not tell."""
 
     now: Moment
     policy: Policy
@@ -57,3 +68,4 @@ class Snapshot:
     requests: tuple[Request, ...] = ()
     pause: Pause | None = None
     unchanged_s: float = 0.0
+    leader: Leader | None = None

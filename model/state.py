@@ -247,7 +247,8 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. `epoch_since` is when the epoch was taken up, `as_of` when it was last changed.
+    """The document. `epoch_since` is when the epoch was taken up, `as_of` when it was last changed; what had
+    been begun before the epoch has expired `earlier_expire_s` later, by what was recorded with it.
     `superseded` says who else was found to lead, or that this document is an old copy: from then on nothing
     is done by it. What is not as long as the configuration makes it is bounded: `controller.core.bounds`."""
 
@@ -255,6 +256,7 @@ class State:
     epoch: int
     seq: int = 0
     epoch_since: Moment | None = None
+    earlier_expire_s: float = 0.0
     superseded: str = ""
     as_of: Moment | None = None
     schema: int = SCHEMA

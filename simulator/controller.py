@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
@@ -19,13 +19,15 @@ from mailward.simulator.names import Zone, ZoneClient
 from mailward.simulator.network import Host, HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Ports, Replication
 from mailward.simulator.observer import SimObserver
+from mailward.simulator.peers import Peers, Running
 from mailward.simulator.store import Ensemble, Session
 from mailward.simulator.virtual import Process
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every controller of a world shares: the true things and the ways to them."""
+    """What every controller of a world shares: the true things and the ways to them. `daemons` has the newest
+    process of each."""
 
     network: Network
     nodes: Mapping[str, MailNode]
@@ -34,6 +36,7 @@ class Surroundings:
     ensemble: Ensemble
     ensemble_host: str
     rng: random.Random
+    daemons: dict[str, Running] = field(default_factory=dict)
 
 
 class Controller:
@@ -48,6 +51,7 @@ class Controller:
         self.loop: Loop | None = None
         self.ended: MailwardError | None = None
         self.decisions = 0
+        self._starts = 0
         self._buried: list[Process] = []
         self._observer_rng = random.Random(around.rng.random())
 
@@ -59,12 +63,16 @@ class Controller:
         """A new process; it knows nothing but its configuration."""
         assert not self.runs
         self.ended = None
+        self._starts += 1
+        nonce = f"{self.name}-{self._starts}"
         process = self.process = Process(self.name)
         clock = HostClock(self.host, asyncio.get_running_loop())
         around = self._around
+        around.daemons[self.name] = Running(self.host.name, nonce, process)
+        peers = Peers(self.name, self.host.name, around.network, around.daemons)
         session = Session(
             self.name, around.ensemble, around.network, self.host.name, around.ensemble_host, clock,
-            self.policy.observers,
+            self.policy.observers, nonce,
         )  # fmt: skip
         vantages = Vantages()
         helpers = {n: HelperClient(around.network, self.host.name, node) for n, node in around.nodes.items()}
@@ -74,7 +82,7 @@ class Controller:
         }
         observer = SimObserver(
             self.name, self.policy.digest, around.network, self.host.name, around.nodes, clock,
-            vantages.of, helpers, lags, session.publish, self._observer_rng,
+            vantages.of, helpers, lags, session.publish, self._observer_rng, peers, self._wake,
         )  # fmt: skip
 
         def decided(_snapshot: Snapshot, decision: Decision) -> None:
@@ -111,6 +119,11 @@ class Controller:
         """At the end of a run."""
         for process in [*self._buried, *([self.process] if self.process else [])]:
             process.bury()
+
+    def _wake(self) -> None:
+        """As a watch on the reports does: somebody's end is looked at when it is reported."""
+        if self.loop is not None:
+            self.loop.wake()
 
     async def _lead(self, loop: Loop) -> None:
         try:

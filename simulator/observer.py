@@ -29,6 +29,7 @@ from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport, Report
 from mailward.simulator.network import HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
+from mailward.simulator.peers import Peers
 
 LOOK_S = 0.5
 PROBE_S = 3.0
@@ -60,7 +61,8 @@ class _Facts:
 
 @dataclass
 class SimObserver:
-    """`vantage` says which way a service is looked at; `publish` takes the reports."""
+    """`vantage` says which way a service is looked at; `publish` takes the reports; `on_end` is called when a
+    report has told of another daemon's end."""
 
     name: str
     digest: str
@@ -73,6 +75,8 @@ class SimObserver:
     lags: Mapping[str, LagClient]
     publish: Callable[[Report], Awaitable[None]]
     rng: random.Random
+    peers: Peers
+    on_end: Callable[[], None]
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:
@@ -83,6 +87,7 @@ class SimObserver:
         self._seq = 0
         self._changed = True
         self._said: object = None
+        self._told_gone: tuple[str, ...] = ()
         self._said_s = float("-inf")
         self._restart()
 
@@ -97,6 +102,7 @@ class SimObserver:
                     self._restart()
                     self._changed = True
                 self._look_at_all()
+                self._changed |= self.peers.look()
                 await self._tell()
                 await asyncio.sleep(LOOK_S)
         finally:
@@ -116,6 +122,7 @@ class SimObserver:
             nodes=tuple(self._node_report(name, now) for name in self.nodes),
             lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
             tilted=self.tilted(),
+            gone=self.peers.gone,
         )
 
     def _restart(self) -> None:
@@ -171,7 +178,8 @@ class SimObserver:
         self._changed = False
         seen = [(watched.detection.verdict, watched.vantage) for watched in self._watched.values()]
         facts = [(f.error, f.facts and (f.facts.token, f.facts.units)) for f in self._facts.values()]
-        said = (seen, facts)
+        gone = self.peers.gone
+        said = (seen, facts, gone)
         if said == self._said and not heartbeat:
             return
         self._said, self._said_s = said, now_s
@@ -179,6 +187,9 @@ class SimObserver:
             await self.publish(self.report())
         except StoreError:
             return
+        if gone != self._told_gone:
+            self._told_gone = gone
+            self.on_end()
 
     def _node_report(self, name: str, now: Moment) -> NodeReport:
         services = tuple(

@@ -21,7 +21,7 @@ from mailward.simulator.claims import Baseline, Scene
 from mailward.simulator.faults import End
 from mailward.simulator.names import Resolver
 from mailward.simulator.scenario import Event, Expected, Scenario
-from mailward.simulator.store import Leader, Written
+from mailward.simulator.store import Ephemeral, Written
 from mailward.simulator.world import World
 
 WARM_UP_S = 60.0
@@ -186,7 +186,7 @@ class _Rehearsal:
         else:
             self._under_way.setdefault(event.key, []).append(event.verb.does(self._world, event.said))
 
-    def _decided(self, before: State, after: State, by: Leader | None) -> None:
+    def _decided(self, before: State, after: State, by: Ephemeral | None) -> None:
         started = after.operation
         if started is not None and (before.operation is None or before.operation.id != started.id):
             self._scene.begun.append(started.kind)

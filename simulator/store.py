@@ -17,7 +17,7 @@ from mailward.model.errors import StoreError
 from mailward.model.policy import Observer
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
-from mailward.model.snapshot import ObserverView, Standing, Versions
+from mailward.model.snapshot import Leader, ObserverView, Standing, Versions
 from mailward.model.state import Pause, Request, State
 from mailward.simulator.network import HostClock, Network
 
@@ -27,12 +27,15 @@ TICK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Leader:
-    """The ephemeral: who leads, by which session, under which epoch."""
+class Ephemeral(Leader):
+    """The leader as it is stored: it ends with its `session`."""
 
-    name: str
     session: int
-    epoch: int
+
+    @property
+    def told(self) -> Leader:
+        """What others read of it."""
+        return Leader(self.name, self.epoch, self.nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Written:
     before: State
     after: State
     session: int
-    leader: Leader | None
+    leader: Ephemeral | None
     seen: Versions
     found: Versions
 
@@ -75,13 +78,13 @@ class Ensemble:
     session_timeout_s: float = 10.0
     has_quorum: bool = True
     epoch: int = 0
-    leader: Leader | None = None
+    leader: Ephemeral | None = None
     state_version: int = 1
     pause: Pause | None = None
     pause_version: int = 1
     requests: dict[str, Request] = field(default_factory=dict)
     reports: dict[str, tuple[int, Report]] = field(default_factory=dict)
-    history: list[tuple[float, Leader]] = field(default_factory=list)
+    history: list[tuple[float, Ephemeral]] = field(default_factory=list)
     on_commit: Callable[["Written"], None] = lambda _written: None
     _sessions: dict[int, float] = field(default_factory=dict)
     _next_session: int = 1
@@ -119,21 +122,23 @@ class Ensemble:
         if self.leader is not None and self.leader.session == session:
             self.leader = None
 
-    def elect(self, session: int, name: str) -> Leader:
-        """Create the leader if there is none; who leads now."""
+    def elect(self, session: int, name: str, nonce: str, over: Leader | None = None) -> Ephemeral:
+        """Create the leader if there is none, or if it is exactly the one it is to be created `over`; who
+        leads now."""
         self.touch(session)
-        if self.leader is None:
+        if self.leader is None or self.leader.told == over:
             self.epoch = max(self.epoch, self.state.epoch) + 1
-            self.leader = Leader(name, session, self.epoch)
+            self.leader = Ephemeral(name, self.epoch, nonce, session)
             self.history.append((self.now_s(), self.leader))
         return self.leader
 
-    def read(self, session: int) -> tuple[Recorded, Leader | None, dict[str, tuple[int, Report]]]:
+    def read(self, session: int) -> tuple[Recorded, Ephemeral | None, dict[str, tuple[int, Report]]]:
         self.touch(session)
         answered = {answer.request for answer in self.state.answers}
         waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
         versions = Versions(self.epoch, self.state_version, self.pause_version)
-        return Recorded(self.state, versions, self.pause, waiting), self.leader, dict(self.reports)
+        told = self.leader.told if self.leader is not None else None
+        return Recorded(self.state, versions, self.pause, waiting, told), self.leader, dict(self.reports)
 
     def record(self, session: int, state: State, seen: Versions) -> Commit:
         """Checks epoch, leader and pause, then writes: one transaction."""
@@ -186,11 +191,12 @@ class Pace:
 
 
 class Session:
-    """One controller's way to the ensemble; `host` is where it runs, `where` the ensemble's host."""
+    """One controller's way to the ensemble; `host` is where it runs, `where` the ensemble's host, `nonce` the
+    process it belongs to."""
 
     def __init__(
         self, name: str, ensemble: Ensemble, network: Network, host: str, where: str, clock: HostClock,
-        observers: Sequence[Observer], *, may_lead: bool = True, pace: Pace | None = None,
+        observers: Sequence[Observer], nonce: str, *, may_lead: bool = True, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self._ensemble = ensemble
@@ -199,10 +205,11 @@ class Session:
         self._where = where
         self._clock = clock
         self._observers = tuple(observers)
+        self._nonce = nonce
         self._may_lead = may_lead
         self._pace = pace or Pace()
         self._session: int | None = None
-        self._led: Leader | None = None
+        self._led: Ephemeral | None = None
         self._sent: list[float] = []
         self._heard: dict[str, tuple[int, float, Report]] = {}
 
@@ -225,7 +232,7 @@ class Session:
 
     # Coordination
 
-    async def lead(self, *, willing: bool = True) -> Standing:
+    async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         if not willing:
             await self._step_down()
             return Standing.FOLLOWING
@@ -235,7 +242,9 @@ class Session:
             return Standing.FOLLOWING
         if self._led is None:
             try:
-                leader = await self._in_session(lambda session: self._ensemble.elect(session, self.name))
+                leader = await self._in_session(
+                    lambda session: self._ensemble.elect(session, self.name, self._nonce, over)
+                )
             except StoreError:
                 return Standing.FOLLOWING
             if leader.session == self._session:

@@ -30,7 +30,7 @@ from mailward.controller.codec import PAUSE, REQUEST, STATE, to_bytes
 from mailward.controller.coordination import files
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.ports import Commit, Recorded
-from mailward.model.snapshot import Standing, Versions
+from mailward.model.snapshot import Leader, Standing, Versions
 from mailward.model.state import Pause, Request, State
 from mailward.model.token import Token
 
@@ -124,8 +124,9 @@ class LocalStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-store")
         self._read_cache: tuple[tuple[int, int, int], _Versioned] | None = None
 
-    async def lead(self, *, willing: bool = True) -> Standing:
-        """There is nobody to leave it to: who is not willing keeps the lock and does nothing."""
+    async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
+        """There is nobody to leave it to: who is not willing keeps the lock and does nothing. The lock ends
+        with its process, so there is nobody gone to stand `over` either."""
         standing = await self._call(self._lead)
         return standing if willing or standing is Standing.OBSERVING_ONLY else Standing.FOLLOWING
 

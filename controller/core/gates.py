@@ -206,10 +206,14 @@ def claimed(case: Case) -> Finding:
 
 
 def earlier_orders_expired(state: State, now: Moment, rules: Rules) -> bool:
-    """Whether all that was begun before this epoch has had its time: no leader before us can have recorded
-    anything later than the moment we took up, and nothing is sent that was not recorded."""
-    since = state.epoch_since
-    return since is not None and since.age_s(now) > rules.order_timeout_s + EXPIRY_MARGIN_S
+    """Whether all that was begun before this epoch has had its time, also what was begun by a leader that was
+    deposed and does not know it, its own right to act not yet over. Nothing is sent that was not recorded.
+    Recording checks the epoch, which was raised before we took it up: so what was recorded last was recorded
+    before `epoch_since`. And an order is carried out within its expiry, from when it was issued, which was
+    before it was recorded. By `epoch_since` and the longest expiry recorded, all of it is over; the margin is
+    for what has left and is on its way."""
+    since, longest_s = state.epoch_since, max(rules.order_timeout_s, state.earlier_expire_s)
+    return since is not None and since.age_s(now) > longest_s + EXPIRY_MARGIN_S
 
 
 def _unclaimed_helper(case: Case) -> list[str]:

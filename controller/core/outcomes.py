@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft
+from mailward.controller.core.gates import earlier_orders_expired
 from mailward.controller.core.sight import Sight
 from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome
@@ -67,10 +68,15 @@ def _note(draft: Draft, why: str) -> None:
 
 def take_up_epoch(draft: Draft) -> None:
     """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown,
-    and void once our claims arrive. Nobody's patience ran while nobody led: the step begins anew. What limits
-    how often we act is as old as it was for the one before, by his clock: hosts' clocks are not compared."""
+    and void once our claims arrive, or once it has expired as recorded. Nobody's patience ran while nobody
+    led: the step begins anew. What limits how often we act is as old as it was for the one before, by his
+    clock: hosts' clocks are not compared."""
     epoch = draft.snapshot.versions.epoch
     if draft.state.epoch == epoch:
+        if draft.state.earlier_expire_s and earlier_orders_expired(
+            draft.state, draft.now, draft.policy.rules
+        ):
+            draft.state = replace(draft.state, earlier_expire_s=0.0)
         return
     operation = draft.state.operation
     if operation is not None:
@@ -80,6 +86,7 @@ def take_up_epoch(draft: Draft) -> None:
         draft.state,
         epoch=epoch,
         epoch_since=draft.now,
+        earlier_expire_s=max([draft.state.earlier_expire_s, *(o.expires_s for o in draft.state.orders)]),
         seq=0,
         orders=(),
         operation=operation,

@@ -66,15 +66,7 @@ _Ballot = tuple[ObserverView, ServiceReport]
 def see(snapshot: Snapshot) -> Sight:
     """Add up the reports."""
     policy = snapshot.policy
-    views = {view.name: view for view in snapshot.observers}
-    blind, voters = [], []
-    for observer in policy.observers:
-        view = views.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
-        reason = _void(view, snapshot)
-        if reason:
-            blind.append(f"{observer.name}: {reason}")
-        else:
-            voters.append(replace(view, votes=observer.votes))
+    voters, blind = trusted(snapshot)
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
     by_node: dict[str, list[_Said]] = {node.name: [] for node in policy.nodes}
     for view in voters:
@@ -97,6 +89,20 @@ def see(snapshot: Snapshot) -> Sight:
         votes=sum(view.votes for view in voters),
         needed=needed,
     )
+
+
+def trusted(snapshot: Snapshot) -> tuple[list[ObserverView], list[str]]:
+    """Those whose reports count, with the votes they are configured to have; and why the others' are void."""
+    views = {view.name: view for view in snapshot.observers}
+    blind, voters = [], []
+    for observer in snapshot.policy.observers:
+        view = views.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
+        reason = _void(view, snapshot)
+        if reason:
+            blind.append(f"{observer.name}: {reason}")
+        else:
+            voters.append(replace(view, votes=observer.votes))
+    return voters, blind
 
 
 def _ballots(said: Sequence[_Said]) -> dict[str, list[_Ballot]]:

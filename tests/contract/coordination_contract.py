@@ -9,11 +9,12 @@ from tests.unit.core.scene import Scene
 from mailward.model.clock import Moment
 from mailward.model.errors import StoreBusy
 from mailward.model.ports import Commit, Coordination, Recorded
-from mailward.model.snapshot import Standing, Versions
+from mailward.model.snapshot import Leader, Standing, Versions
 from mailward.model.state import Answer, Pause, Request, RequestKind, State
 
 NOW = Moment("boot", 10.0, 1_700_000_000.0)
 STORE = "0123456789ab"
+STRANGER = Leader("somebody", 2, "somebody-1")
 
 
 class Setup(Protocol):
@@ -67,6 +68,16 @@ class CoordinationContract:
         await controller.lead()
         assert await controller.lead(willing=False) is Standing.FOLLOWING
         assert await controller.lead() is Standing.LEADING
+
+    async def test_standing_over_somebody_who_does_not_lead_changes_nothing(self, setup: Setup) -> None:
+        controller, before = await leading(setup)
+        assert await controller.lead(over=STRANGER) is Standing.LEADING
+        assert await controller.read() == before
+        assert await controller.lead(willing=False, over=STRANGER) is Standing.FOLLOWING
+        with pytest.raises(StoreBusy):
+            await setup.start().lead(over=STRANGER)
+        assert await controller.lead() is Standing.LEADING
+        assert (await controller.read()).versions == before.versions
 
     async def test_a_second_controller_is_refused_while_the_first_one_runs(self, setup: Setup) -> None:
         first = setup.start()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mailward.model.errors import StoreBusy
 from mailward.model.ports import Commit, Recorded
-from mailward.model.snapshot import Standing, Versions
+from mailward.model.snapshot import Leader, Standing, Versions
 from mailward.model.state import Pause, Request, State
 
 
@@ -26,7 +26,7 @@ class MemoryStore:
         self._observe_only = observe_only
         self._led = False
 
-    async def lead(self, *, willing: bool = True) -> Standing:
+    async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         if not self._led:
             self._led = True
             self.versions = replace(self.versions, epoch=max(self.versions.epoch, self.state.epoch) + 1)
@@ -76,9 +76,9 @@ class _Second(MemoryStore):
         super().__init__(first.state)
         self._first = first
 
-    async def lead(self, *, willing: bool = True) -> Standing:
+    async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         if self._first._led and not self._led:
             raise StoreBusy("another controller runs on this store; there can be only one")
         self.state, self.versions = self._first.state, self._first.versions
         self.pause, self.requests = self._first.pause, self._first.requests
-        return await super().lead(willing=willing)
+        return await super().lead(willing=willing, over=over)

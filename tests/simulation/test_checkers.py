@@ -30,12 +30,12 @@ from mailward.simulator import virtual
 from mailward.simulator.checkers import Checkers
 from mailward.simulator.network import HostClock
 from mailward.simulator.nodes import Obeyed, Work
-from mailward.simulator.store import Leader, Written
+from mailward.simulator.store import Ephemeral, Written
 from mailward.simulator.world import STORE_ID, Recorded, World
 
 Break = Callable[[World], None]
 A = f"{ENDPOINT}."
-LEADER = Leader("witness", 1, 1)
+LEADER = Ephemeral("witness", 1, "witness-1", session=1)
 
 
 def token(seq: int) -> Token:

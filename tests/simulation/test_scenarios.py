@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.simulation.clusters import CLUSTERS
 
+from mailward.controller import loop
 from mailward.controller.core import episodes, gates
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
@@ -112,6 +113,10 @@ def a_helper_obeys_anybody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Helper, "obey", obey)
 
 
+def nobody_is_deposed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(loop, "may_depose", lambda _snapshot: Finding("depose", Answered.NO, "muted"))
+
+
 MUTED: dict[str, Mute] = {
     "aws-2025-delayed-plan": any_token_will_do,
     "facebook-2021-the-watcher-is-cut-off": without("WITHDRAW", gates.self_trust, gates.successor),
@@ -123,6 +128,7 @@ MUTED: dict[str, Mute] = {
     "reddit-2016-pause": without("WITHDRAW", gates.not_paused),
     "restart-is-not-a-crash": restarts_unseen,
     "softlayer-2015-router-flaps": without("READMIT", gates.hold_down),
+    "the-leader-s-daemon-dies": nobody_is_deposed,
 }
 
 

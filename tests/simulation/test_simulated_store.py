@@ -10,11 +10,11 @@ import pytest
 from mailward.model.errors import StoreError
 from mailward.model.policy import Observer
 from mailward.model.ports import Commit
-from mailward.model.snapshot import Standing
+from mailward.model.snapshot import Leader, Standing
 from mailward.model.state import State
 from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
-from mailward.simulator.store import TICK_S, Ensemble, Session
+from mailward.simulator.store import TICK_S, Ensemble, Ephemeral, Session
 
 OBSERVERS = (Observer("one", "x"), Observer("two", "y"))
 STORE = "0123456789ab"
@@ -32,7 +32,7 @@ class Scene:
         self.sessions = {
             name: Session(
                 name, self.ensemble, self.network, name, "ensemble",
-                HostClock(self.network.hosts[name], loop), OBSERVERS,
+                HostClock(self.network.hosts[name], loop), OBSERVERS, f"{name}-1",
             )
             for name in ("one", "two")
         }  # fmt: skip
@@ -180,5 +180,97 @@ def test_who_reads_that_another_leads_does_not_believe_to_lead_any_more() -> Non
         await elected(scene, "two")
         await scene.sessions["one"].read()
         assert scene.sessions["one"].may_act_until_s() == float("-inf")
+
+    play(story)
+
+
+# standing over a leader whose process is gone
+
+
+def test_a_leader_who_is_gone_is_replaced_at_once_and_the_epoch_is_raised() -> None:
+    async def story(scene: Scene) -> None:
+        await led(scene)
+        two, (seen, began_s) = scene.sessions["two"], (await scene.sessions["two"].read(), scene.now_s("two"))
+        assert seen.leader == Leader("one", 1, "one-1")
+        scene.processes["one"].kill()
+        assert await two.lead(over=seen.leader) is Standing.LEADING
+        assert (await two.read()).leader == Leader("two", 2, "two-1")
+        assert scene.now_s("two") - began_s < 0.2
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "over", [Leader("one", 2, "one-1"), Leader("one", 1, "one-2"), Leader("two", 1, "one-1")]
+)
+def test_another_leader_than_the_one_seen_stays(over: Leader) -> None:
+    async def story(scene: Scene) -> None:
+        await led(scene)
+        assert await scene.sessions["two"].lead(over=over) is Standing.FOLLOWING
+        assert scene.ensemble.leader is not None
+        assert scene.ensemble.leader.told == Leader("one", 1, "one-1")
+        assert scene.ensemble.epoch == 1
+
+    play(story)
+
+
+def test_of_two_who_stand_over_the_same_leader_one_leads() -> None:
+    async def story(scene: Scene) -> None:
+        gone = Leader("third", 1, "third-1")
+        scene.ensemble.epoch, scene.ensemble.leader = (
+            1,
+            Ephemeral("third", 1, "third-1", scene.ensemble.open()),
+        )
+        both = await asyncio.gather(*(scene.sessions[name].lead(over=gone) for name in ("one", "two")))
+        assert sorted(both) == [Standing.FOLLOWING, Standing.LEADING]
+        assert scene.ensemble.epoch == 2
+
+    play(story)
+
+
+def test_a_deposed_leader_records_nothing_though_its_session_lives_and_it_knows_of_nothing() -> None:
+    async def story(scene: Scene) -> None:
+        one, two = await led(scene), scene.sessions["two"]
+        seen = await one.read()
+        assert await two.lead(over=seen.leader) is Standing.LEADING
+        assert one.may_act_until_s() > scene.now_s("one")
+        assert await one.record(replace(seen.state, seq=9), seen.versions) is Commit.LOST
+        await one.read()
+        assert one.may_act_until_s() == float("-inf")
+        assert await one.lead() is Standing.FOLLOWING
+
+    play(story)
+
+
+def test_the_end_of_a_deposed_leader_s_session_does_not_end_its_successor_s_lead() -> None:
+    async def story(scene: Scene) -> None:
+        seen = await (await led(scene)).read()
+        scene.processes["one"].kill()
+        assert await scene.sessions["two"].lead(over=seen.leader) is Standing.LEADING
+        await asyncio.sleep(3 * scene.ensemble.session_timeout_s)
+        assert (await scene.sessions["two"].read()).leader == Leader("two", 2, "two-1")
+
+    play(story)
+
+
+def test_who_has_stepped_down_records_nothing_though_nobody_has_raised_the_epoch_yet() -> None:
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        seen = await one.read()
+        await one.lead(willing=False)
+        assert await one.record(replace(seen.state, seq=9), seen.versions) is Commit.LOST
+
+    play(story)
+
+
+def test_who_may_not_lead_does_not_depose_either() -> None:
+    async def story(scene: Scene) -> None:
+        seen = await (await led(scene)).read()
+        two = scene.sessions["two"]
+        assert await two.lead(willing=False, over=seen.leader) is Standing.FOLLOWING
+        scene.network.cut("two", "ensemble")
+        await asyncio.sleep(scene.ensemble.session_timeout_s)
+        assert await two.lead(over=seen.leader) is Standing.FOLLOWING
+        assert (await scene.sessions["one"].read()).leader == seen.leader
 
     play(story)

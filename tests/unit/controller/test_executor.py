@@ -221,6 +221,17 @@ async def test_a_port_that_never_answers_is_unknown_at_the_deadline(action: Acti
     assert (outcome.result, outcome.detail) == (Result.UNKNOWN, "no answer within 0.01 s")
 
 
+async def test_an_order_whose_recording_took_long_has_only_the_time_that_is_left() -> None:
+    """Whoever leads next counts from then; a claim reads first, and must not be written late."""
+    bench = Bench()
+    bench.publisher.during = asyncio.Event().wait  # type: ignore[assignment]
+    order = bench.order(ClaimTarget("ns1"), expires_s=60.0)
+    bench.now_s += 59.99
+    bench.executor.send(order)
+    (outcome,) = await bench.until(1)
+    assert (outcome.result, outcome.detail) == (Result.UNKNOWN, "no answer within 60 s")
+
+
 @pytest.mark.parametrize("action", ONE_OF_EACH, ids=lambda a: a.kind)
 async def test_an_error_nobody_foresaw_is_unknown_and_is_logged(
     action: Action, caplog: pytest.LogCaptureFixture

@@ -19,7 +19,7 @@ from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Order, Outcome, Result
 from mailward.model.ports import Commit, Recorded
-from mailward.model.snapshot import ObserverView, Snapshot, Standing
+from mailward.model.snapshot import Leader, ObserverView, Snapshot, Standing
 from mailward.model.state import Pause, Phase, State
 from mailward.model.token import Token
 
@@ -274,7 +274,7 @@ def test_who_does_not_lead_any_more_decides_no_change() -> None:
     class Deposed(MemoryStore):
         leads = True
 
-        async def lead(self, *, willing: bool = True) -> Standing:
+        async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
             return await super().lead(willing=willing) if self.leads else Standing.FOLLOWING
 
     async def story(stage: Stage) -> None:

@@ -467,3 +467,38 @@ def test_a_helper_that_obeys_an_order_is_claimed_by_it() -> None:
     scene.sent.clear()
     scene.run(60)
     assert {o.action.node for o in scene.sent if o.action.kind == "claim-helper"} == {"b"}
+
+
+def deposed_with_an_order_out(expires_s: float) -> Scene:
+    scene = Scene.settled(replace(policy_of(), unguarded=("ns1",)))
+    scene.run(15)
+    scene.answers["publish"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.run(2)
+    assert "publish" in [order.action.kind for order in scene.state.orders]
+    orders = tuple(replace(order, expires_s=expires_s) for order in scene.state.orders)
+    scene.state = replace(scene.state, orders=orders)
+    scene.restarted()
+    return scene
+
+
+def test_what_was_recorded_to_expire_later_than_our_own_orders_is_waited_for() -> None:
+    """The leader before had another configuration, and a target that cannot refuse still has its order."""
+    scene = deposed_with_an_order_out(expires_s=30.0)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(31)
+    assert set(kinds(scene.actions())) == {"claim-helper"}
+    assert scene.state.earlier_expire_s == 30.0
+    scene.run(2)
+    assert "claim-target" in kinds(scene.actions())
+    assert scene.state.earlier_expire_s == 0.0
+
+
+def test_leaders_that_follow_soon_upon_one_another_forget_no_expiry() -> None:
+    scene = deposed_with_an_order_out(expires_s=30.0)
+    scene.step()
+    assert not [order for order in scene.state.orders if order.expires_s == 30.0]
+    scene.restarted()
+    scene.step()
+    assert scene.state.earlier_expire_s == 30.0

@@ -1,0 +1,41 @@
+"""When a leader is deposed before its session has ended: its process was seen to end. Pure.
+
+Only time is won by it. Whoever is deposed can record nothing any more, since recording checks the epoch, and
+nothing is sent that was not recorded: what it had begun ends by the expiry recorded with it, however long it
+goes on believing that it leads. Receivers that refuse old tokens are used at once, the others are left alone
+until then (`gates.earlier_orders_expired`). So to depose in error costs a change of leaders and no more. All
+the same it takes the votes that any automatic action takes (I6).
+
+A leader that is silent, frozen or cut off is not gone: it may be at work, and its session decides.
+"""
+
+from mailward.controller.core.sight import trusted
+from mailward.model.decision import Answered, Finding
+from mailward.model.snapshot import Leader, Snapshot, Standing
+
+_GATE = "depose"
+
+
+def may_depose(snapshot: Snapshot) -> Finding:
+    """Whether to stand against the snapshot's leader; the reason says who saw what."""
+    leader, needed = snapshot.leader, snapshot.policy.votes_needed
+    if snapshot.standing is not Standing.FOLLOWING:
+        return Finding(_GATE, Answered.NO, f"this controller is {snapshot.standing}, it follows nobody")
+    if leader is None:
+        return Finding(_GATE, Answered.NO, "there is nobody to depose")
+    voters, blind = trusted(snapshot)
+    saw = [v for v in voters if v.name != leader.name and v.report and leader.nonce in v.report.gone]
+    votes = sum(view.votes for view in saw)
+    names = ", ".join(view.name for view in saw)
+    if not saw:
+        void = f" ({'; '.join(blind)})" if blind else ""
+        return Finding(_GATE, Answered.NO, f"nobody has seen the process of {_named(leader)} end{void}")
+    if votes >= needed:
+        return Finding(_GATE, Answered.YES, f"{names} saw the process of {_named(leader)} end")
+    void = f"; {'; '.join(blind)}" if blind else ""
+    reason = f"only {names} saw the process of {_named(leader)} end: {votes} of {needed} votes needed{void}"
+    return Finding(_GATE, Answered.UNKNOWN, reason)
+
+
+def _named(leader: Leader) -> str:
+    return f"{leader.name}, which leads with epoch {leader.epoch},"
