@@ -185,6 +185,11 @@ def _late_is_in_time(patch: Patch) -> None:
     patch.setattr(Executor, "_in_time", in_time)
 
 
+def _never_too_late(patch: Patch) -> None:
+    send = Executor.send
+    patch.setattr(Executor, "send", lambda self, order: send(self, replace(order, expires_s=1e6)))
+
+
 def _one_vote_is_a_verdict(patch: Patch) -> None:
     agree = sight._agree
     patch.setattr(sight, "_agree", lambda service, ballots, _needed, *rest: agree(service, ballots, 1, *rest))
@@ -215,6 +220,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "the store asks what was read": _whoever_writes(leads=True, reads=False),
     "recorded before sent": _sent_first,
     "late orders are not sent": _late_is_in_time,
+    "orders end when they expire": _never_too_late,
     "what cannot refuse is waited for": answering(gates.earlier_orders_expired, True),
     # what is believed
     "votes for a verdict": _one_vote_is_a_verdict,

@@ -56,6 +56,13 @@ HUNTS = (
         "I1: primary obeyed",
     ),
     Hunt(("recorded before sent",), ("crash", "pause", "request"), "which nobody had recorded"),
+    Hunt(
+        ("what cannot refuse is waited for",),
+        ("crash", "daemon-kill", "disk-slow"),
+        "I1: primary obeyed",
+        policy={"unguarded": ("primary",)},
+        seeds=30,
+    ),
     # what is believed
     Hunt(("votes for a verdict",), ("cut", "isolated"), "I6: "),
     Hunt(("votes", "votes for a verdict"), ("cut", "isolated"), "I6: "),
@@ -66,6 +73,7 @@ HUNTS = (
         "closed",
     ),
     Hunt(("what receivers remember",), ("store-restored", "crash", "request"), "I14: ", seeds=30),
+    Hunt(("superseded", "claimed"), ("store-restored", "crash", "request"), "I12: ", seeds=20),
     # gates
     Hunt(
         ("acting", "claimed"),

@@ -48,32 +48,32 @@ def test_the_search_objects_to_a_world_without(
     assert found.transcript
 
 
-@pytest.mark.parametrize(
-    ("name", "budget", "says"),
-    [
-        ("grace", FAULT, "grace: a is withdrawn"),
-        ("successor", FAULT_AND_REQUEST, "I8: b is withdrawn though the other is seen to be failed"),
-        ("one operation", Budget(faults=1, losses=1), "raised: an operation is already running"),
-        ("behind closed ports", Budget(faults=1, losses=1), "I12: a was not tried behind closed ports"),
-        ("stable", FAULT, "I12: a comes back though it has not been well for long"),
-        ("hold-down", Budget(faults=2), "I13: a comes back at once"),
-        ("left open", LOST_UPDATES, "I2: a serves and is closed while the zone may name nobody else"),
-        ("what a target surely holds", LOST_UPDATES, "I2: a serves and is closed while the zone may name"),
-        ("what gives way", FAULT_AND_REQUEST, "I8: every node of mail.example.test would be closed"),
-        ("the check from outside", FAULT, "I12: a is let in though it is seen to be up behind closed"),
-        ("expiry of orders", Budget(losses=1, requests=1), LIVE),
-        ("an operator's word", REQUEST, "a was taken out by an operator and comes back by itself"),
-        ("claims of each epoch", Budget(kills=1, requests=1), LIVE),
-        ("claiming", FAULT, LIVE),
-        ("open before publish", FAULT, "raised: a mail.example.test: rejoining to in-service is no"),
-        ("publish before fence", LOST_UPDATES, "I2: the zone names only nodes whose ports we have closed"),
-        ("check before publish", FAULT, "I12: a is let in though it is seen to be up behind closed"),
-        ("open before check", FAULT, LIVE),
-        ("wait for the TTL before fence", REQUEST, "a is closed while clients may still hold its address"),
-        ("publish before wait", REQUEST, "a is closed while clients may still hold its address"),
-        ("verify before fence", FAULT_AND_REQUEST, "I8: b is not named though the other is failed"),
-    ],
+ALONE: tuple[tuple[str, Budget, str], ...] = (
+    ("grace", FAULT, "grace: a is withdrawn"),
+    ("successor", FAULT_AND_REQUEST, "I8: b is withdrawn though the other is seen to be failed"),
+    ("one operation", Budget(faults=1, losses=1), "raised: an operation is already running"),
+    ("behind closed ports", Budget(faults=1, losses=1), "I12: a was not tried behind closed ports"),
+    ("stable", FAULT, "I12: a comes back though it has not been well for long"),
+    ("hold-down", Budget(faults=2), "I13: a comes back at once"),
+    ("left open", LOST_UPDATES, "I2: a serves and is closed while the zone may name nobody else"),
+    ("what a target surely holds", LOST_UPDATES, "I2: a serves and is closed while the zone may name"),
+    ("what gives way", FAULT_AND_REQUEST, "I8: every node of mail.example.test would be closed"),
+    ("the check from outside", FAULT, "I12: a is let in though it is seen to be up behind closed"),
+    ("expiry of orders", Budget(losses=1, requests=1), LIVE),
+    ("an operator's word", REQUEST, "a was taken out by an operator and comes back by itself"),
+    ("claims of each epoch", Budget(kills=1, requests=1), LIVE),
+    ("claiming", FAULT, LIVE),
+    ("open before publish", FAULT, "raised: a mail.example.test: rejoining to in-service is no"),
+    ("publish before fence", LOST_UPDATES, "I2: the zone names only nodes whose ports we have closed"),
+    ("check before publish", FAULT, "I12: a is let in though it is seen to be up behind closed"),
+    ("open before check", FAULT, LIVE),
+    ("wait for the TTL before fence", REQUEST, "a is closed while clients may still hold its address"),
+    ("publish before wait", REQUEST, "a is closed while clients may still hold its address"),
+    ("verify before fence", FAULT_AND_REQUEST, "I8: b is not named though the other is failed"),
 )
+
+
+@pytest.mark.parametrize(("name", "budget", "says"), ALONE)
 def test_the_search_objects_without(
     name: str, budget: Budget, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +82,10 @@ def test_the_search_objects_without(
     assert found.transcript
 
 
-@pytest.mark.parametrize(("name", "budget"), [("reconciliation", FAULT), ("impatience", Budget(faults=2))])
+OUT_OF_REACH: tuple[tuple[str, Budget], ...] = (("reconciliation", FAULT), ("impatience", Budget(faults=2)))
+
+
+@pytest.mark.parametrize(("name", "budget"), OUT_OF_REACH)
 def test_a_host_out_of_reach_shows_what_is_missing_without(
     name: str, budget: Budget, monkeypatch: pytest.MonkeyPatch
 ) -> None:

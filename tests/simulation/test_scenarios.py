@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.simulation.clusters import CLUSTERS
+from tests.simulation.mutants import MUTANTS
 
 from mailward.controller import loop
 from mailward.controller.core import episodes, gates
@@ -128,6 +129,7 @@ MUTED: dict[str, Mute] = {
     "reddit-2016-pause": without("WITHDRAW", gates.not_paused),
     "restart-is-not-a-crash": restarts_unseen,
     "softlayer-2015-router-flaps": without("READMIT", gates.hold_down),
+    "the-dead-are-not-believed": MUTANTS["old and tilted reports"],
     "the-leader-s-daemon-dies": nobody_is_deposed,
 }
 

@@ -274,3 +274,18 @@ def test_who_may_not_lead_does_not_depose_either() -> None:
         assert (await scene.sessions["one"].read()).leader == seen.leader
 
     play(story)
+
+
+def test_what_was_decided_on_an_old_reading_is_not_recorded() -> None:
+    """Also by who leads: a pause may have been set meanwhile."""
+
+    async def story(scene: Scene) -> None:
+        one = await led(scene)
+        seen = await one.read()
+        scene.ensemble.post(None)
+        assert await one.record(replace(seen.state, seq=9), seen.versions) is Commit.LOST
+        again = await one.read()
+        assert await one.record(replace(again.state, seq=9), again.versions) is Commit.COMMITTED
+        assert await one.record(replace(again.state, seq=10), again.versions) is Commit.LOST
+
+    play(story)

@@ -167,3 +167,19 @@ def test_nothing_is_repeated_while_nobody_is_known_to_serve_instead() -> None:
     scene.run(120)
     assert scene.state.operation is None
     assert len(scene.state.ended) == before
+
+
+def test_ports_are_repeated_before_names_are() -> None:
+    """Published first, clients would be sent to ports that are still closed."""
+    scene = Scene.settled()
+    scene.facts["a"] = None
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.FAILED}
+    scene.down("a", "imaps", for_s=5)
+    scene.run(100)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.facts["a"] = facts("a")
+    scene.run(60)
+    first = next(order for order in scene.sent if order.operation is not None)
+    assert first.action.kind == "order-ports"
+    assert "publish" in kinds(scene.actions())
