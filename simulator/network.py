@@ -8,12 +8,13 @@ caller's: it goes on when the caller is killed, as a packet that has left does.
 import asyncio
 import random
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mailward.model.clock import Moment
+from mailward.simulator.virtual import VirtualLoop, running_loop
 
 T = TypeVar("T")
 
@@ -88,7 +89,10 @@ class Network:
         return self.hosts[name]
 
     def link(self, source: str, target: str) -> Link:
-        return self._links.setdefault((source, target), Link())
+        link = self._links.get((source, target))
+        if link is None:
+            link = self._links[source, target] = Link()
+        return link
 
     def cut(self, source: str, target: str, *, both: bool = True) -> None:
         self.link(source, target).cut = True
@@ -102,10 +106,9 @@ class Network:
 
     def passes(self, source: str, target: str) -> bool:
         """Whether a packet from `source` would arrive and be answered, loss apart."""
-        if source == target:
-            return self.hosts[source].answers
-        there, back = self.link(source, target), self.link(target, source)
-        return self.hosts[source].answers and self.hosts[target].answers and not (there.cut or back.cut)
+        if not (self.hosts[source].answers and self.hosts[target].answers):
+            return False
+        return source == target or not (self.link(source, target).cut or self.link(target, source).cut)
 
     def troubled(self, name: str) -> bool:
         """Whether anything is wrong with any link from or to this host."""
@@ -116,59 +119,94 @@ class Network:
     async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
         """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError
         when nothing did within `within_s`: it may have been done, or be done yet."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         arrived: asyncio.Future[T] = loop.create_future()
+        patience = _Patience(arrived, loop, loop.time() + within_s, loop.place(), copy_context())
 
         def there() -> None:
             try:
                 reply = partial(_answer, arrived, work())
             except Exception as error:
                 reply = partial(_fail, arrived, error)
-            self._send(target, source, reply)
+            self._send(target, source, reply, patience)
 
-        self._send(source, target, there)
-        patience = loop.call_later(within_s, _fail, arrived, TimeoutError())
+        self._send(source, target, there, patience)
         try:
             return await arrived
         finally:
-            patience.cancel()
+            patience.end()
 
-    def _send(self, source: str, target: str, arrival: Callable[[], None]) -> None:
+    def _send(self, source: str, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
         """One message; it belongs to no process once it is out."""
-        loop = asyncio.get_running_loop()
+        loop = patience.loop
         if source == target:
             if self.hosts[target].answers:
-                loop.call_soon(arrival, context=Context())
+                loop.call_soon(arrival, context=_NOBODYS)
+            else:
+                patience.begin()
             return
         link = self.link(source, target)
         if link.cut or not self.hosts[source].up or (link.loss and self.rng.random() < link.loss):
+            patience.begin()
             return
-        delay_s = self.rng.uniform(link.least_s, link.most_s)
+        delay_s = link.least_s + (link.most_s - link.least_s) * self.rng.random()
         if link.late and self.rng.random() < link.late:
             delay_s += self.rng.uniform(0.0, link.late_s)
-        loop.call_later(delay_s, self._arrive, link, target, arrival, context=Context())
+        if loop.time() + delay_s >= patience.until_s:
+            patience.begin()
+        loop.call_later(delay_s, self._arrive, link, target, arrival, patience, context=_NOBODYS)
         if link.twice and self.rng.random() < link.twice:
             again_s = delay_s + self.rng.uniform(0.0, link.late_s)
-            loop.call_later(again_s, self._arrive, link, target, arrival, context=Context())
+            loop.call_later(again_s, self._arrive, link, target, arrival, patience, context=_NOBODYS)
 
-    def _arrive(self, link: Link, target: str, arrival: Callable[[], None]) -> None:
+    def _arrive(self, link: Link, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
         host = self.hosts[target]
+        if host.up and not (link.cut or host.slow_s or host.frozen):
+            arrival()
+            return
+        patience.begin()
         if link.cut or not host.up:
             return
         if host.slow_s:
             slow_s = self.rng.uniform(0.0, host.slow_s)
-            asyncio.get_running_loop().call_later(slow_s, self._done, target, arrival, context=Context())
+            patience.loop.call_later(slow_s, self._done, target, arrival, patience, context=_NOBODYS)
             return
-        self._done(target, arrival)
+        self._done(target, arrival, patience)
 
-    def _done(self, target: str, arrival: Callable[[], None]) -> None:
+    def _done(self, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
         host = self.hosts[target]
         if not host.up:
             return
         if host.frozen:  # it waits in the socket's buffer
-            asyncio.get_running_loop().call_later(FROZEN_S, self._done, target, arrival, context=Context())
+            patience.loop.call_later(FROZEN_S, self._done, target, arrival, patience, context=_NOBODYS)
             return
         arrival()
+
+
+_NOBODYS = Context()
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How long a caller waits for what is to have `arrived`. There is a timer only from the moment when that
+    may not come in time, in the `place` it would have had: most answers do."""
+
+    arrived: "asyncio.Future[Any]"
+    loop: VirtualLoop
+    until_s: float
+    place: int
+    context: Context
+    _timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        if self._timer is None and not self.arrived.done():
+            self._timer = self.loop.call_in_place(
+                self.place, self.until_s, _fail, self.arrived, TimeoutError(), context=self.context
+            )
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _answer(future: "asyncio.Future[T]", answer: T) -> None:
