@@ -74,7 +74,7 @@ def see(snapshot: Snapshot) -> Sight:
         if reason:
             blind.append(f"{observer.name}: {reason}")
         else:
-            voters.append(replace(view, votes=observer.votes))
+            voters.append(view if view.votes == observer.votes else replace(view, votes=observer.votes))
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
     by_node: dict[str, list[_Said]] = {node.name: [] for node in policy.nodes}
     for view in voters:
@@ -196,19 +196,19 @@ def _node_view(
 
 def _lags(voters: Sequence[ObserverView], fresh_s: float) -> dict[tuple[str, str], Lag]:
     """The freshest figure per direction; one older than `fresh_s` is STALE, never KNOWN."""
-    best: dict[tuple[str, str], Lag] = {}
+    best: dict[tuple[str, str], tuple[int, float, Lag]] = {}
     for view in voters:
         for lag in view.report.lags if view.report else ():
             age_s, confidence = lag.age_s + view.age_s, lag.confidence
             if confidence is Confidence.KNOWN and age_s > fresh_s:
                 confidence = Confidence.STALE
-            aged = replace(lag, age_s=age_s, confidence=confidence)
-            key = (lag.source, lag.target)
-            if key not in best or _belief(aged) < _belief(best[key]):
-                best[key] = aged
-    return best
+            key, doubt = (lag.source, lag.target), _BELIEVED.index(confidence)
+            if key not in best or (doubt, age_s) < best[key][:2]:
+                best[key] = (doubt, age_s, lag)
+    return {
+        key: replace(lag, age_s=age_s, confidence=_BELIEVED[doubt])
+        for key, (doubt, age_s, lag) in best.items()
+    }
 
 
-def _belief(lag: Lag) -> tuple[int, float]:
-    order = (Confidence.KNOWN, Confidence.STALE, Confidence.UNKNOWN)
-    return (order.index(lag.confidence), lag.age_s)
+_BELIEVED = (Confidence.KNOWN, Confidence.STALE, Confidence.UNKNOWN)
