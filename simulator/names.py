@@ -32,8 +32,9 @@ class NameServer:
     behind: asyncio.Event = field(default_factory=asyncio.Event)
 
     def addresses(self, endpoint: str) -> tuple[str, ...]:
-        sets = (self.rrsets.get((f"{endpoint}.", kind)) for kind in ("A", "AAAA"))
-        return tuple(value for rrset in sets if rrset for value in rrset.values)
+        name = f"{endpoint}."
+        four, six = self.rrsets.get((name, "A")), self.rrsets.get((name, "AAAA"))
+        return (four.values if four else ()) + (six.values if six else ())
 
 
 @dataclass

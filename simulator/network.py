@@ -112,9 +112,10 @@ class Network:
 
     def troubled(self, name: str) -> bool:
         """Whether anything is wrong with any link from or to this host."""
-        return any(
-            name in pair and (link.cut or link.loss or link.late) for pair, link in self._links.items()
-        )
+        for (source, target), link in self._links.items():
+            if (link.cut or link.loss or link.late) and name in (source, target):
+                return True
+        return False
 
     async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
         """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError

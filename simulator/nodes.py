@@ -218,7 +218,7 @@ class Replication:
         while True:
             for source in self.nodes.values():
                 for target in self.nodes.values():
-                    if source is not target and self._runs(source, target):
+                    if source.mailbox and source is not target and self._runs(source, target):
                         self._carry(source, target)
             await asyncio.sleep(self.every_s)
 

@@ -92,11 +92,13 @@ class SimObserver:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                if self._tilt.tick(loop.time(), self.clock.now(), LOOK_S):
+                now = self.clock.now()
+                if self._tilt.tick(loop.time(), now, LOOK_S):
                     self._restart()
                     self._changed = True
-                self._look_at_all()
-                await self._tell()
+                self._look_at_all(now.boot_s)
+                if self._changed or now.boot_s - self._said_s >= HEARTBEAT_S:
+                    await self._tell(now)
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in asking:
@@ -105,8 +107,7 @@ class SimObserver:
     def tilted(self) -> bool:
         return self._tilt.tilted(self.clock.now())
 
-    def report(self) -> Report:
-        now = self.clock.now()
+    def report(self, now: Moment) -> Report:
         self._seq += 1
         return Report(
             observer=self.name,
@@ -114,7 +115,7 @@ class SimObserver:
             config_digest=self.digest,
             nodes=tuple(self._node_report(name, now) for name in self.nodes),
             lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
-            tilted=self.tilted(),
+            tilted=self._tilt.tilted(now),
         )
 
     def _restart(self) -> None:
@@ -122,8 +123,7 @@ class SimObserver:
         for name, node in self.nodes.items():
             self._watched[name] = {s: _Watched(Detection(now_s, self.thresholds)) for s in node.services}
 
-    def _look_at_all(self) -> None:
-        now_s = self.clock.boot_s()
+    def _look_at_all(self, now_s: float) -> None:
         for name, node in self.nodes.items():
             reached = self.network.passes(self.host, name)
             for service, watched in self._watched[name].items():
@@ -150,11 +150,8 @@ class SimObserver:
         pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
         watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
 
-    async def _tell(self) -> None:
-        now_s = self.clock.boot_s()
-        heartbeat = now_s - self._said_s >= HEARTBEAT_S
-        if not (self._changed or heartbeat):
-            return
+    async def _tell(self, now: Moment) -> None:
+        heartbeat = now.boot_s - self._said_s >= HEARTBEAT_S
         self._changed = False
         seen = [
             (watched.detection.verdict, watched.vantage)
@@ -165,9 +162,9 @@ class SimObserver:
         said = (seen, facts)
         if said == self._said and not heartbeat:
             return
-        self._said, self._said_s = said, now_s
+        self._said, self._said_s = said, now.boot_s
         try:
-            await self.publish(self.report())
+            await self.publish(self.report(now))
         except StoreError:
             return
 

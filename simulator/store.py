@@ -257,7 +257,7 @@ class Session:
                 self._heard[name] = (seq, self._now_s(), report)
         if leader != self._led:
             self._led = None
-        if self._led is not None:
+        if self._led is not None and self._led.epoch != recorded.versions.epoch:
             recorded = replace(recorded, versions=replace(recorded.versions, epoch=self._led.epoch))
         return recorded
 

@@ -22,6 +22,10 @@ Ts = TypeVarTuple("Ts")
 _PROCESS: ContextVar["Process | None"] = ContextVar("process", default=None)
 
 
+def _nothing() -> None:
+    """What is left of a callback that was cancelled."""
+
+
 class _Call(asyncio.TimerHandle):
     """A callback that is due, in its context, of its process."""
 
@@ -35,7 +39,7 @@ class _Call(asyncio.TimerHandle):
     ) -> None:  # fmt: skip
         self._loop = loop
         self._when = when
-        self._callback: Callable[..., object] | None = callback
+        self._callback: Callable[..., object] = callback
         self._args = args
         self._context = context = context if context is not None else copy_context()
         self._cancelled = False
@@ -43,7 +47,7 @@ class _Call(asyncio.TimerHandle):
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._callback, self._args = None, ()
+        self._callback, self._args = _nothing, ()
 
     def again(self) -> None:
         self._loop.soon(self)
@@ -170,10 +174,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if call._cancelled:
                     continue
                 process = call.process
-                if process is None or (process.alive and not process.stopped):
-                    call._run()
-                else:
+                if process is not None and (process.stopped or not process.alive):
                     process.hold(call)
+                    continue
+                try:
+                    call._context.run(call._callback, *call._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    what = {"message": f"Exception in {call!r}", "exception": error, "handle": call}
+                    self.call_exception_handler(what)
             if self._stopping:
                 return
 

@@ -68,6 +68,7 @@ class World:
         for node in self.policy.nodes:
             host = self.network.add(node.name, node.site)
             self.nodes[node.name] = mail_node(host, [service.name for service in self.policy.services])
+        self._names = {address: node.name for node in self.policy.nodes for address in node.addresses}
         for observer in self.policy.observers:
             if observer.name not in self.network.hosts:
                 self.network.add(observer.name, observer.site)
@@ -77,8 +78,10 @@ class World:
         self.network.add("clients", "")
         self.replication = Replication(self.network, self.nodes)
         self.zones = {target: self._zone(target) for target in self.policy.targets}
+        helpers = {name: node.helper for name, node in self.nodes.items()}
+        self.obeying: dict[str, Helper | Zone] = {**helpers, **self.zones}
         self._listen()
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.ensemble = Ensemble(State(STORE_ID, 0), loop.time, on_commit=self._committed)
         around = Surroundings(
             self.network,
@@ -169,17 +172,11 @@ class World:
 
     @property
     def now_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     @property
     def state(self) -> State:
         return self.ensemble.state
-
-    @property
-    def obeying(self) -> dict[str, Helper | Zone]:
-        """Whatever obeys orders, by name."""
-        helpers = {name: node.helper for name, node in self.nodes.items()}
-        return {**helpers, **self.zones}
 
     @property
     def receivers(self) -> list[str]:
@@ -187,7 +184,7 @@ class World:
         return [*self.nodes, *(zone.primary.name for zone in self.zones.values())]
 
     def node_at(self, address: str) -> MailNode:
-        return next(self.nodes[node.name] for node in self.policy.nodes if address in node.addresses)
+        return self.nodes[self._names[address]]
 
     def reached(self, endpoint: Endpoint) -> MailNode | None:
         """The node a client ends at which resolves now and tries each address."""
@@ -202,7 +199,7 @@ class World:
     def published(self, target: str, endpoint: str) -> tuple[str, ...]:
         """Nodes the primary of a target answers for an endpoint."""
         addresses = self.zones[target].primary.addresses(endpoint)
-        return tuple(dict.fromkeys(self.node_at(address).name for address in addresses))
+        return tuple(dict.fromkeys([self._names[address] for address in addresses]))
 
     def settled(self, mail_s: float = 0.0) -> str:
         """'' when all is as it should be after every fault has ended: full redundancy, nobody out but by an
