@@ -11,10 +11,10 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from mailward.model.clock import Moment
-from mailward.simulator.virtual import VirtualLoop, running_loop
+from mailward.simulator.virtual import running_loop
 
 T = TypeVar("T")
 
@@ -120,94 +120,88 @@ class Network:
     async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
         """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError
         when nothing did within `within_s`: it may have been done, or be done yet."""
-        loop = running_loop()
-        arrived: asyncio.Future[T] = loop.create_future()
-        patience = _Patience(arrived, loop, loop.time() + within_s, loop.place(), copy_context())
-
-        def there() -> None:
-            try:
-                reply = partial(_answer, arrived, work())
-            except Exception as error:
-                reply = partial(_fail, arrived, error)
-            self._send(target, source, reply, patience)
-
-        self._send(source, target, there, patience)
-        try:
-            return await arrived
-        finally:
-            patience.end()
-
-    def _send(self, source: str, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
-        """One message; it belongs to no process once it is out."""
-        loop = patience.loop
-        if source == target:
-            if self.hosts[target].answers:
-                loop.call_soon(arrival, context=_NOBODYS)
-            else:
-                patience.begin()
-            return
-        link = self.link(source, target)
-        if link.cut or not self.hosts[source].up or (link.loss and self.rng.random() < link.loss):
-            patience.begin()
-            return
-        delay_s = link.least_s + (link.most_s - link.least_s) * self.rng.random()
-        if link.late and self.rng.random() < link.late:
-            delay_s += self.rng.uniform(0.0, link.late_s)
-        if loop.time() + delay_s >= patience.until_s:
-            patience.begin()
-        loop.call_later(delay_s, self._arrive, link, target, arrival, patience, context=_NOBODYS)
-        if link.twice and self.rng.random() < link.twice:
-            again_s = delay_s + self.rng.uniform(0.0, link.late_s)
-            loop.call_later(again_s, self._arrive, link, target, arrival, patience, context=_NOBODYS)
-
-    def _arrive(self, link: Link, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
-        host = self.hosts[target]
-        if host.up and not (link.cut or host.slow_s or host.frozen):
-            arrival()
-            return
-        patience.begin()
-        if link.cut or not host.up:
-            return
-        if host.slow_s:
-            slow_s = self.rng.uniform(0.0, host.slow_s)
-            patience.loop.call_later(slow_s, self._done, target, arrival, patience, context=_NOBODYS)
-            return
-        self._done(target, arrival, patience)
-
-    def _done(self, target: str, arrival: Callable[[], None], patience: "_Patience") -> None:
-        host = self.hosts[target]
-        if not host.up:
-            return
-        if host.frozen:  # it waits in the socket's buffer
-            patience.loop.call_later(FROZEN_S, self._done, target, arrival, patience, context=_NOBODYS)
-            return
-        arrival()
+        return await _Exchange(self, source, target, work, within_s).begin()
 
 
 _NOBODYS = Context()
+"""A message belongs to no process once it is out."""
 
 
-@dataclass(slots=True)
-class _Patience:
-    """How long a caller waits for what is to have `arrived`. There is a timer only from the moment when that
-    may not come in time, in the `place` it would have had: most answers do."""
+class _Exchange(Generic[T]):
+    """A call under way. Its caller's patience is a timer only from the moment when an answer may not come in
+    time, in the place it would have had: most answers do."""
 
-    arrived: "asyncio.Future[Any]"
-    loop: VirtualLoop
-    until_s: float
-    place: int
-    context: Context
-    _timer: asyncio.TimerHandle | None = None
+    __slots__ = ("answer", "context", "loop", "network", "patience", "place", "source", "target",
+                 "until_s", "work")  # fmt: skip
 
-    def begin(self) -> None:
-        if self._timer is None and not self.arrived.done():
-            self._timer = self.loop.call_in_place(
-                self.place, self.until_s, _fail, self.arrived, TimeoutError(), context=self.context
+    def __init__(
+        self, network: Network, source: str, target: str, work: Callable[[], T], within_s: float
+    ) -> None:
+        loop = self.loop = running_loop()
+        self.network, self.source, self.target, self.work = network, source, target, work
+        self.answer: asyncio.Future[T] = asyncio.Future(loop=loop)
+        self.until_s, self.place, self.context = loop.time() + within_s, loop.place(), copy_context()
+        self.patience: asyncio.TimerHandle | None = None
+
+    def begin(self) -> "asyncio.Future[T]":
+        self._send(self.source, self.target, self._work)
+        return self.answer
+
+    def _work(self) -> None:
+        try:
+            reply = partial(_answer, self.answer, self.work())
+        except Exception as error:
+            reply = partial(_fail, self.answer, error)
+        self._send(self.target, self.source, reply)
+
+    def _doubt(self) -> None:
+        """It may be late, or never come."""
+        if self.patience is None and not self.answer.done():
+            self.patience = self.loop.call_in_place(
+                self.place, self.until_s, _fail, self.answer, TimeoutError(), context=self.context
             )
 
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _send(self, source: str, target: str, arrival: Callable[[], None]) -> None:
+        loop, network = self.loop, self.network
+        host = network.hosts[target]
+        if source == target:
+            if host.answers:
+                loop.call_soon(arrival, context=_NOBODYS)
+            else:
+                self._doubt()
+            return
+        link, rng = network.link(source, target), network.rng
+        if link.cut or not network.hosts[source].up or (link.loss and rng.random() < link.loss):
+            self._doubt()
+            return
+        delay_s = link.least_s + (link.most_s - link.least_s) * rng.random()
+        if link.late and rng.random() < link.late:
+            delay_s += rng.uniform(0.0, link.late_s)
+        if loop.time() + delay_s >= self.until_s:
+            self._doubt()
+        loop.call_later(delay_s, self._arrive, link, host, arrival, context=_NOBODYS)
+        if link.twice and rng.random() < link.twice:
+            again_s = delay_s + rng.uniform(0.0, link.late_s)
+            loop.call_later(again_s, self._arrive, link, host, arrival, context=_NOBODYS)
+
+    def _arrive(self, link: Link, host: Host, arrival: Callable[[], None]) -> None:
+        if not (link.cut or host.slow_s) and host.answers:
+            arrival()
+            return
+        self._doubt()
+        if link.cut or not host.up:
+            return
+        if host.slow_s:
+            slow_s = self.network.rng.uniform(0.0, host.slow_s)
+            self.loop.call_later(slow_s, self._done, host, arrival, context=_NOBODYS)
+            return
+        self._done(host, arrival)
+
+    def _done(self, host: Host, arrival: Callable[[], None]) -> None:
+        if host.frozen and host.up:  # it waits in the socket's buffer
+            self.loop.call_later(FROZEN_S, self._done, host, arrival, context=_NOBODYS)
+        elif host.up:
+            arrival()
 
 
 def _answer(future: "asyncio.Future[T]", answer: T) -> None:

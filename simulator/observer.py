@@ -26,6 +26,7 @@ from mailward.model.health import (
 )
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport, Report
+from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
 
@@ -99,7 +100,7 @@ class SimObserver:
                 self._look_at_all(now.boot_s)
                 if self._changed or now.boot_s - self._said_s >= HEARTBEAT_S:
                     await self._tell(now)
-                await asyncio.sleep(LOOK_S)
+                await virtual.sleep(LOOK_S)
         finally:
             for task in asking:
                 task.cancel()
@@ -212,7 +213,7 @@ class SimObserver:
             measured = await self.lags[name].measure()
             if all(lag.confidence is Confidence.KNOWN for lag in measured):
                 self._lags[name] = (asked_s, measured)
-            await asyncio.sleep(LAG_S)
+            await virtual.sleep(LAG_S)
 
     def _lags_of(self, name: str, now_s: float) -> list[Lag]:
         """The last known figures with their age: the reader calls old ones stale."""

@@ -7,7 +7,6 @@ client believes of its session is only what was acknowledged: the right to act e
 last acknowledged heartbeat but one (a write just acknowledged may not yet have touched the session).
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView, Standing, Versions
 from mailward.model.state import Pause, Request, State
+from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
 
 T = TypeVar("T")
@@ -130,8 +130,10 @@ class Ensemble:
 
     def read(self, session: int) -> tuple[Recorded, Leader | None, dict[str, tuple[int, Report]]]:
         self.touch(session)
-        answered = {answer.request for answer in self.state.answers}
-        waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
+        waiting: tuple[Request, ...] = ()
+        if self.requests:
+            answered = {answer.request for answer in self.state.answers}
+            waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
         versions = Versions(self.epoch, self.state_version, self.pause_version)
         return Recorded(self.state, versions, self.pause, waiting), self.leader, dict(self.reports)
 
@@ -210,7 +212,7 @@ class Session:
         """The heartbeat: a write, and the only proof of contact."""
         while True:
             await self._beat()
-            await asyncio.sleep(self._pace.heartbeat_s)
+            await virtual.sleep(self._pace.heartbeat_s)
 
     async def _beat(self) -> None:
         sent_s = self._now_s()

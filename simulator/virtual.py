@@ -229,6 +229,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
     add_writer = add_reader
 
 
+def sleep(seconds: float) -> "asyncio.Future[None]":
+    """What asyncio's does, to be awaited at once; most of a run's events are these."""
+    loop = running_loop()
+    over: asyncio.Future[None] = asyncio.Future(loop=loop)
+    loop.call_later(seconds, _over, over)
+    return over
+
+
+def _over(sleep: "asyncio.Future[None]") -> None:
+    if not sleep.done():
+        sleep.set_result(None)
+
+
 def running_loop() -> VirtualLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)

@@ -21,6 +21,7 @@ from mailward.model.orders import Order
 from mailward.model.policy import Automation, Endpoint, Policy
 from mailward.model.state import Operation, Pause, Phase, Request, RequestKind, State
 from mailward.model.token import Token
+from mailward.simulator import virtual
 from mailward.simulator.controller import Controller, Surroundings
 from mailward.simulator.names import NameServer, Resolver, Zone
 from mailward.simulator.network import HostClock, Network
@@ -142,13 +143,13 @@ class World:
     async def _expire(self) -> None:
         while True:
             self.ensemble.expire()
-            await asyncio.sleep(TICK_S)
+            await virtual.sleep(TICK_S)
 
     async def _submit(self) -> None:
         """Clients hand in a message now and then, at whatever address answers first."""
         rng = random.Random(self.rng.random())
         while True:
-            await asyncio.sleep(rng.uniform(1.0, 5.0))
+            await virtual.sleep(rng.uniform(1.0, 5.0))
             for endpoint in self.policy.endpoints:
                 node = self.reached(endpoint)
                 if node is not None and not node.disk_full:
@@ -159,7 +160,7 @@ class World:
         """Somebody's script, and the last hour of what it kept."""
         while True:
             self.backups = [*self.backups[-12:], self.ensemble.backup()]
-            await asyncio.sleep(BACKUP_S)
+            await virtual.sleep(BACKUP_S)
 
     def _committed(self, written: Written) -> None:
         for order in written.after.orders:
