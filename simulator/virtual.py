@@ -160,11 +160,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         is due, the clock goes on to what comes next."""
         due, later = self._due, self._later
         while True:
-            while later and (later[0][2]._cancelled or later[0][0] <= self._now or not due):
-                when, _, call = heappop(later)
+            while later:
+                when, _, call = later[0]
                 if not call._cancelled:
-                    self._now = max(self._now, when)
+                    if when > self._now:
+                        if due:
+                            break
+                        self._now = when
                     due.append(call)
+                heappop(later)
             if not due:
                 raise RuntimeError(
                     f"deadlock at {self._now:.3f} s: nothing is due and nothing will ever happen"

@@ -55,7 +55,7 @@ def decide(snapshot: Snapshot) -> Decision:
         _act(draft, sight, judgements)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
         _observe(draft, sight, judgements)
-    situation = replace(situation, state=draft.state)
+    situation = Situation(snapshot, draft.state, sight, judgements)
     explanations = Explanations(snapshot.policy, lambda: situation)
     if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
         episodes.note_what_would_have_been_done(draft, situation)

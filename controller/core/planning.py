@@ -57,16 +57,12 @@ def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
 def _free(draft: Draft, case: Case, goal: Goal, checks: Iterable[Gate]) -> bool:
     """Ready when nothing holds it, or only an operation which a withdrawal may pre-empt or join."""
     operation = draft.state.operation
-    gives_way = (
-        goal is Goal.WITHDRAW
-        and operation is not None
-        and (preemptible(operation) or (operation.kind is Kind.FAILOVER and operation.node == case.node))
-    )
-    findings = (gate(case) for gate in checks)
-    return all(
-        finding.answer is Answered.YES or (gives_way and finding.gate == "one-operation")
-        for finding in findings
-    )
+    if operation is not None:
+        joins = operation.kind is Kind.FAILOVER and operation.node == case.node
+        if goal is not Goal.WITHDRAW or not (joins or preemptible(operation)):
+            return False
+        checks = [gate for gate in checks if gate is not gates.one_operation]
+    return all(gate(case).answer is Answered.YES for gate in checks)
 
 
 def preemptible(operation: Operation) -> bool:
