@@ -10,8 +10,10 @@ of a simulation's time is spent in it.
 """
 
 import asyncio
+import gc
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
@@ -254,5 +256,19 @@ def running_loop() -> VirtualLoop:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a loop of its own."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with _rarely_collected(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """A run makes millions of small values and hardly a cycle among them: what was there before it is not
+    looked through again and again."""
+    threshold = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
