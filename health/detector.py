@@ -105,14 +105,17 @@ class Detection:
         return replace(track, verdict=Verdict.DOWN, since_s=at_s, was_down=True)
 
     def _passed(self, result: ProbeResult, at_s: float) -> "Detection":
+        successes = self.successes + 1
         up = self.verdict is Verdict.UP
-        track = replace(
-            self, probed_s=at_s, last=result, own_fault="", sign_s=None,
-            failures=0, successes=self.successes + 1, symptom_s=None if up else self.symptom_s,
-        )  # fmt: skip
-        if up or track.successes < (self.thresholds.up_after if self.was_down else 1):
-            return track
-        return replace(track, verdict=Verdict.UP, since_s=at_s, was_down=False, symptom_s=None)
+        if up or successes >= (self.thresholds.up_after if self.was_down else 1):
+            since_s = self.since_s if up else at_s
+            return Detection(
+                self.began_s, self.thresholds, Verdict.UP, since_s,
+                successes=successes, probed_s=at_s, last=result,
+            )  # fmt: skip
+        return replace(
+            self, probed_s=at_s, last=result, own_fault="", sign_s=None, failures=0, successes=successes
+        )
 
     def _evidence(self) -> str:
         if self.last is None:
