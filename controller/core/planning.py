@@ -57,12 +57,10 @@ def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
 def _free(draft: Draft, case: Case, goal: Goal, checks: Iterable[Gate]) -> bool:
     """Ready when nothing holds it, or only an operation which a withdrawal may pre-empt or join."""
     operation = draft.state.operation
-    if operation is not None:
-        joins = operation.kind is Kind.FAILOVER and operation.node == case.node
-        if goal is not Goal.WITHDRAW or not (joins or preemptible(operation)):
-            return False
-        checks = [gate for gate in checks if gate is not gates.one_operation]
-    return all(gate(case).answer is Answered.YES for gate in checks)
+    joins = operation is not None and operation.kind is Kind.FAILOVER and operation.node == case.node
+    gives_way = operation is not None and goal is Goal.WITHDRAW and (joins or preemptible(operation))
+    findings = (gate(case) for gate in checks)
+    return all(f.answer is Answered.YES or (gives_way and f.gate == "one-operation") for f in findings)
 
 
 def preemptible(operation: Operation) -> bool:
