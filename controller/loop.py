@@ -110,11 +110,11 @@ class Loop:
         return RETRY_S
 
     async def _rest(self, seconds: float) -> None:
+        enough = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            enough.cancel()
         self._wake.clear()
 
     async def _step(self) -> float | None:

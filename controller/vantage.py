@@ -15,10 +15,13 @@ class Vantages:
 
     def __init__(self) -> None:
         self._behind: dict[str, frozenset[str]] = {}
+        self._newest: State | None = None
 
     def update(self, state: State) -> bool:
         """Take up a newly recorded state; whether any way has changed."""
-        before = dict(self._behind)
+        if state is self._newest:
+            return False
+        before, self._newest = dict(self._behind), state
         under_way = [o.action.node for o in state.orders if isinstance(o.action, OrderPorts)]
         known = [record.node for record in state.ports]
         for node in [node for node in self._behind if node not in known and node not in under_way]:

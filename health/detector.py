@@ -59,8 +59,7 @@ class Detection:
         if result.failure is not None and result.failure.kind is FailureKind.LOCAL:
             return replace(self, own_fault=str(result.failure))
         track = self._resumed(at_s)
-        track = replace(track, probed_s=at_s, last=result, own_fault="")
-        return track._failed(at_s) if result.failure is not None else track._passed(at_s)
+        return track._failed(result, at_s) if result.failure is not None else track._passed(result, at_s)
 
     @property
     def in_doubt(self) -> bool:
@@ -93,22 +92,30 @@ class Detection:
             sign_s=self.sign_s,
         )
 
-    def _failed(self, at_s: float) -> "Detection":
+    def _failed(self, result: ProbeResult, at_s: float) -> "Detection":
         symptom_s = self.symptom_s
         if symptom_s is None:
             symptom_s = at_s if self.sign_s is None else self.sign_s
-        track = replace(self, failures=self.failures + 1, successes=0, sign_s=None, symptom_s=symptom_s)
+        track = replace(
+            self, probed_s=at_s, last=result, own_fault="", sign_s=None,
+            failures=self.failures + 1, successes=0, symptom_s=symptom_s,
+        )  # fmt: skip
         if track.failures < self.thresholds.down_after or self.verdict is Verdict.DOWN:
             return track
         return replace(track, verdict=Verdict.DOWN, since_s=at_s, was_down=True)
 
-    def _passed(self, at_s: float) -> "Detection":
-        track = replace(self, successes=self.successes + 1, failures=0, sign_s=None)
-        if self.verdict is Verdict.UP:
-            return replace(track, symptom_s=None)
-        if track.successes < (self.thresholds.up_after if self.was_down else 1):
-            return track
-        return replace(track, verdict=Verdict.UP, since_s=at_s, was_down=False, symptom_s=None)
+    def _passed(self, result: ProbeResult, at_s: float) -> "Detection":
+        successes = self.successes + 1
+        up = self.verdict is Verdict.UP
+        if up or successes >= (self.thresholds.up_after if self.was_down else 1):
+            since_s = self.since_s if up else at_s
+            return Detection(
+                self.began_s, self.thresholds, Verdict.UP, since_s,
+                successes=successes, probed_s=at_s, last=result,
+            )  # fmt: skip
+        return replace(
+            self, probed_s=at_s, last=result, own_fault="", sign_s=None, failures=0, successes=successes
+        )
 
     def _evidence(self) -> str:
         if self.last is None:

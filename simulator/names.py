@@ -24,15 +24,17 @@ RRsets = dict[tuple[str, str], RRset]
 
 @dataclass
 class NameServer:
-    """One authoritative server: what it answers, and since which change of the primary."""
+    """One authoritative server and what it answers. A secondary is `behind` from a change of the primary on
+    until it has it."""
 
     name: str
     rrsets: RRsets = field(default_factory=dict)
-    serial: int = 0
+    behind: asyncio.Event = field(default_factory=asyncio.Event)
 
     def addresses(self, endpoint: str) -> tuple[str, ...]:
-        sets = (self.rrsets.get((f"{endpoint}.", kind)) for kind in ("A", "AAAA"))
-        return tuple(value for rrset in sets if rrset for value in rrset.values)
+        name = f"{endpoint}."
+        four, six = self.rrsets.get((name, "A")), self.rrsets.get((name, "AAAA"))
+        return (four.values if four else ()) + (six.values if six else ())
 
 
 @dataclass
@@ -66,19 +68,25 @@ class Zone:
             if change.rrset is not None:
                 rrsets[change.rrset.key] = change.rrset
         self.primary.rrsets = rrsets
-        self.primary.serial += 1
+        for secondary in self.secondaries:
+            secondary.behind.set()
         self.log.append(Obeyed(asyncio.get_running_loop().time(), new, "publish" if changes else "claim"))
         self.on_obeyed(self.log[-1])
         return Applied(ApplyResult.APPLIED)
 
     async def follow(self, secondary: NameServer, rng: random.Random) -> None:
-        """A secondary: notified soon, or refreshed a while later."""
+        """A secondary: notified soon, or refreshed a while later. It looks again and again; those looks at
+        which it is not behind are only drawn, and not waited for."""
+        loop = asyncio.get_running_loop()
+        look_s = loop.time()
         while True:
-            await asyncio.sleep(rng.uniform(0.1, 1.0))
-            if secondary.serial != self.primary.serial and self.network.passes(
-                secondary.name, self.primary.name
-            ):
-                secondary.rrsets, secondary.serial = dict(self.primary.rrsets), self.primary.serial
+            await secondary.behind.wait()
+            while look_s <= loop.time():
+                look_s += rng.uniform(0.1, 1.0)
+            await asyncio.sleep(look_s - loop.time())
+            if self.network.passes(secondary.name, self.primary.name):
+                secondary.rrsets = dict(self.primary.rrsets)
+                secondary.behind.clear()
 
 
 class ZoneClient:

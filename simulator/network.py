@@ -8,12 +8,13 @@ caller's: it goes on when the caller is killed, as a packet that has left does.
 import asyncio
 import random
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from mailward.model.clock import Moment
+from mailward.simulator.virtual import running_loop
 
 T = TypeVar("T")
 
@@ -88,7 +89,10 @@ class Network:
         return self.hosts[name]
 
     def link(self, source: str, target: str) -> Link:
-        return self._links.setdefault((source, target), Link())
+        link = self._links.get((source, target))
+        if link is None:
+            link = self._links[source, target] = Link()
+        return link
 
     def cut(self, source: str, target: str, *, both: bool = True) -> None:
         self.link(source, target).cut = True
@@ -102,73 +106,102 @@ class Network:
 
     def passes(self, source: str, target: str) -> bool:
         """Whether a packet from `source` would arrive and be answered, loss apart."""
-        if source == target:
-            return self.hosts[source].answers
-        there, back = self.link(source, target), self.link(target, source)
-        return self.hosts[source].answers and self.hosts[target].answers and not (there.cut or back.cut)
+        if not (self.hosts[source].answers and self.hosts[target].answers):
+            return False
+        return source == target or not (self.link(source, target).cut or self.link(target, source).cut)
 
     def troubled(self, name: str) -> bool:
         """Whether anything is wrong with any link from or to this host."""
-        return any(
-            name in pair and (link.cut or link.loss or link.late) for pair, link in self._links.items()
-        )
+        for (source, target), link in self._links.items():
+            if (link.cut or link.loss or link.late) and name in (source, target):
+                return True
+        return False
 
     async def call(self, source: str, target: str, work: Callable[[], T], within_s: float) -> T:
         """Have `work` done at `target`, in one step; its answer or what it raises comes back. TimeoutError
         when nothing did within `within_s`: it may have been done, or be done yet."""
-        loop = asyncio.get_running_loop()
-        arrived: asyncio.Future[T] = loop.create_future()
+        return await _Exchange(self, source, target, work, within_s).begin()
 
-        def there() -> None:
-            try:
-                reply = partial(_answer, arrived, work())
-            except Exception as error:
-                reply = partial(_fail, arrived, error)
-            self._send(target, source, reply)
 
-        self._send(source, target, there)
-        patience = loop.call_later(within_s, _fail, arrived, TimeoutError())
+_NOBODYS = Context()
+"""A message belongs to no process once it is out."""
+
+
+class _Exchange(Generic[T]):
+    """A call under way. Its caller's patience is a timer only from the moment when an answer may not come in
+    time, in the place it would have had: most answers do."""
+
+    __slots__ = ("answer", "context", "loop", "network", "patience", "place", "source", "target",
+                 "until_s", "work")  # fmt: skip
+
+    def __init__(
+        self, network: Network, source: str, target: str, work: Callable[[], T], within_s: float
+    ) -> None:
+        loop = self.loop = running_loop()
+        self.network, self.source, self.target, self.work = network, source, target, work
+        self.answer: asyncio.Future[T] = asyncio.Future(loop=loop)
+        self.until_s, self.place, self.context = loop.time() + within_s, loop.place(), copy_context()
+        self.patience: asyncio.TimerHandle | None = None
+
+    def begin(self) -> "asyncio.Future[T]":
+        self._send(self.source, self.target, self._work)
+        return self.answer
+
+    def _work(self) -> None:
         try:
-            return await arrived
-        finally:
-            patience.cancel()
+            reply = partial(_answer, self.answer, self.work())
+        except Exception as error:
+            reply = partial(_fail, self.answer, error)
+        self._send(self.target, self.source, reply)
+
+    def _doubt(self) -> None:
+        """It may be late, or never come."""
+        if self.patience is None and not self.answer.done():
+            self.patience = self.loop.call_in_place(
+                self.place, self.until_s, _fail, self.answer, TimeoutError(), context=self.context
+            )
 
     def _send(self, source: str, target: str, arrival: Callable[[], None]) -> None:
-        """One message; it belongs to no process once it is out."""
-        loop = asyncio.get_running_loop()
+        loop, network = self.loop, self.network
+        host = network.hosts[target]
         if source == target:
-            if self.hosts[target].answers:
-                loop.call_soon(arrival, context=Context())
+            if host.answers:
+                loop.call_soon(arrival, context=_NOBODYS)
+            else:
+                self._doubt()
             return
-        link = self.link(source, target)
-        if link.cut or not self.hosts[source].up or (link.loss and self.rng.random() < link.loss):
+        link, rng = network.link(source, target), network.rng
+        if link.cut or not network.hosts[source].up or (link.loss and rng.random() < link.loss):
+            self._doubt()
             return
-        delay_s = self.rng.uniform(link.least_s, link.most_s)
-        if link.late and self.rng.random() < link.late:
-            delay_s += self.rng.uniform(0.0, link.late_s)
-        loop.call_later(delay_s, self._arrive, link, target, arrival, context=Context())
-        if link.twice and self.rng.random() < link.twice:
-            again_s = delay_s + self.rng.uniform(0.0, link.late_s)
-            loop.call_later(again_s, self._arrive, link, target, arrival, context=Context())
+        delay_s = link.least_s + (link.most_s - link.least_s) * rng.random()
+        if link.late and rng.random() < link.late:
+            delay_s += rng.uniform(0.0, link.late_s)
+        if loop.time() + delay_s >= self.until_s:
+            self._doubt()
+        loop.call_later(delay_s, self._arrive, link, host, arrival, context=_NOBODYS)
+        if link.twice and rng.random() < link.twice:
+            again_s = delay_s + rng.uniform(0.0, link.late_s)
+            loop.call_later(again_s, self._arrive, link, host, arrival, context=_NOBODYS)
 
-    def _arrive(self, link: Link, target: str, arrival: Callable[[], None]) -> None:
-        host = self.hosts[target]
+    def _arrive(self, link: Link, host: Host, arrival: Callable[[], None]) -> None:
+        if not (link.cut or host.slow_s) and host.answers:
+            arrival()
+            return
+        self._doubt()
         if link.cut or not host.up:
             return
         if host.slow_s:
-            slow_s = self.rng.uniform(0.0, host.slow_s)
-            asyncio.get_running_loop().call_later(slow_s, self._done, target, arrival, context=Context())
+            slow_s = self.network.rng.uniform(0.0, host.slow_s)
+            self.loop.call_later(slow_s, self._done, host, arrival, context=_NOBODYS)
             return
-        self._done(target, arrival)
+        self._done(host, arrival)
 
-    def _done(self, target: str, arrival: Callable[[], None]) -> None:
-        host = self.hosts[target]
-        if not host.up:
-            return
-        if host.frozen:  # it waits in the socket's buffer
-            asyncio.get_running_loop().call_later(FROZEN_S, self._done, target, arrival, context=Context())
-            return
-        arrival()
+    def _done(self, host: Host, arrival: Callable[[], None]) -> None:
+        if host.frozen and host.up:  # it waits in the socket's buffer
+            self.loop.call_later(FROZEN_S, self._done, host, arrival, context=_NOBODYS)
+        elif host.up:
+            arrival()
 
 
 def _answer(future: "asyncio.Future[T]", answer: T) -> None:

@@ -24,6 +24,7 @@ from mailward.model.fencing import (
 )
 from mailward.model.replication import Confidence, Lag
 from mailward.model.token import Token
+from mailward.simulator import virtual
 from mailward.simulator.network import Host, Network
 
 WINDOW_S = 2.0
@@ -218,9 +219,9 @@ class Replication:
         while True:
             for source in self.nodes.values():
                 for target in self.nodes.values():
-                    if source is not target and self._runs(source, target):
+                    if source.mailbox and source is not target and self._runs(source, target):
                         self._carry(source, target)
-            await asyncio.sleep(self.every_s)
+            await virtual.sleep(self.every_s)
 
     def _runs(self, source: MailNode, target: MailNode) -> bool:
         return source.replicates and not target.disk_full and self.network.passes(source.name, target.name)

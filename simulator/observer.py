@@ -8,7 +8,6 @@ the observer ask the helper at once.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mailward.health.detector import Detection, Thresholds
@@ -27,6 +26,7 @@ from mailward.model.health import (
 )
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import NodeReport, Report
+from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
 from mailward.simulator.peers import Peers
@@ -80,7 +80,7 @@ class SimObserver:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __post_init__(self) -> None:
-        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._watched: dict[str, dict[str, _Watched]] = {}
         self._facts = {name: _Facts() for name in self.nodes}
         self._lags: dict[str, tuple[float, Sequence[Lag]]] = {}
         self._tilt = Tilt(STALL_S, TILT_S)
@@ -98,13 +98,15 @@ class SimObserver:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                if self._tilt.tick(loop.time(), self.clock.now(), LOOK_S):
+                now = self.clock.now()
+                if self._tilt.tick(loop.time(), now, LOOK_S):
                     self._restart()
                     self._changed = True
-                self._look_at_all()
+                self._look_at_all(now.boot_s)
                 self._changed |= self.peers.look()
-                await self._tell()
-                await asyncio.sleep(LOOK_S)
+                if self._changed or now.boot_s - self._said_s >= HEARTBEAT_S:
+                    await self._tell(now)
+                await virtual.sleep(LOOK_S)
         finally:
             for task in asking:
                 task.cancel()
@@ -112,8 +114,7 @@ class SimObserver:
     def tilted(self) -> bool:
         return self._tilt.tilted(self.clock.now())
 
-    def report(self) -> Report:
-        now = self.clock.now()
+    def report(self, now: Moment) -> Report:
         self._seq += 1
         return Report(
             observer=self.name,
@@ -121,70 +122,58 @@ class SimObserver:
             config_digest=self.digest,
             nodes=tuple(self._node_report(name, now) for name in self.nodes),
             lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
-            tilted=self.tilted(),
+            tilted=self._tilt.tilted(now),
             gone=self.peers.gone,
         )
 
     def _restart(self) -> None:
         now_s = self.clock.boot_s()
-        for node in self.nodes.values():
-            for service in node.services:
-                self._watched[node.name, service] = _Watched(Detection(now_s, self.thresholds))
+        for name, node in self.nodes.items():
+            self._watched[name] = {s: _Watched(Detection(now_s, self.thresholds)) for s in node.services}
 
-    def _look_at_all(self) -> None:
-        now_s = self.clock.boot_s()
-        for (name, service), watched in self._watched.items():
-            vantage = self.vantage(name, service)
-            if vantage is not watched.vantage:
-                watched.vantage, watched.due_s = vantage, now_s
-                watched.detection = Detection(now_s, self.thresholds)
-            held = vantage is Vantage.DIRECT and watched.detection.verdict is Verdict.UP
-            if not held and now_s < watched.due_s:
-                continue
-            result = self._probe(self.nodes[name], service, vantage)
-            if held and result.failure is not None and not watched.detection.in_doubt:
-                watched.detection, watched.due_s = watched.detection.suspected(now_s), now_s
-                self._facts[name].wake.set()
-            if now_s < watched.due_s:
-                continue
-            before = watched.detection.verdict
-            watched.detection, self._changed = watched.detection.fed(result, now_s), True
-            if watched.detection.verdict is not before:
-                self._facts[name].wake.set()
-            pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
-            watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
+    def _look_at_all(self, now_s: float) -> None:
+        for name, node in self.nodes.items():
+            reached = self.network.passes(self.host, name)
+            for service, watched in self._watched[name].items():
+                self._look_at(node, service, watched, reached, now_s)
 
-    def _probe(self, node: MailNode, service: str, vantage: Vantage) -> ProbeResult:
-        """How a dialogue begun now would end."""
-        if vantage is Vantage.HELPER:
-            if not self.network.passes(self.host, node.name) or not node.helper.works:
-                return ProbeResult(Failure(FailureKind.LOCAL, "connect", "the helper does not answer"))
-        elif not self.network.passes(self.host, node.name):
-            return ProbeResult(Failure(FailureKind.TIMEOUT, "connect"))
-        elif node.helper.ports[service].kind is not PortKind.OPEN:
-            return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
-        work = node.services[service]
-        if work is Work.CRASHED:
-            return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
-        if work is Work.HUNG:
-            return ProbeResult(Failure(FailureKind.TIMEOUT, "greeting"))
-        return _PASSED
-
-    async def _tell(self) -> None:
-        now_s = self.clock.boot_s()
-        heartbeat = now_s - self._said_s >= HEARTBEAT_S
-        if not (self._changed or heartbeat):
+    def _look_at(self, node: MailNode, service: str, watched: _Watched, reached: bool, now_s: float) -> None:
+        vantage = self.vantage(node.name, service)
+        if vantage is not watched.vantage:
+            watched.vantage, watched.due_s = vantage, now_s
+            watched.detection = Detection(now_s, self.thresholds)
+        before = watched.detection.verdict
+        held = before is Verdict.UP and vantage is Vantage.DIRECT
+        if not held and now_s < watched.due_s:
             return
+        result = _probe(node, service, vantage, reached)
+        if held and result.failure is not None and not watched.detection.in_doubt:
+            watched.detection, watched.due_s = watched.detection.suspected(now_s), now_s
+            self._facts[node.name].wake.set()
+        if now_s < watched.due_s:
+            return
+        watched.detection, self._changed = watched.detection.fed(result, now_s), True
+        if watched.detection.verdict is not before:
+            self._facts[node.name].wake.set()
+        pace_s = CONFIRM_S if watched.detection.in_doubt else PROBE_S
+        watched.due_s = now_s + pace_s * self.rng.uniform(0.9, 1.1)
+
+    async def _tell(self, now: Moment) -> None:
+        heartbeat = now.boot_s - self._said_s >= HEARTBEAT_S
         self._changed = False
-        seen = [(watched.detection.verdict, watched.vantage) for watched in self._watched.values()]
+        seen = [
+            (watched.detection.verdict, watched.vantage)
+            for services in self._watched.values()
+            for watched in services.values()
+        ]
         facts = [(f.error, f.facts and (f.facts.token, f.facts.units)) for f in self._facts.values()]
         gone = self.peers.gone
         said = (seen, facts, gone)
         if said == self._said and not heartbeat:
             return
-        self._said, self._said_s = said, now_s
+        self._said, self._said_s = said, now.boot_s
         try:
-            await self.publish(self.report())
+            await self.publish(self.report(now))
         except StoreError:
             return
         if gone != self._told_gone:
@@ -194,8 +183,7 @@ class SimObserver:
     def _node_report(self, name: str, now: Moment) -> NodeReport:
         services = tuple(
             self._service_report(service, watched, now.boot_s)
-            for (node, service), watched in self._watched.items()
-            if node == name
+            for service, watched in self._watched[name].items()
         )
         facts = self._facts[name]
         age_s = max(0.0, now.boot_s - facts.taken_s)
@@ -215,6 +203,7 @@ class SimObserver:
         )
 
     async def _ask_facts(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             asked_s = self.clock.boot_s()
             facts = self._facts[name]
@@ -225,9 +214,9 @@ class SimObserver:
             else:
                 facts.facts, facts.taken_s, facts.error = answer, asked_s, ""
             self._changed = True
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FACTS_S):
-                    await facts.wake.wait()
+            patience = loop.call_later(FACTS_S, facts.wake.set)
+            await facts.wake.wait()
+            patience.cancel()
 
     async def _ask_lag(self, name: str) -> None:
         while True:
@@ -235,7 +224,7 @@ class SimObserver:
             measured = await self.lags[name].measure()
             if all(lag.confidence is Confidence.KNOWN for lag in measured):
                 self._lags[name] = (asked_s, measured)
-            await asyncio.sleep(LAG_S)
+            await virtual.sleep(LAG_S)
 
     def _lags_of(self, name: str, now_s: float) -> list[Lag]:
         """The last known figures with their age: the reader calls old ones stale."""
@@ -247,3 +236,20 @@ class SimObserver:
             Lag(g.source, g.target, g.confidence, g.seconds, g.mailboxes, g.failed_mailboxes, g.age_s + age_s)
             for g in lags
         ]
+
+
+def _probe(node: MailNode, service: str, vantage: Vantage, reached: bool) -> ProbeResult:
+    """How a dialogue begun now would end; `reached` is whether packets pass at all."""
+    if vantage is Vantage.HELPER:
+        if not reached or not node.helper.works:
+            return ProbeResult(Failure(FailureKind.LOCAL, "connect", "the helper does not answer"))
+    elif not reached:
+        return ProbeResult(Failure(FailureKind.TIMEOUT, "connect"))
+    elif node.helper.ports[service].kind is not PortKind.OPEN:
+        return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
+    work = node.services[service]
+    if work is Work.CRASHED:
+        return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
+    if work is Work.HUNG:
+        return ProbeResult(Failure(FailureKind.TIMEOUT, "greeting"))
+    return _PASSED

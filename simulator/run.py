@@ -4,7 +4,6 @@ A violation is a sentence with the moment it was seen. The same seed gives the s
 process: the digest proves it.
 """
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,7 +134,7 @@ class _Audit:
 async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> None:
     world.on_change = lambda _what: audit.look()
     while world.now_s < for_s:
-        await asyncio.sleep(LOOK_S)
+        await virtual.sleep(LOOK_S)
         faults.go_on()
         audit.look()
 
@@ -154,7 +153,7 @@ async def _liveness(world: World, audit: _Audit) -> None:
         if world.now_s - asked_s > 120.0:
             asked_s = world.now_s
             _let_in(world)
-        await asyncio.sleep(LOOK_S)
+        await virtual.sleep(LOOK_S)
         audit.look()
 
 

@@ -7,7 +7,6 @@ client believes of its session is only what was acknowledged: the right to act e
 last acknowledged heartbeat but one (a write just acknowledged may not yet have touched the session).
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader, ObserverView, Standing, Versions
 from mailward.model.state import Pause, Request, State
+from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
 
 T = TypeVar("T")
@@ -134,8 +134,10 @@ class Ensemble:
 
     def read(self, session: int) -> tuple[Recorded, Ephemeral | None, dict[str, tuple[int, Report]]]:
         self.touch(session)
-        answered = {answer.request for answer in self.state.answers}
-        waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
+        waiting: tuple[Request, ...] = ()
+        if self.requests:
+            answered = {answer.request for answer in self.state.answers}
+            waiting = tuple(r for key, r in sorted(self.requests.items()) if key not in answered)
         versions = Versions(self.epoch, self.state_version, self.pause_version)
         told = self.leader.told if self.leader is not None else None
         return Recorded(self.state, versions, self.pause, waiting, told), self.leader, dict(self.reports)
@@ -217,7 +219,7 @@ class Session:
         """The heartbeat: a write, and the only proof of contact."""
         while True:
             await self._beat()
-            await asyncio.sleep(self._pace.heartbeat_s)
+            await virtual.sleep(self._pace.heartbeat_s)
 
     async def _beat(self) -> None:
         sent_s = self._now_s()
@@ -266,7 +268,7 @@ class Session:
                 self._heard[name] = (seq, self._now_s(), report)
         if leader != self._led:
             self._led = None
-        if self._led is not None:
+        if self._led is not None and self._led.epoch != recorded.versions.epoch:
             recorded = replace(recorded, versions=replace(recorded.versions, epoch=self._led.epoch))
         return recorded
 

@@ -10,10 +10,12 @@ of a simulation's time is spent in it.
 """
 
 import asyncio
-import heapq
+import gc
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -22,10 +24,16 @@ Ts = TypeVarTuple("Ts")
 _PROCESS: ContextVar["Process | None"] = ContextVar("process", default=None)
 
 
+def _nothing() -> None:
+    """What is left of a callback that was cancelled."""
+
+
 class _Call(asyncio.TimerHandle):
     """A callback that is due, in its context, of its process."""
 
     __slots__ = ("process",)
+
+    _scheduled, _source_traceback, _repr = False, None, None
 
     def __init__(  # asyncio's own looks up debug modes that a virtual loop has not
         self, loop: "VirtualLoop", when: float, callback: Callable[..., object], args: tuple[Any, ...],
@@ -33,29 +41,18 @@ class _Call(asyncio.TimerHandle):
     ) -> None:  # fmt: skip
         self._loop = loop
         self._when = when
-        self._scheduled = False
-        self._callback: Callable[..., object] | None = callback
+        self._callback: Callable[..., object] = callback
         self._args = args
         self._context = context = context if context is not None else copy_context()
         self._cancelled = False
-        self._source_traceback = None
-        self._repr = None
         self.process = context.get(_PROCESS)
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._callback, self._args = None, ()
+        self._callback, self._args = _nothing, ()
 
     def again(self) -> None:
         self._loop.soon(self)
-
-    def take(self) -> None:
-        """Run, or wait until the process goes on."""
-        process = self.process
-        if process is None or (process.alive and not process.stopped):
-            self._run()
-        else:
-            process.hold(self)
 
 
 class Process:
@@ -108,6 +105,8 @@ class Process:
 class VirtualLoop(asyncio.BaseEventLoop):
     """Instead of waiting for the world it moves the clock; nothing to wait for is a deadlock."""
 
+    _stopping: bool  # asyncio's, as `_run_once` is
+
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
@@ -130,32 +129,69 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         call = _Call(self, when, callback, args, context)
         self._count += 1
-        heapq.heappush(self._later, (when, self._count, call))
+        heappush(self._later, (when, self._count, call))
         return call
 
     def call_later(
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        when = self._now + delay
+        call = _Call(self, when, callback, args, context)
+        self._count += 1
+        heappush(self._later, (when, self._count, call))
+        return call
+
+    def place(self) -> int:
+        """A place in the order of what is due at one time, to be taken later by `call_in_place`."""
+        self._count += 1
+        return self._count
+
+    def call_in_place(
+        self, place: int, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context
+    ) -> asyncio.TimerHandle:
+        call = _Call(self, when, callback, args, context)
+        heappush(self._later, (when, place, call))
+        return call
 
     def soon(self, call: _Call) -> None:
         """What was held and has come due meanwhile."""
         self._due.append(call)
 
     def _run_once(self) -> None:
-        """One turn: what is due runs; if nothing is, the clock goes on to what comes next."""
+        """Turns until the loop is stopped: what is due runs, or waits until its process goes on; if nothing
+        is due, the clock goes on to what comes next."""
         due, later = self._due, self._later
-        while later and (later[0][2]._cancelled or later[0][0] <= self._now or not due):
-            when, _, call = heapq.heappop(later)
-            if not call._cancelled:
-                self._now = max(self._now, when)
-                due.append(call)
-        if not due:
-            raise RuntimeError(f"deadlock at {self._now:.3f} s: nothing is due and nothing will ever happen")
-        for _ in range(len(due)):
-            call = due.popleft()
-            if not call._cancelled:
-                call.take()
+        while True:
+            while later:
+                when, _, call = later[0]
+                if not call._cancelled:
+                    if when > self._now:
+                        if due:
+                            break
+                        self._now = when
+                    due.append(call)
+                heappop(later)
+            if not due:
+                raise RuntimeError(
+                    f"deadlock at {self._now:.3f} s: nothing is due and nothing will ever happen"
+                )
+            for _ in range(len(due)):
+                call = due.popleft()
+                if call._cancelled:
+                    continue
+                process = call.process
+                if process is not None and (process.stopped or not process.alive):
+                    process.hold(call)
+                    continue
+                try:
+                    call._context.run(call._callback, *call._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    what = {"message": f"Exception in {call!r}", "exception": error, "handle": call}
+                    self.call_exception_handler(what)
+            if self._stopping:
+                return
 
     def _process_events(self, _events: Any) -> None:
         """There are none."""
@@ -199,7 +235,40 @@ class VirtualLoop(asyncio.BaseEventLoop):
     add_writer = add_reader
 
 
+def sleep(seconds: float) -> "asyncio.Future[None]":
+    """What asyncio's does, to be awaited at once; most of a run's events are these."""
+    loop = running_loop()
+    over: asyncio.Future[None] = asyncio.Future(loop=loop)
+    loop.call_later(seconds, _over, over)
+    return over
+
+
+def _over(sleep: "asyncio.Future[None]") -> None:
+    if not sleep.done():
+        sleep.set_result(None)
+
+
+def running_loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a loop of its own."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with _rarely_collected(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """A run makes millions of small values and hardly a cycle among them: what was there before it is not
+    looked through again and again."""
+    threshold = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()

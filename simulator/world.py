@@ -21,6 +21,7 @@ from mailward.model.orders import Order
 from mailward.model.policy import Automation, Endpoint, Policy
 from mailward.model.state import Operation, Pause, Phase, Request, RequestKind, State
 from mailward.model.token import Token
+from mailward.simulator import virtual
 from mailward.simulator.controller import Controller, Surroundings
 from mailward.simulator.names import NameServer, Resolver, Zone
 from mailward.simulator.network import HostClock, Network
@@ -68,6 +69,7 @@ class World:
         for node in self.policy.nodes:
             host = self.network.add(node.name, node.site)
             self.nodes[node.name] = mail_node(host, [service.name for service in self.policy.services])
+        self._names = {address: node.name for node in self.policy.nodes for address in node.addresses}
         for observer in self.policy.observers:
             if observer.name not in self.network.hosts:
                 self.network.add(observer.name, observer.site)
@@ -77,8 +79,10 @@ class World:
         self.network.add("clients", "")
         self.replication = Replication(self.network, self.nodes)
         self.zones = {target: self._zone(target) for target in self.policy.targets}
+        helpers = {name: node.helper for name, node in self.nodes.items()}
+        self.obeying: dict[str, Helper | Zone] = {**helpers, **self.zones}
         self._listen()
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self.ensemble = Ensemble(State(STORE_ID, 0), loop.time, on_commit=self._committed)
         around = Surroundings(
             self.network,
@@ -139,13 +143,13 @@ class World:
     async def _expire(self) -> None:
         while True:
             self.ensemble.expire()
-            await asyncio.sleep(TICK_S)
+            await virtual.sleep(TICK_S)
 
     async def _submit(self) -> None:
         """Clients hand in a message now and then, at whatever address answers first."""
         rng = random.Random(self.rng.random())
         while True:
-            await asyncio.sleep(rng.uniform(1.0, 5.0))
+            await virtual.sleep(rng.uniform(1.0, 5.0))
             for endpoint in self.policy.endpoints:
                 node = self.reached(endpoint)
                 if node is not None and not node.disk_full:
@@ -156,7 +160,7 @@ class World:
         """Somebody's script, and the last hour of what it kept."""
         while True:
             self.backups = [*self.backups[-12:], self.ensemble.backup()]
-            await asyncio.sleep(BACKUP_S)
+            await virtual.sleep(BACKUP_S)
 
     def _committed(self, written: Written) -> None:
         for order in written.after.orders:
@@ -169,17 +173,11 @@ class World:
 
     @property
     def now_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     @property
     def state(self) -> State:
         return self.ensemble.state
-
-    @property
-    def obeying(self) -> dict[str, Helper | Zone]:
-        """Whatever obeys orders, by name."""
-        helpers = {name: node.helper for name, node in self.nodes.items()}
-        return {**helpers, **self.zones}
 
     @property
     def receivers(self) -> list[str]:
@@ -187,7 +185,7 @@ class World:
         return [*self.nodes, *(zone.primary.name for zone in self.zones.values())]
 
     def node_at(self, address: str) -> MailNode:
-        return next(self.nodes[node.name] for node in self.policy.nodes if address in node.addresses)
+        return self.nodes[self._names[address]]
 
     def reached(self, endpoint: Endpoint) -> MailNode | None:
         """The node a client ends at which resolves now and tries each address."""
@@ -202,7 +200,7 @@ class World:
     def published(self, target: str, endpoint: str) -> tuple[str, ...]:
         """Nodes the primary of a target answers for an endpoint."""
         addresses = self.zones[target].primary.addresses(endpoint)
-        return tuple(dict.fromkeys(self.node_at(address).name for address in addresses))
+        return tuple(dict.fromkeys([self._names[address] for address in addresses]))
 
     def settled(self, mail_s: float = 0.0) -> str:
         """'' when all is as it should be after every fault has ended: full redundancy, nobody out but by an

@@ -18,11 +18,13 @@ def admit(draft: Draft, sight: Sight) -> None:
     acting = policy.automation is Automation.ACT
     if acting and not state.phases and _may_yet_tell(draft, sight):
         return
-    away = {node.name: _away(state, node.name) for node in policy.nodes}
     for endpoint in policy.endpoints:
         records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
         served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
         closed = _closed_before(state, sight, endpoint) if acting else []
+        if not closed and None not in records.values():
+            continue
+        away = {name: _away(state, name) for name in endpoint.nodes}
         nobody = not any(_stays(records[name], away[name]) and name not in closed for name in endpoint.nodes)
         for name, record in records.items():
             gone = away[name]

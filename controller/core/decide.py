@@ -45,18 +45,18 @@ _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2
 
 def decide(snapshot: Snapshot) -> Decision:
     """What to record and send now, and why."""
+    if snapshot.standing is Standing.FOLLOWING:  # changes nothing, and looks only when somebody asks
+        seen = Explanations(snapshot.policy, lambda: _situation(snapshot))
+        return Decision(snapshot.state, (), seen, check_again_s=_FOLLOWING_S)
     draft = Draft(snapshot)
-    sight = see(snapshot)
-    judgements = {
-        pair: condition_of(pair[0], endpoint, sight, snapshot.policy.rules)
-        for pair, endpoint in snapshot.policy.pairs.items()
-    }
+    situation = _situation(snapshot)
+    sight, judgements = situation.sight, situation.judgements
     if may_act(snapshot):
         _act(draft, sight, judgements)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
         _observe(draft, sight, judgements)
     situation = Situation(snapshot, draft.state, sight, judgements)
-    explanations = Explanations(situation)
+    explanations = Explanations(snapshot.policy, lambda: situation)
     if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
         episodes.note_what_would_have_been_done(draft, situation)
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
@@ -73,6 +73,16 @@ def decide(snapshot: Snapshot) -> Decision:
         fatal=draft.fatal,
         superseded=superseded,
     )
+
+
+def _situation(snapshot: Snapshot) -> Situation:
+    """Before anything is decided."""
+    sight = see(snapshot)
+    judgements = {
+        pair: condition_of(pair[0], endpoint, sight, snapshot.policy.rules)
+        for pair, endpoint in snapshot.policy.pairs.items()
+    }
+    return Situation(snapshot, snapshot.state, sight, judgements)
 
 
 def rehearse(snapshot: Snapshot) -> Decision:
@@ -293,8 +303,6 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
 
 
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
-    if draft.snapshot.standing is Standing.FOLLOWING:
-        return _FOLLOWING_S
     calm_s = _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S
     for record in draft.state.phases:
         judgement = judgements.get((record.node, record.endpoint))

@@ -75,16 +75,16 @@ class Draft:
 
     @property
     def state(self) -> State:
-        """What has been opened to be changed is put back first: do not look after each of many changes."""
+        """What has been opened and is changed is put back first: do not look after each of many changes."""
         if self._open:
-            closed: dict[str, Any] = {
-                name: tuple(sorted(table.values(), key=_KEYS[name]) if name in _SORTED else table.values())
-                for name, table in self._open.items()
-            }
+            closed: dict[str, Any] = {}
+            for name, table in self._open.items():
+                records = sorted(table.values(), key=_KEYS[name]) if name in _SORTED else table.values()
+                if tuple(records) != getattr(self._owner(name), name):
+                    closed[name] = tuple(records)
             if self._state.operation is not None and "attempts" in closed:
-                operation = replace(self._state.operation, attempts=closed.pop("attempts"))
-                self._state = replace(self._state, operation=operation)
-            self._state, self._open = replace(self._state, **closed), {}
+                closed["operation"] = replace(self._state.operation, attempts=closed.pop("attempts"))
+            self._state, self._open = replace(self._state, **closed) if closed else self._state, {}
         if self._seq != self._state.seq:
             self._state = replace(self._state, seq=self._seq)
         return self._state
@@ -96,9 +96,12 @@ class Draft:
     def _table(self, name: str) -> dict[Any, Any]:
         """The state's records `name` by key, to be changed."""
         if name not in self._open:
-            owner = self._state.operation if name == "attempts" else self._state
-            self._open[name] = {_KEYS[name](record): record for record in getattr(owner, name)}
+            records = getattr(self._owner(name), name)
+            self._open[name] = {_KEYS[name](record): record for record in records}
         return self._open[name]
+
+    def _owner(self, name: str) -> State | Operation | None:
+        return self._state.operation if name == "attempts" else self._state
 
     def _put_last(self, name: str, record: Any) -> None:
         table, key = self._table(name), _KEYS[name](record)
@@ -252,7 +255,8 @@ class Draft:
 
     def _forget_orders(self, operation: str) -> None:
         left = tuple(o for o in self.state.orders if o.operation != operation)
-        self.state = replace(self.state, orders=left)
+        if left != self.state.orders:
+            self.state = replace(self.state, orders=left)
 
     def _count_flap(self, operation: Operation) -> None:
         """I13: counted when the operation is complete; old ones are forgotten."""

@@ -14,6 +14,8 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import explain
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Goal
+from mailward.model.policy import Automation
+from mailward.model.snapshot import Standing
 from mailward.model.state import Episode, Phase
 
 _OBSERVE_ONLY = ("automation", "claimed")
@@ -47,15 +49,15 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 def note_what_would_have_been_done(draft: Draft, situation: Situation) -> None:
     """Once an episode: every gate but acting itself said yes."""
+    if draft.policy.automation is Automation.ACT and draft.snapshot.standing is not Standing.OBSERVING_ONLY:
+        return
     untold = {(e.node, e.endpoint): e for e in draft.state.episodes if not e.ended and not e.would}
     for (node, name), endpoint in draft.policy.pairs.items():
         if (node, name) not in untold:
             continue
         explanation = explain(Case(situation, node, endpoint))
         held_by = [f.gate for f in explanation.findings if f.answer is not Answered.YES]
-        if explanation.goal is not Goal.WITHDRAW or "automation" not in held_by:
-            continue
-        if all(gate in _OBSERVE_ONLY for gate in held_by):
+        if explanation.goal is Goal.WITHDRAW and all(gate in _OBSERVE_ONLY for gate in held_by):
             would = f"failover of {node} for {name} (row {explanation.row})"
             _put(draft, replace(untold[node, name], would=would))
             draft.tally("would-have-failed-over")

@@ -8,7 +8,7 @@ A decision keeps them as the frozen values from which they follow, and makes the
 every step decides, and few are asked about.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from mailward.controller.core import gates
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.model.decision import Answered, Explanation, Finding
+from mailward.model.policy import Policy
 from mailward.model.state import Phase
 
 _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
@@ -25,13 +26,14 @@ _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
 class Explanations(Sequence[Explanation]):
     """One explanation for each (node, endpoint), in the order of the configuration."""
 
-    def __init__(self, situation: Situation) -> None:
+    def __init__(self, policy: Policy, situation: Callable[[], Situation]) -> None:
+        self._pairs = policy.pairs
         self._situation = situation
 
     @cached_property
     def _made(self) -> tuple[Explanation, ...]:
-        pairs = self._situation.snapshot.policy.pairs.items()
-        return tuple(explain(Case(self._situation, node, endpoint)) for (node, _), endpoint in pairs)
+        situation = self._situation()
+        return tuple(explain(Case(situation, node, each)) for (node, _), each in self._pairs.items())
 
     def __getitem__(self, index: Any) -> Any:
         return self._made[index]
@@ -40,7 +42,7 @@ class Explanations(Sequence[Explanation]):
         return iter(self._made)
 
     def __len__(self) -> int:
-        return len(self._situation.snapshot.policy.pairs)
+        return len(self._pairs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and self._made == tuple(other)

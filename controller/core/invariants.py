@@ -16,6 +16,8 @@ from mailward.model.state import State
 
 def violations(policy: Policy, before: State, after: State, send: Sequence[Order]) -> tuple[str, ...]:
     """Everything wrong with going from `before` to `after` and sending `send`."""
+    if after is before and not send:
+        return ()  # nothing changes
     return (
         *tokens_rise(before, after, send),
         *no_endpoint_empty(policy, send),

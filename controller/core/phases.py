@@ -78,6 +78,8 @@ def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
     """The whole client port map of a node. A service is closed when every endpoint that needs it is
     closed here; one that no endpoint needs (25 behind an MX) when all of the node's endpoints are."""
     ports = [(e.services, _effects(state, node, e.name).ports) for e in policy.endpoints_of(node)]
+    if not any(kind is PortKind.CLOSED for _, kind in ports):
+        return {service.name: OPEN for service in policy.services}
     result = {}
     for service in policy.services:
         needed = [kind for services, kind in ports if service.name in services]

@@ -32,7 +32,7 @@ def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
             cases = wanting.get((goal, node.name), ())
-            ready = [case for case in cases if _free(draft, case, goal, held_by(case, checks))]
+            ready = [case for case in cases if _free(draft, case, goal, checks)]
             if not ready:
                 continue
             if goal is Goal.WITHDRAW:
@@ -54,14 +54,13 @@ def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
     return found
 
 
-def _free(draft: Draft, case: Case, goal: Goal, held: tuple[Finding, ...]) -> bool:
+def _free(draft: Draft, case: Case, goal: Goal, checks: Iterable[Gate]) -> bool:
     """Ready when nothing holds it, or only an operation which a withdrawal may pre-empt or join."""
-    if not held:
-        return True
     operation = draft.state.operation
-    if operation is None or goal is not Goal.WITHDRAW or [f.gate for f in held] != ["one-operation"]:
-        return False
-    return preemptible(operation) or (operation.kind is Kind.FAILOVER and operation.node == case.node)
+    joins = operation is not None and operation.kind is Kind.FAILOVER and operation.node == case.node
+    gives_way = operation is not None and goal is Goal.WITHDRAW and (joins or preemptible(operation))
+    findings = (gate(case) for gate in checks)
+    return all(f.answer is Answered.YES or (gives_way and f.gate == "one-operation") for f in findings)
 
 
 def preemptible(operation: Operation) -> bool:

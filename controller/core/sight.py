@@ -7,6 +7,7 @@ one counts, with its age.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 
 from mailward.model.fencing import NodeFacts
@@ -48,15 +49,23 @@ class NodeView:
     helper_error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sight:
     """The cluster as seen at the snapshot's `now`; `blind` lists observers whose vote is void."""
 
     nodes: Mapping[str, NodeView]
-    lags: Mapping[tuple[str, str], Lag]
+    voters: tuple[ObserverView, ...]
     blind: tuple[str, ...]
-    votes: int
     needed: int
+    lag_fresh_s: float
+
+    @cached_property
+    def votes(self) -> int:
+        return sum(view.votes for view in self.voters)
+
+    @cached_property
+    def lags(self) -> Mapping[tuple[str, str], Lag]:
+        return _lags(self.voters, self.lag_fresh_s)
 
 
 _Said = tuple[ObserverView, NodeReport]
@@ -84,10 +93,10 @@ def see(snapshot: Snapshot) -> Sight:
         nodes[node] = _node_view(node, services, said, policy.rules.facts_fresh_s)
     return Sight(
         nodes=nodes,
-        lags=_lags(voters, policy.rules.lag_fresh_s),
+        voters=tuple(voters),
         blind=tuple(blind),
-        votes=sum(view.votes for view in voters),
         needed=needed,
+        lag_fresh_s=policy.rules.lag_fresh_s,
     )
 
 
@@ -101,7 +110,7 @@ def trusted(snapshot: Snapshot) -> tuple[list[ObserverView], list[str]]:
         if reason:
             blind.append(f"{observer.name}: {reason}")
         else:
-            voters.append(replace(view, votes=observer.votes))
+            voters.append(view if view.votes == observer.votes else replace(view, votes=observer.votes))
     return voters, blind
 
 
@@ -129,13 +138,15 @@ def _void(view: ObserverView, snapshot: Snapshot) -> str:
 def _agree(
     service: str, ballots: Sequence[_Ballot], needed: int, owners: Mapping[str, str], node: str
 ) -> ServiceView:
-    for _, report in ballots:
-        last = report.last
+    by_verdict: dict[Verdict, list[_Ballot]] = {}
+    for ballot in ballots:
+        by_verdict.setdefault(ballot[1].verdict, []).append(ballot)
+        last = ballot[1].last
         owner = owners.get(last.answered_by, node) if last and last.answered_by else node
         if owner != node:
             return ServiceView(service, Verdict.UNKNOWN, f"{owner} answered at this node's address")
     for verdict in (Verdict.DOWN, Verdict.UP):
-        agreeing = [ballot for ballot in ballots if ballot[1].verdict is verdict]
+        agreeing = by_verdict.get(verdict, ())
         if sum([view.votes for view, _ in agreeing]) >= needed:
             return _view(service, verdict, agreeing)
     if not ballots:
@@ -149,6 +160,7 @@ def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> Servic
     last = newest.last
     failure = last.failure if last else None
     certificate = last.certificate if last else None
+    ends = [(v.age_s + s.probe_age_s, s.last is not None and s.last.ok) for v, s in agreeing]
     return ServiceView(
         service=service,
         verdict=verdict,
@@ -156,11 +168,11 @@ def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> Servic
         vantage=newest.vantage,
         verdict_age_s=min([v.age_s + s.verdict_age_s for v, s in agreeing]),
         symptom_age_s=min([v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing]),
-        failed_age_s=min([_failed_age_s(v, s) for v, s in agreeing]),
+        failed_age_s=min([inf if went_well else age_s for age_s, went_well in ends]),
         recovering=verdict is Verdict.DOWN and last is not None and last.ok,
         doubtful=failure is not None and failure.kind not in _OF_THE_NODE,
         cut_off=failure is not None and failure.stage == "connect" and failure.kind in _SILENT,
-        answered_age_s=max([_answered_age_s(v, s) for v, s in agreeing]),
+        answered_age_s=max([age_s if went_well else inf for age_s, went_well in ends]),
         cert_days_left=certificate.days_left if certificate else None,
     )
 
@@ -172,16 +184,6 @@ def _by_age(ballot: _Ballot) -> tuple[float, str]:
 
 _SILENT = (FailureKind.TIMEOUT, FailureKind.UNREACHABLE)
 _OF_THE_NODE = (FailureKind.REFUSED, FailureKind.RESET, FailureKind.CLOSED)
-
-
-def _answered_age_s(view: ObserverView, report: ServiceReport) -> float:
-    went_well = report.last is not None and report.last.ok
-    return view.age_s + report.probe_age_s if went_well else inf
-
-
-def _failed_age_s(view: ObserverView, report: ServiceReport) -> float:
-    went_well = report.last is not None and report.last.ok
-    return inf if went_well else view.age_s + report.probe_age_s
 
 
 def _node_view(
@@ -202,19 +204,19 @@ def _node_view(
 
 def _lags(voters: Sequence[ObserverView], fresh_s: float) -> dict[tuple[str, str], Lag]:
     """The freshest figure per direction; one older than `fresh_s` is STALE, never KNOWN."""
-    best: dict[tuple[str, str], Lag] = {}
+    best: dict[tuple[str, str], tuple[int, float, Lag]] = {}
     for view in voters:
         for lag in view.report.lags if view.report else ():
             age_s, confidence = lag.age_s + view.age_s, lag.confidence
             if confidence is Confidence.KNOWN and age_s > fresh_s:
                 confidence = Confidence.STALE
-            aged = replace(lag, age_s=age_s, confidence=confidence)
-            key = (lag.source, lag.target)
-            if key not in best or _belief(aged) < _belief(best[key]):
-                best[key] = aged
-    return best
+            key, doubt = (lag.source, lag.target), _BELIEVED.index(confidence)
+            if key not in best or (doubt, age_s) < best[key][:2]:
+                best[key] = (doubt, age_s, lag)
+    return {
+        key: replace(lag, age_s=age_s, confidence=_BELIEVED[doubt])
+        for key, (doubt, age_s, lag) in best.items()
+    }
 
 
-def _belief(lag: Lag) -> tuple[int, float]:
-    order = (Confidence.KNOWN, Confidence.STALE, Confidence.UNKNOWN)
-    return (order.index(lag.confidence), lag.age_s)
+_BELIEVED = (Confidence.KNOWN, Confidence.STALE, Confidence.UNKNOWN)

@@ -6,7 +6,7 @@ only where it is about what could be known. I4 and I5 concern promotions, and ar
 by the mail servers, and is shown in the lab.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mailward.simulator.checkers.addresses import NeverEmpty, OnlyListed, OnlyServing
@@ -25,11 +25,15 @@ class Checker(Protocol):
     def look(self, world: World) -> Sequence[str]: ...
 
 
-_ALL = (
+_ALL: tuple[Callable[[Truth], Checker], ...] = (
     TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, Withdrawals, SomebodyOpen, ClosedLast,
     Operations, Explained, StaysAsItIs, Readmissions, WayBack, HoldDown, LeftAlone, NothingLost, Bounded,
     NoErrors,
 )  # fmt: skip
+
+
+_OF_NEWS = (TokensRise, Commits, Withdrawals, Operations, Readmissions, WayBack, HoldDown, LeftAlone)
+"""Those which judge what is recorded or obeyed, and nothing else: they look when there is something new."""
 
 
 class Checkers:
@@ -37,12 +41,17 @@ class Checkers:
 
     def __init__(self) -> None:
         self._truth = Truth()
-        self._all: tuple[Checker, ...] = tuple(kind(self._truth) for kind in _ALL)
+        self._all = tuple(kind(self._truth) for kind in _ALL)
+        self._always = tuple(checker for checker in self._all if not isinstance(checker, _OF_NEWS))
+        self._judged = (0, 0)
 
     def look(self, world: World) -> list[str]:
         """What each objects to, with its rule."""
         self._truth.look(world)
-        return [f"{checker.rule}: {sentence}" for checker in self._all for sentence in checker.look(world)]
+        there = (len(world.commits), sum([len(receiver.log) for receiver in world.obeying.values()]))
+        look = self._always if there == self._judged else self._all
+        self._judged = there
+        return [f"{checker.rule}: {sentence}" for checker in look for sentence in checker.look(world)]
 
     @property
     def excused(self) -> int:

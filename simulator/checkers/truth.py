@@ -4,6 +4,7 @@ Looked at whenever something changes and once a second, so nothing here is known
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.health import Verdict
@@ -43,11 +44,13 @@ class Truth:
 
     def look(self, world: World) -> None:
         self.now_s = world.now_s
+        passes, observers = world.network.passes, tuple(world.controllers)
+        cut_off = {name: tuple([o for o in observers if not passes(o, name)]) for name in world.nodes}
         for endpoint in world.policy.endpoints:
             for name in endpoint.nodes:
-                self._look_at(world, world.nodes[name], endpoint)
+                self._look_at(world.nodes[name], endpoint, cut_off[name], observers)
         for name, node in world.nodes.items():
-            if any(world.network.passes(observer, name) for observer in world.controllers):
+            if len(cut_off[name]) < len(observers):
                 self._answered_s[name] = self.now_s
             if node.helper.works and node.host.answers:
                 self._helper_well_s[name] = self.now_s
@@ -65,18 +68,18 @@ class Truth:
             while len(kept) > 1 and kept[1][0] < self.now_s - _KEPT_S:
                 kept.popleft()
 
-    def _look_at(self, world: World, node: MailNode, endpoint: Endpoint) -> None:
+    def _look_at(
+        self, node: MailNode, endpoint: Endpoint, cut_off: Sequence[str], observers: Sequence[str]
+    ) -> None:
         key = (node.name, endpoint.name)
-        if serves(node, endpoint):
+        answers = _answers(node, endpoint)
+        if answers and serves(node, endpoint):
             self._served_s[key] = self.now_s
-        if not _answers(node, endpoint):
+        if not answers:
             self._broke_s.setdefault(key, self.now_s)
         elif self.now_s - self._broke_s.pop(key, self.now_s) >= SAID_S + 1.0:
             self._mended_s[key] = self.now_s
-        well = works(node, endpoint)
-        for observer in world.controllers:
-            if well and world.network.passes(observer, node.name):
-                continue
+        for observer in cut_off if answers and not node.disk_full else observers:
             streak = self._broken.get((observer, *key))
             if streak is None or self.now_s - streak.last_s > OLD_S:
                 self._broken[observer, *key] = Streak(self.now_s, self.now_s)
@@ -141,11 +144,6 @@ def _verdict(report: Report, node: str, endpoint: Endpoint) -> Verdict | None:
                 return Verdict.DOWN
             return Verdict.UNKNOWN if Verdict.UNKNOWN in said else Verdict.UP
     return None
-
-
-def works(node: MailNode, endpoint: Endpoint) -> bool:
-    """Whatever its ports are: its services do their work."""
-    return _answers(node, endpoint) and not node.disk_full
 
 
 def _answers(node: MailNode, endpoint: Endpoint) -> bool:
