@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := model controller health replication fencing dns simulator app configs tests
 
-.PHONY: demo test check lab bench format clean
+HOURS ?= 200
+
+.PHONY: demo test check proof soak lab bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a failover on embedded parts: no root, no Docker, under a minute"
 	@echo "make test    every test, real Postfix, Dovecot and BIND included"
 	@echo "make check   the fast inner loop: format, lint, types, layers, unit, short simulation"
+	@echo "make proof   exhaustive search, every guard taken away once, and $(HOURS) hours by chance (HOURS=n)"
 	@echo "make lab     start a real cluster in containers and leave it running"
 	@echo "make bench   measure; writes build/bench.json (ONLY=name runs one)"
 
@@ -33,10 +36,17 @@ check: $(STAMP)
 	$(BIN)/mypy -p mailward
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports --no-cache
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q tests/unit tests/contract tests/simulation
-	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q tests/unit/core tests/simulation
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -m "not proof" tests/unit tests/contract tests/simulation
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q -m "not proof" tests/unit/core tests/simulation
 
-test: check
+proof: $(STAMP)
+	$(BIN)/python -m pytest -q -m proof -n auto tests/simulation
+	$(BIN)/python -m tests.simulation.soak --hours $(HOURS)
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.simulation.soak --hours $(HOURS)
+
+test: check proof
 	tests/lab/setup
 	$(BIN)/python -m pytest tests/lab
 

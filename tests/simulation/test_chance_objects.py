@@ -15,6 +15,8 @@ from tests.simulation.mutants import MUTANTS
 from mailward.model.policy import Automation, Deployment, Policy
 from mailward.simulator.run import play
 
+pytestmark = pytest.mark.proof
+
 HOURS, PACE_S = 0.25, 15.0
 
 

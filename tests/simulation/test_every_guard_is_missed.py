@@ -85,6 +85,7 @@ def test_the_table_says_what_the_tests_do() -> None:
     assert TABLE.read_text() == table()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", BY_UNIT_TESTS)
 def test_unit_tests_fail_without(name: str) -> None:
     root = Path(__file__).parents[2]

@@ -16,6 +16,8 @@ from tests.simulation.search import Search
 from tests.simulation.searched import Model
 from tests.simulation.worlds import Budget, Rules
 
+pytestmark = pytest.mark.proof
+
 BOUNDS = (
     Budget(faults=2),
     Budget(faults=1, kills=1),

@@ -17,6 +17,8 @@ from tests.simulation.search import Found, Search
 from tests.simulation.searched import Model
 from tests.simulation.worlds import Budget, Rules
 
+pytestmark = pytest.mark.proof
+
 RULES = Rules(faults=(FAILED,))
 LIVE = "liveness: "
 FAULT, REQUEST = Budget(faults=1), Budget(requests=1)
