@@ -2,15 +2,18 @@
 it breaks none: a transcript short enough to read, and to keep.
 
     # what was wrong, and of what
+    without: closed before the store was made
     cluster: two-sites
     seed: 645
     hours: 0.25
     at 36.0 s store-restored 123456 for 2.5 s
+
+`without` names the guards which were missing, and were then made: with them no rule is broken.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.clusters import CLUSTERS
 
@@ -23,19 +26,22 @@ _LINE = re.compile(r"at ([\d.]+) s ([a-z-]+) (\d+) for ([\d.]+) s")
 
 @dataclass(frozen=True)
 class Story:
-    """A run with just these faults."""
+    """A run with just these faults, and `without` these guards."""
 
     cluster: str
     seed: int
     hours: float
     strikes: tuple[Strike, ...]
+    without: tuple[str, ...] = ()
 
     def play(self) -> Outcome:
+        """With every guard in its place."""
         return play(CLUSTERS[self.cluster](), self.seed, self.hours, strikes=self.strikes)
 
     def __str__(self) -> str:
         head = (f"cluster: {self.cluster}", f"seed: {self.seed}", f"hours: {self.hours:g}")
-        return "\n".join([*head, *map(str, self.strikes)])
+        missing = [f"without: {', '.join(self.without)}"] if self.without else []
+        return "\n".join([*missing, *head, *map(str, self.strikes)])
 
 
 def drawn_story(cluster: str, seed: int, hours: float) -> Story:
@@ -52,7 +58,8 @@ def story_of(text: str) -> Story:
         if match is None:
             raise ValueError(f"neither a fault nor a word of the head: {line!r}")
         strikes.append(Strike(float(match[1]), match[2], int(match[3]), float(match[4])))
-    return Story(head["cluster"], int(head["seed"]), float(head["hours"]), tuple(strikes))
+    without = tuple(name for name in head.get("without", "").split(", ") if name)
+    return Story(head["cluster"], int(head["seed"]), float(head["hours"]), tuple(strikes), without)
 
 
 def shrunk(story: Story) -> tuple[Story, str]:
@@ -74,7 +81,7 @@ def shrunk(story: Story) -> tuple[Story, str]:
 
 
 def _with(story: Story, strikes: Sequence[Strike]) -> Story:
-    return Story(story.cluster, story.seed, story.hours, tuple(strikes))
+    return replace(story, strikes=tuple(strikes))
 
 
 def _rule(story: Story) -> str:
