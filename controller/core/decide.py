@@ -38,7 +38,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, State, Step
 
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
@@ -285,21 +285,29 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
     if state.operation is None:
         return
     operation = state.operation
+    due = [
+        action for action in operations.wanted(draft.policy, state, operation) if _due(draft, state, action)
+    ]
+    if not due:
+        return
     held = ""
     if not _has_left(operation):
         held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
     if operation.step is Step.FENCE and not held:
         held = left_open(Situation(draft.snapshot, state, sight, judgements), operation.node)
-    for action in operations.wanted(draft.policy, state, operation):
-        target = getattr(action, "target", None)
-        if target is not None and not state.target(target).claimed_in(state.epoch):
-            continue
-        if held and isinstance(action, Publish | OrderPorts):
-            continue
-        attempt = draft.attempt(key_of(action))
-        age = attempt.last.age_s(draft.now) if attempt else 0.0
-        if operations.may_retry(attempt, age, draft.policy):
+    for action in due:
+        if not (held and isinstance(action, Publish | OrderPorts)):
             draft.order(action)
+
+
+def _due(draft: Draft, state: State, action: Action) -> bool:
+    """Whether it may be ordered now: its target is claimed, and it is not out or done."""
+    target = getattr(action, "target", None)
+    if target is not None and not state.target(target).claimed_in(state.epoch):
+        return False
+    attempt = draft.attempt(key_of(action))
+    age = attempt.last.age_s(draft.now) if attempt else 0.0
+    return operations.may_retry(attempt, age, draft.policy)
 
 
 def _check_again_s(draft: Draft, judgements: Judgements) -> float:
