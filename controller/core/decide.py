@@ -115,14 +115,15 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     if draft.fatal:
         return
     admit(draft, sight)
+    admitted = draft.state.phases != draft.snapshot.state.phases
     episodes.keep(draft, sight, judgements)
     outcomes.note_superseded(draft, sight)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
     _claim(draft, sight)
-    if not draft.state.phases:
-        return  # where the nodes stand is not known yet
+    if admitted or not draft.state.phases:
+        return  # where the nodes stand is recorded before anything is made of it
     _advance(draft, sight, judgements)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.shrinking import story_of
 from tests.simulation.test_chance_objects import HUNTS
+from tests.simulation.test_found import FOUND
 from tests.simulation.test_guards_taken_away import ALONE, BACKED, OUT_OF_REACH
 from tests.simulation.test_scenarios import MUTED
 from tests.simulation.worlds import Budget
@@ -26,6 +28,7 @@ BY_UNIT_TESTS = {
     "late orders are not sent": "tests/unit/controller/test_executor.py",
     "orders end when they expire": "tests/unit/controller/test_executor.py",
     "tilt": "tests/unit/health/test_tilt.py",
+    "helpers are heard first": "tests/unit/core/test_a_store_made_anew.py",
     "failed again": "tests/unit/core/test_readmission.py",
     "several stale claims": "tests/unit/core/test_a_new_epoch.py",
     "believing a stale claim": "tests/unit/core/test_a_new_epoch.py",
@@ -50,6 +53,9 @@ def lines() -> Iterator[tuple[str, str, str]]:
     for scenario, mutant in MUTED.items():
         for name in [name for name, known in MUTANTS.items() if known is mutant]:
             yield name, "", f"{SCENARIO} {scenario}"
+    for path in FOUND:
+        without = story_of(path.read_text()).without
+        yield without[0], ", ".join(without[1:]), f"{CHANCE}, found/{path.name}"
     for name, where in BY_UNIT_TESTS.items():
         yield name, "", where
     yield CLAIMED

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.shrinking import drawn_story, shrunk, story_of
+from tests.simulation.shrinking import Story, drawn_story, shrunk, story_of
+
+from mailward.simulator.run import strikes_of
 
 FOUND = sorted(Path(__file__).with_name("found").glob("*.txt"))
 
@@ -41,7 +43,7 @@ def test_a_line_that_is_no_fault_is_named() -> None:
 
 def test_shrinking_leaves_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS["publish before fence"](monkeypatch)
-    whole = drawn_story("two-sites", 5, 0.25)
+    whole = Story("two-sites", 5, 0.25, strikes_of(5, 0.25, ("crash", "pause"), 15.0))
     assert len(whole.strikes) > 5
     least, why = shrunk(whole)
     assert "was closed while primary names it" in why

@@ -53,6 +53,19 @@ def test_nobody_is_admitted_to_an_empty_record_before_every_helper_has_had_time_
     assert (scene.phase("a"), scene.phase("b")) == (Phase.IN_SERVICE, Phase.OUT)
 
 
+def test_where_a_node_stands_is_recorded_before_anything_is_made_of_it() -> None:
+    """Found by random histories: drained in the very step that admitted it, it came from nowhere."""
+    scene = Scene()
+    scene.facts["b"] = None
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.step()
+    scene.facts["b"] = facts("b")
+    scene.step()
+    assert scene.phase("a") is Phase.IN_SERVICE
+    scene.step()
+    assert scene.phase("a") is Phase.DRAINING
+
+
 def test_one_that_leaves_nobody_is_not_taken_out_for_it() -> None:
     """The other one serves another endpoint, and is out for this one."""
     scene = Scene.settled(policy_of(endpoints=imap_and_smtp()))
