@@ -23,6 +23,7 @@ from mailward.controller.core.planning import (
     reconcile,
     roll_back,
 )
+from mailward.controller.core.publishing import in_scope, spared
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Answered, Decision
@@ -196,7 +197,8 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             if again:
                 roll_back(draft, again)
                 return
-        actions = operations.wanted(draft.policy, draft.state, operation)
+        wanted = operations.wanted(draft.policy, draft.state, operation)
+        actions = in_scope(draft, judgements, operation, wanted)
         progress = operations.progress(operation, cases, actions)
         if progress.turn is Turn.WAIT:
             return
@@ -286,9 +288,8 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
     if state.operation is None:
         return
     operation = state.operation
-    due = [
-        action for action in operations.wanted(draft.policy, state, operation) if _due(draft, state, action)
-    ]
+    wanted = operations.wanted(draft.policy, state, operation)
+    due = [a for a in in_scope(draft, judgements, operation, wanted) if _due(draft, state, a)]
     if not due:
         return
     held = ""
@@ -297,8 +298,11 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
     if operation.step is Step.FENCE and not held:
         held = left_open(Situation(draft.snapshot, state, sight, judgements), operation.node)
     for action in due:
-        if not (held and isinstance(action, Publish | OrderPorts)):
-            draft.order(action)
+        if held and isinstance(action, Publish | OrderPorts):
+            continue
+        if isinstance(action, Publish):
+            action = spared(draft, judgements, operation, action)
+        draft.order(action)
 
 
 def _due(draft: Draft, state: State, action: Action) -> bool:

@@ -141,6 +141,12 @@ class _At:
     def answered(self) -> bool:
         """Whether every target has answered that may be written to; one that is asked again has before."""
         state = self.cases[0].state
+        for target in self.policy.unguarded:  # one that is waited for, and can be claimed soon
+            record = state.target(target)
+            untried = record.claim is None or record.claim.result is None
+            touched = any(isinstance(a, Publish) and a.target == target for a in self.actions)
+            if touched and untried and not record.claimed_in(state.epoch):
+                return False
         asked = [a for a in self.actions if isinstance(a, Publish)]
         asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
         attempts = [self.operation.attempt(key_of(action)) for action in asked]

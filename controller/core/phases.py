@@ -57,11 +57,23 @@ def desired_rrsets(policy: Policy, state: State, target: str) -> tuple[RRset, ..
     for endpoint in policy.endpoints:
         if target not in endpoint.targets:
             continue
-        published = addresses_of(policy, state, endpoint) or _addresses(policy, endpoint.nodes)
-        for kind in ("A", "AAAA"):
-            values = tuple(sorted(a for a in published if (":" in a) is (kind == "AAAA")))
-            wanted.append(RRset(f"{endpoint.name}.", kind, endpoint.ttl_s, values))
+        published = addresses_of(policy, state, endpoint)
+        wanted += rrsets_of(endpoint, published) if published else whole_rrsets(policy, endpoint)
     return tuple(sorted(wanted))
+
+
+def whole_rrsets(policy: Policy, endpoint: Endpoint) -> list[RRset]:
+    """With every configured address."""
+    return rrsets_of(endpoint, _addresses(policy, endpoint.nodes))
+
+
+def rrsets_of(endpoint: Endpoint, addresses: Iterable[str]) -> list[RRset]:
+    """One RRset for each address family, also if it is empty."""
+    listed = sorted(addresses)
+    families = {"A": [a for a in listed if ":" not in a], "AAAA": [a for a in listed if ":" in a]}
+    return [
+        RRset(f"{endpoint.name}.", kind, endpoint.ttl_s, tuple(values)) for kind, values in families.items()
+    ]
 
 
 def addresses_of(policy: Policy, state: State, endpoint: Endpoint) -> tuple[str, ...]:

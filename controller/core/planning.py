@@ -15,7 +15,7 @@ from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.core.phases import EFFECTS, desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
-from mailward.model.decision import Answered, Condition, Finding, Goal
+from mailward.model.decision import Answered, Finding, Goal
 from mailward.model.fencing import OPEN, FenceOutcome
 from mailward.model.policy import Automation, Node
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
@@ -272,17 +272,21 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 
 
+def may_be_written(draft: Draft, judgements: Judgements, target: str) -> bool:
+    """A target never written to is left alone by what only repeats, until automation acts and everybody is
+    known to be well: what it holds may be better than what is recorded."""
+    if draft.target(target).token is not None:
+        return True
+    acts = draft.policy.automation is Automation.ACT
+    return acts and all(judgement.condition in WELL for judgement in judgements.values())
+
+
 def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
-    """A target never written to is left alone until automation acts and everybody's state is known."""
+    """Of those that may be written to."""
     state, found = draft.state, []
     for target in draft.policy.targets:
         record = state.target(target)
-        if not record.claimed_in(state.epoch):
-            continue
-        if record.token is None and (
-            draft.policy.automation is not Automation.ACT
-            or any(j.condition not in (Condition.HEALTHY, Condition.DEGRADED) for j in judgements.values())
-        ):
+        if not record.claimed_in(state.epoch) or not may_be_written(draft, judgements, target):
             continue
         if record.published != desired_rrsets(draft.policy, state, target):
             found.append(target)

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
-from mailward.simulator.checkers.truth import OLD_S, Truth, serves
+from mailward.simulator.checkers.truth import LATE_S, OLD_S, Truth, serves
 from mailward.simulator.world import World
 
 UNSEEN_S = 5.0
@@ -33,14 +32,23 @@ class NeverEmpty:
                 if not now:
                     found.append(f"{endpoint.name} has no address on {target}")
                 elif now != before:
-                    found += self._lost(world, endpoint, before, now)
+                    found += self._lost(world, endpoint, target, before, now)
         return found
 
+    def _late(self, world: World, target: str) -> bool:
+        """Whether what was taken last had long been given up: it came before anything newer did."""
+        log = world.zones[target].log
+        recorded = world.recorded.get(log[-1].token) if log else None
+        return recorded is not None and log[-1].at_s - recorded.at_s > recorded.order.expires_s + LATE_S
+
     def _lost(
-        self, world: World, endpoint: Endpoint, before: tuple[str, ...], now: tuple[str, ...]
+        self, world: World, endpoint: Endpoint, target: str, before: tuple[str, ...], now: tuple[str, ...]
     ) -> list[str]:
         gone = [n for n in before if n not in now and serves(world.nodes[n], endpoint)]
         if not gone or any(serves(world.nodes[n], endpoint) for n in now):
+            return []
+        if self._late(world, target):
+            self.excused += 1
             return []
         if all(self.truth.served_ago_s(n, endpoint.name) > UNSEEN_S for n in now):
             left = f"left is {', '.join(now)}, which do not"
@@ -73,12 +81,12 @@ class OnlyServing:
     def _put_in(self, world: World, endpoint: Endpoint, name: str, target: str) -> list[str]:
         node = world.nodes[name]
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
-        if closed:
+        if closed and self.truth.helper_well_ago_s(name) <= OLD_S:
             return [f"{name} was put into {target} with {', '.join(closed)} closed"]
         operation = world.state.operation
         let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name
         broken = self.truth.broken_for_s(name, endpoint.name) > OLD_S
-        if let_in and broken and self.truth.said(world, name, endpoint, Verdict.DOWN):
+        if let_in and broken and self.truth.said_down(world, name, endpoint):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
 

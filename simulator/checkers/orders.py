@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailward.simulator.checkers.truth import Truth
+from mailward.simulator.checkers.truth import LATE_S, Truth
 from mailward.simulator.nodes import WINDOW_S, Obeyed
 from mailward.simulator.world import World
-
-LATE_S = 4.0
-"""Beyond its expiry: an order's last message may be under way when the time is over."""
 
 
 @dataclass

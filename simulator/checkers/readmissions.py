@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.controller.core.phases import may_follow
-from mailward.model.health import Verdict
 from mailward.model.policy import Automation, Endpoint, Rules
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, State
 from mailward.simulator.checkers.truth import OLD_S, Truth
@@ -47,7 +46,7 @@ class Readmissions:
     def _judge(self, world: World, name: str, endpoint: Endpoint, before: State) -> list[str]:
         found = []
         rules, node = _of_the_leader(world), world.nodes[name]
-        if self.truth.said(world, name, endpoint, Verdict.DOWN) or (
+        if self.truth.said_down(world, name, endpoint) or (
             self.truth.broken_for_s(name, endpoint.name) > OLD_S
         ):
             found.append(f"{name} readmitted to {endpoint.name}, and is known to be broken")

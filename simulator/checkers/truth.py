@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.report import Report
+from mailward.model.state import Phase
 from mailward.simulator.nodes import MailNode, Work
 from mailward.simulator.world import World
 
@@ -17,6 +18,8 @@ SAID_S = 3.0
 """A report stored so long ago has been read by whoever leads and reads at all."""
 OLD_S = 20.0
 """The oldest truth that anybody may decide by: a report counts for ten seconds, its probes took some."""
+LATE_S = 4.0
+"""Beyond its expiry: an order's last message may be under way when the time is over."""
 _KEPT_S = 30.0
 
 
@@ -46,9 +49,12 @@ class Truth:
         self.now_s = world.now_s
         passes, observers = world.network.passes, tuple(world.controllers)
         cut_off = {name: tuple([o for o in observers if not passes(o, name)]) for name in world.nodes}
+        state = world.state
         for endpoint in world.policy.endpoints:
             for name in endpoint.nodes:
-                self._look_at(world.nodes[name], endpoint, cut_off[name], observers)
+                record = state.phase_of(name, endpoint.name)
+                in_service = record is not None and record.phase is Phase.IN_SERVICE
+                self._look_at(world.nodes[name], endpoint, cut_off[name], observers, in_service)
         for name, node in world.nodes.items():
             if len(cut_off[name]) < len(observers):
                 self._answered_s[name] = self.now_s
@@ -69,17 +75,21 @@ class Truth:
                 kept.popleft()
 
     def _look_at(
-        self, node: MailNode, endpoint: Endpoint, cut_off: Sequence[str], observers: Sequence[str]
-    ) -> None:
+        self, node: MailNode, endpoint: Endpoint, cut_off: Sequence[str], observers: Sequence[str],
+        in_service: bool,
+    ) -> None:  # fmt: skip
+        """Closed ports of a node in service are a failure as well: clients find it so."""
         key = (node.name, endpoint.name)
         answers = _answers(node, endpoint)
-        if answers and serves(node, endpoint):
+        served = answers and serves(node, endpoint)
+        if served:
             self._served_s[key] = self.now_s
         if not answers:
             self._broke_s.setdefault(key, self.now_s)
         elif self.now_s - self._broke_s.pop(key, self.now_s) >= SAID_S + 1.0:
             self._mended_s[key] = self.now_s
-        for observer in cut_off if answers and not node.disk_full else observers:
+        well = answers and not node.disk_full and (served or not in_service)
+        for observer in cut_off if well else observers:
             streak = self._broken.get((observer, *key))
             if streak is None or self.now_s - streak.last_s > OLD_S:
                 self._broken[observer, *key] = Streak(self.now_s, self.now_s)
@@ -120,14 +130,18 @@ class Truth:
 
     # what was said
 
-    def said(self, world: World, node: str, endpoint: Endpoint, verdict: Verdict) -> bool:
-        """Whether enough observers have said nothing else for a while, as stored."""
-        votes = 0
-        for observer in world.policy.observers:
-            recent = self._recent(observer.name)
-            if recent and all(_verdict(report, node, endpoint) is verdict for report in recent):
-                votes += observer.votes
-        return votes >= world.policy.votes_needed
+    def said_down(self, world: World, node: str, endpoint: Endpoint) -> bool:
+        """Whether enough observers have said nothing else of one of its services for a while, as stored."""
+        recent = {observer.name: self._recent(observer.name) for observer in world.policy.observers}
+        for service in endpoint.services:
+            votes = sum(
+                observer.votes
+                for observer in world.policy.observers
+                if recent[observer.name] and all(_down(r, node, service) for r in recent[observer.name])
+            )
+            if votes >= world.policy.votes_needed:
+                return True
+        return False
 
     def _recent(self, observer: str) -> list[Report]:
         """What was in the store at some moment of the last `SAID_S`."""
@@ -136,14 +150,9 @@ class Truth:
         return [*before[-1:], *(report for at_s, report in kept if at_s > self.now_s - SAID_S)]
 
 
-def _verdict(report: Report, node: str, endpoint: Endpoint) -> Verdict | None:
-    for each in report.nodes:
-        if each.node == node:
-            said = [s.verdict for s in each.services if s.service in endpoint.services]
-            if Verdict.DOWN in said:
-                return Verdict.DOWN
-            return Verdict.UNKNOWN if Verdict.UNKNOWN in said else Verdict.UP
-    return None
+def _down(report: Report, node: str, service: str) -> bool:
+    said = (s for each in report.nodes if each.node == node for s in each.services)
+    return any(s.service == service and s.verdict is Verdict.DOWN for s in said)
 
 
 def _answers(node: MailNode, endpoint: Endpoint) -> bool:

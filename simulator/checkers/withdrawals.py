@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.fencing import PortKind
-from mailward.model.health import Verdict
 from mailward.model.policy import Automation, Deployment, Endpoint
 from mailward.model.state import Cause, Kind, Operation, Phase, State
 from mailward.simulator.checkers.truth import OLD_S, Truth, serves
@@ -73,7 +72,7 @@ class Withdrawals:
     def _known_to_serve(self, world: World, name: str, endpoint: Endpoint) -> bool:
         if self.truth.served_ago_s(name, endpoint.name) > OLD_S:
             return False
-        return not self.truth.said(world, name, endpoint, Verdict.DOWN)
+        return not self.truth.said_down(world, name, endpoint)
 
 
 def _in_service(state: State, node: str, endpoint: Endpoint) -> bool:

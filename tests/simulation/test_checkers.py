@@ -160,6 +160,7 @@ def closed_while_it_is_named(world: World) -> None:
 
 def drained_and_closed_at_once(world: World) -> None:
     start(world, Kind.DRAIN)
+    move(world, Phase.DRAINING)
     publish(world, "192.0.2.11")
     close(world, "mail-a")
     obeyed(world, "mail-a", 2, "ports")

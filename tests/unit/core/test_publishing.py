@@ -1,0 +1,72 @@
+"""What is written to a name server beyond an operation's own endpoints. All of it was found by simulation."""
+
+from dataclasses import replace
+
+from tests.unit.core.scene import Scene, facts, kinds, policy_of
+
+from mailward.model.fencing import CLOSED
+from mailward.model.orders import Publish, Result
+from mailward.model.policy import Endpoint
+from mailward.model.state import Phase
+
+MAIL = Endpoint("mail.test", ("imaps", "submission"), ("a", "b", "c"), 30, ("ns1",))
+IMAP = Endpoint("imap.test", ("imaps",), ("a", "b"), 30, ("ns1",))
+
+
+def published(scene: Scene, name: str) -> list[tuple[str, ...]]:
+    return [
+        rrset.values
+        for action in scene.actions()
+        if isinstance(action, Publish)
+        for rrset in action.rrsets
+        if (rrset.name, rrset.type) == (f"{name}.", "A")
+    ]
+
+
+def test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_published() -> None:
+    """a was taken out of it, and nothing of that could be published; then b failed, for both endpoints."""
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
+    scene.answers["publish"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.run(90)
+    assert scene.phase("a", IMAP.name) is Phase.OUT
+    scene.back("a", for_s=1)
+    scene.down("b", "imaps", for_s=5)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(3)
+    assert scene.phase("b", MAIL.name) is Phase.OUT
+    assert published(scene, IMAP.name)[0] == ("192.0.2.10", "192.0.2.11")
+
+
+def test_what_only_repeats_ports_does_not_write_to_a_target_that_was_never_written_to() -> None:
+    """What it holds may be better than what is recorded: b was not known to serve, and not in the zone."""
+    scene = Scene(policy_of(("a", "b", "c"), (MAIL,)))
+    scene.facts["b"] = None
+    scene.facts["c"] = replace(facts("c"), ports=dict.fromkeys(MAIL.services, CLOSED))
+    scene.unknown("b")
+    scene.answers["claim-target"] = None
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    assert scene.phase("c", MAIL.name) is Phase.OUT
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.run(60)
+    assert "order-ports" in kinds(scene.actions())
+    assert "publish" not in kinds(scene.actions())
+
+
+def test_a_node_is_not_closed_while_a_target_that_cannot_refuse_is_waited_for() -> None:
+    both = (Endpoint("mail.test", ("imaps",), ("a", "b"), 30, ("ns1", "ns2")),)
+    scene = Scene.settled(policy_of(endpoints=both))
+    scene.policy = replace(scene.policy, unguarded=("ns1",))
+    scene.answers["publish"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.run(1)
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(scene.policy.rules.order_timeout_s)
+    assert "order-ports" not in kinds(scene.actions())
+    scene.run(5)
+    ordered = [key for key in kinds(scene.actions()) if key in ("publish", "order-ports")]
+    assert ordered == ["publish", "publish", "order-ports"]
