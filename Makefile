@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 CODE := model controller health replication fencing dns simulator app configs tests
 
 HOURS ?= 200
+SEED ?=
 
 .PHONY: demo test check proof soak lab bench format clean
 .DEFAULT_GOAL := help
@@ -14,7 +15,8 @@ help:
 	@echo "make demo    a failover on embedded parts: no root, no Docker, under a minute"
 	@echo "make test    every test, real Postfix, Dovecot and BIND included"
 	@echo "make check   the fast inner loop: format, lint, types, layers, unit, short simulation"
-	@echo "make proof   exhaustive search, every guard taken away once, and $(HOURS) hours by chance (HOURS=n)"
+	@echo "make proof   exhaustive search, and every guard taken away once"
+	@echo "make soak    $(HOURS) hours by chance from a new seed (HOURS=n SEED=n)"
 	@echo "make lab     start a real cluster in containers and leave it running"
 	@echo "make bench   measure; writes build/bench.json (ONLY=name runs one)"
 
@@ -41,12 +43,12 @@ check: $(STAMP)
 
 proof: $(STAMP)
 	$(BIN)/python -m pytest -q -m proof -n auto tests/simulation
-	$(BIN)/python -m tests.simulation.soak --hours $(HOURS)
 
 soak: $(STAMP)
-	$(BIN)/python -m tests.simulation.soak --hours $(HOURS)
+	$(BIN)/python -m tests.simulation.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 test: check proof
+	$(MAKE) soak HOURS=20 SEED=1
 	tests/lab/setup
 	$(BIN)/python -m pytest tests/lab
 

@@ -206,10 +206,12 @@ def late(world: World, one: str, share: float = 0.3, most_s: float = 120.0) -> E
     links = [world.network.link(one, other) for other in others]
     for link in links:
         link.late, link.late_s, link.twice = share, most_s, share
+    world.late_until_s = float("inf")
 
     def end() -> None:
         for link in links:
             link.late = link.twice = 0.0
+        world.late_until_s = world.now_s + 2.0 * most_s
 
     return end
 
@@ -253,7 +255,7 @@ def zone_freezes(world: World, target: str) -> End:
 def store_is_restored(world: World, which: int) -> End:
     """From the backup `which`, counted from the newest; in the end a person makes the store anew."""
     world.restore(world.backups[-1 - which % len(world.backups)])
-    return lambda: world.make_store_anew() if world.state.superseded or world.outdated_s is not None else None
+    return lambda: world.make_store_anew() if world.state.superseded or world.outdated else None
 
 
 def target_turns_foreign(world: World, target: str) -> End:

@@ -45,8 +45,8 @@ class Recorded:
 @dataclass
 class World:
     """One run's world, from `policy` and `seed`. `open` before use, `close` after. `accepted` counts messages
-    which some node took responsibility for. The store may be `outdated_s`, a copy older than what receivers
-    remember, and knows what happened from `memory_from_s` on."""
+    which some node took responsibility for. Of the receivers in `outdated` the store knows less than they
+    remember, since then; it knows what happened from `memory_from_s` on."""
 
     policy: Policy
     seed: int
@@ -61,9 +61,10 @@ class World:
         self.recorded: dict[Token, Recorded] = {}
         self.commits: list[Written] = []
         self.backups: list[Backup] = []
-        self.outdated_s: float | None = None
+        self.outdated: dict[str, float] = {}
         self.memory_from_s = float("-inf")
         self.foreign: set[str] = set()
+        self.late_until_s = 0.0
         self.reasons_outside: list[str] = []
         self.nodes: dict[str, MailNode] = {}
         for node in self.policy.nodes:
@@ -257,8 +258,12 @@ class World:
         for name, receiver in self.obeying.items():
             record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
             known = record.sent.newest or record.sent.last
-            if name not in self.foreign and receiver.token and known and receiver.token > known:
-                self.outdated_s = self.now_s
+            if name in self.foreign or receiver.token is None or known is None:
+                continue
+            if receiver.token > known and receiver.token.epoch == known.epoch:
+                self.outdated[name] = (
+                    self.now_s
+                )  # in a later epoch numbers may come again, and nobody can tell
         self.note("the store was restored from a backup")
 
     def make_store_anew(self) -> None:
@@ -268,7 +273,8 @@ class World:
         version = self.ensemble.state_version + 1
         epoch = max([self.ensemble.epoch, *epochs])
         self.ensemble.restore(Backup(State(STORE_ID, epoch), epoch, version))
-        self.outdated_s, self.memory_from_s = None, self.now_s
+        self.outdated.clear()
+        self.memory_from_s = self.now_s
         self.note("the store was made anew")
 
     # the fault model

@@ -58,13 +58,8 @@ def desired_rrsets(policy: Policy, state: State, target: str) -> tuple[RRset, ..
         if target not in endpoint.targets:
             continue
         published = addresses_of(policy, state, endpoint)
-        wanted += rrsets_of(endpoint, published) if published else whole_rrsets(policy, endpoint)
+        wanted += rrsets_of(endpoint, published or _addresses(policy, endpoint.nodes))
     return tuple(sorted(wanted))
-
-
-def whole_rrsets(policy: Policy, endpoint: Endpoint) -> list[RRset]:
-    """With every configured address."""
-    return rrsets_of(endpoint, _addresses(policy, endpoint.nodes))
 
 
 def rrsets_of(endpoint: Endpoint, addresses: Iterable[str]) -> list[RRset]:

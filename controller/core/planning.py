@@ -180,7 +180,7 @@ def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: It
     """Why what was decided must not be carried out any more, '' if it may: of an endpoint every node in
     service has failed since, and one that is to be kept away is well (I2, as of now)."""
     for name in endpoints:
-        serving, away = _serving_and_away(draft, name)
+        serving, away = serving_and_away(draft, name)
         well = [node for node in away if judgements[node, name].condition in WELL]
         if well and all(judgements[node, name].condition in FAILING for node in serving):
             return f"{well[0]} is well, and nobody else serves {name} any more"
@@ -193,7 +193,7 @@ def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endp
     if kind is Kind.READMIT:
         return ""
     for name in endpoints:
-        serving, away = _serving_and_away(draft, name)
+        serving, away = serving_and_away(draft, name)
         gone = all(judgements[node, name].condition in FAILING for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
@@ -204,7 +204,7 @@ def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endp
     return ""
 
 
-def _serving_and_away(draft: Draft, name: str) -> tuple[list[str], list[str]]:
+def serving_and_away(draft: Draft, name: str) -> tuple[list[str], list[str]]:
     """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
     endpoint = draft.policy.endpoint_by_name.get(name)
     nodes = endpoint.nodes if endpoint else ()

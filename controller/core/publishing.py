@@ -7,12 +7,15 @@ decided of these may not have been published yet, and may do harm by now.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mailward.controller.core.cases import Judgements
+from mailward.controller.core.cases import WELL, Judgements
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.phases import whole_rrsets
-from mailward.controller.core.planning import may_be_written, nobody_to_leave_it_to
-from mailward.model.orders import Action, Publish, Verify
-from mailward.model.state import Kind, Operation
+from mailward.controller.core.phases import rrsets_of
+from mailward.controller.core.planning import may_be_written, serving_and_away
+from mailward.model.dns import RRset
+from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.orders import Action, OrderPorts, Publish, Verify
+from mailward.model.policy import Endpoint
+from mailward.model.state import Kind, Operation, State
 
 
 def in_scope(
@@ -29,17 +32,36 @@ def in_scope(
 
 
 def spared(draft: Draft, judgements: Judgements, operation: Operation, action: Publish) -> Publish:
-    """The publication, with every configured address for endpoints which are not the operation's and which
-    nobody in service is known to serve, while somebody who is away may (I2)."""
-    others = [
-        endpoint
-        for endpoint in draft.policy.endpoints
-        if endpoint.name not in operation.endpoints and action.target in endpoint.targets
-    ]
-    lost = [e for e in others if nobody_to_leave_it_to(draft, judgements, Kind.RECONCILE, [e.name])]
-    if not lost:
-        return action
-    names = {f"{endpoint.name}." for endpoint in lost}
-    kept = [rrset for rrset in action.rrsets if rrset.name not in names]
-    whole = [rrset for endpoint in lost for rrset in whole_rrsets(draft.policy, endpoint)]
-    return replace(action, rrsets=tuple(sorted([*kept, *whole])))
+    """The publication, without taking away the last that serve an endpoint which is not the operation's: it
+    was decided, but not done, when somebody else was well (I2)."""
+    found = {rrset.key: rrset for rrset in action.rrsets}
+    for endpoint in draft.policy.endpoints:
+        if endpoint.name in operation.endpoints or action.target not in endpoint.targets:
+            continue
+        for rrset in _with_the_last(draft, judgements, endpoint):
+            found[rrset.key] = rrset
+    return replace(action, rrsets=tuple(sorted(found.values())))
+
+
+def _with_the_last(draft: Draft, judgements: Judgements, endpoint: Endpoint) -> list[RRset]:
+    """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does; none
+    where that is not so."""
+    serving, _ = serving_and_away(draft, endpoint.name)
+    seen = {node: judgements[node, endpoint.name] for node in endpoint.nodes}
+    well = [node for node in endpoint.nodes if seen[node].condition in WELL and seen[node].outside]
+    serves = [node for node in well if not _closing(draft.state, node, endpoint)]
+    if any(node in serving for node in serves) or not serves:
+        return []
+    nodes = draft.policy.node_by_name
+    listed = [node for node in endpoint.nodes if node in serving or node in serves]
+    return rrsets_of(endpoint, (address for node in listed for address in nodes[node].addresses))
+
+
+def _closing(state: State, node: str, endpoint: Endpoint) -> bool:
+    """Whether its ports are closed for an endpoint, or just being closed: observers see it a moment later."""
+    record = state.ports_of(node)
+    under_way = any(isinstance(o.action, OrderPorts) and o.action.node == node for o in state.orders)
+    if record is None or not (under_way or record.fence is FenceOutcome.CONFIRMED):
+        return False
+    ports = [record.ports.get(service) for service in endpoint.services]
+    return any(port is not None and port.kind is PortKind.CLOSED for port in ports)

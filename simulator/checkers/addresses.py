@@ -8,9 +8,6 @@ from mailward.model.state import Kind
 from mailward.simulator.checkers.truth import LATE_S, OLD_S, Truth, serves
 from mailward.simulator.world import World
 
-UNSEEN_S = 5.0
-"""A failure younger than this need not have been seen by whoever decides."""
-
 
 @dataclass
 class NeverEmpty:
@@ -35,6 +32,10 @@ class NeverEmpty:
                     found += self._lost(world, endpoint, target, before, now)
         return found
 
+    def _known_not_to_serve(self, world: World, name: str, endpoint: Endpoint) -> bool:
+        long = self.truth.served_ago_s(name, endpoint.name) > OLD_S
+        return long or self.truth.said_down(world, name, endpoint)
+
     def _late(self, world: World, target: str) -> bool:
         """Whether what was taken last had long been given up: it came before anything newer did."""
         log = world.zones[target].log
@@ -50,7 +51,7 @@ class NeverEmpty:
         if self._late(world, target):
             self.excused += 1
             return []
-        if all(self.truth.served_ago_s(n, endpoint.name) > UNSEEN_S for n in now):
+        if all(self._known_not_to_serve(world, n, endpoint) for n in now):
             left = f"left is {', '.join(now)}, which do not"
             return [f"{endpoint.name} lost {', '.join(gone)}, which served; {left}"]
         self.excused += 1

@@ -96,6 +96,8 @@ class StaysAsItIs:
         longest_s = world.ensemble.session_timeout_s + world.policy.rules.order_timeout_s + LATE_S
         for name, receiver in world.obeying.items():
             for entry in receiver.log[self._seen.get(name, 0) :]:
+                if world.now_s < world.late_until_s:
+                    continue  # it may have been sent in time, and be late in the network
                 if self._lost_s is not None and entry.at_s > self._lost_s + longest_s:
                     since_s = entry.at_s - self._lost_s
                     found.append(f"{name} obeyed {entry.token} {since_s:.0f} s after the store was lost")
@@ -105,8 +107,8 @@ class StaysAsItIs:
 
 @dataclass
 class LeftAlone:
-    """I14: whoever obeys another store is not written to; and by a store older than the world nothing is
-    done but claiming, which finds it out."""
+    """I14: what obeys another store is not written to; nor is a name server that remembers more than our
+    store, restored from a backup, has sent to it. (A helper says what it remembers in its status only.)"""
 
     truth: Truth
     rule: str = "I14"
@@ -118,9 +120,9 @@ class LeftAlone:
             for entry in receiver.log[self._seen.get(name, 0) :]:
                 if name in world.foreign and name not in world.policy.unguarded:
                     found.append(f"{name} obeyed {entry.token}, and belongs to another store")
-                if world.outdated_s is not None and entry.what != "claim":
-                    longest_s = world.policy.rules.order_timeout_s + LATE_S
-                    if entry.at_s > world.outdated_s + longest_s:
-                        found.append(f"{name} obeyed {entry.token}, of a store restored from a backup")
+                since_s = world.outdated.get(name) if name in world.zones else None
+                recorded = world.recorded.get(entry.token)
+                if since_s is not None and recorded is not None and recorded.at_s > since_s:
+                    found.append(f"{name} obeyed {entry.token}, of a store restored from a backup")
             self._seen[name] = len(receiver.log)
         return found

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for story, outcome, cpu_s in pool.map(played, stories(chosen.seed, chosen.hours), chunksize=4):
             totals.add(story, outcome, cpu_s)
+    logging.disable(logging.CRITICAL)
     for story in totals.wrong[:MOST_SHRUNK]:
         least, why = shrunk(story)
         print(f"\n# {why}\n{least}", flush=True)

@@ -68,12 +68,6 @@ HUNTS = (
     # what is believed
     Hunt(("votes for a verdict",), ("cut", "isolated"), "I6: "),
     Hunt(("votes", "votes for a verdict"), ("cut", "isolated"), "I6: "),
-    Hunt(("closed before the store was made",), ("store-restored", "crash"), "closed"),
-    Hunt(
-        ("seen from outside", "closed before the store was made"),
-        ("store-restored", "crash", "disk-full"),
-        "closed",
-    ),
     Hunt(("what receivers remember",), ("store-restored", "crash", "request"), "I14: ", seeds=30),
     Hunt(("superseded", "claimed"), ("store-restored", "crash", "request"), "I12: ", seeds=20),
     # gates

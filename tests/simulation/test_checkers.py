@@ -87,8 +87,8 @@ def written_though_it_is_anothers(world: World) -> None:
 
 
 def done_by_an_old_copy(world: World) -> None:
-    world.outdated_s = world.now_s - 60.0
-    obeyed(world, "mail-a", 2)
+    world.outdated["primary"] = world.now_s - 60.0
+    obeyed(world, "primary", 2)
 
 
 # addresses
@@ -258,7 +258,7 @@ BREAKS: dict[Break, str] = {
     overwritten_unread: "session 1 overwrote",
     obeyed_long_after_the_store_was_lost: "mail-a obeyed 0123456789ab.1.2 60 s after the store was lost",
     written_though_it_is_anothers: "primary obeyed 0123456789ab.1.2, and belongs to another store",
-    done_by_an_old_copy: "mail-a obeyed 0123456789ab.1.2, of a store restored from a backup",
+    done_by_an_old_copy: "primary obeyed 0123456789ab.1.2, of a store restored from a backup",
     emptied: f"{ENDPOINT} has no address on primary",
     last_serving_withdrawn: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
     put_in_with_closed_ports: "mail-b was put into primary with submission, imaps closed",

@@ -28,6 +28,8 @@ BY_UNIT_TESTS = {
     "late orders are not sent": "tests/unit/controller/test_executor.py",
     "orders end when they expire": "tests/unit/controller/test_executor.py",
     "tilt": "tests/unit/health/test_tilt.py",
+    "closed before the store was made": "tests/unit/core/test_a_store_made_anew.py",
+    "seen from outside": "tests/unit/core/test_a_store_made_anew.py",
     "helpers are heard first": "tests/unit/core/test_a_store_made_anew.py",
     "failed again": "tests/unit/core/test_readmission.py",
     "several stale claims": "tests/unit/core/test_a_new_epoch.py",

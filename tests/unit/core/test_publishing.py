@@ -26,7 +26,7 @@ def published(scene: Scene, name: str) -> list[tuple[str, ...]]:
 def test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_published() -> None:
     """a was taken out of it, and nothing of that could be published; then b failed, for both endpoints."""
     scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
-    scene.answers["publish"] = Result.FAILED
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.UNKNOWN}
     scene.down("a", "imaps", for_s=5)
     scene.run(90)
     assert scene.phase("a", IMAP.name) is Phase.OUT
@@ -37,6 +37,7 @@ def test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_
     scene.run(3)
     assert scene.phase("b", MAIL.name) is Phase.OUT
     assert published(scene, IMAP.name)[0] == ("192.0.2.10", "192.0.2.11")
+    assert published(scene, MAIL.name)[0] == ("192.0.2.12",)
 
 
 def test_what_only_repeats_ports_does_not_write_to_a_target_that_was_never_written_to() -> None:
@@ -45,10 +46,10 @@ def test_what_only_repeats_ports_does_not_write_to_a_target_that_was_never_writt
     scene.facts["b"] = None
     scene.facts["c"] = replace(facts("c"), ports=dict.fromkeys(MAIL.services, CLOSED))
     scene.unknown("b")
+    scene.down("c", *MAIL.services, for_s=60)
     scene.answers["claim-target"] = None
     scene.run(scene.policy.rules.step_patience_s + 1)
     assert scene.phase("c", MAIL.name) is Phase.OUT
-    scene.sent.clear()
     scene.answers.clear()
     scene.run(60)
     assert "order-ports" in kinds(scene.actions())
