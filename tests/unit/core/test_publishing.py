@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from tests.unit.core.scene import Scene, facts, kinds, policy_of
 
-from mailward.model.fencing import CLOSED
+from mailward.model.fencing import CLOSED, FenceOutcome
+from mailward.model.health import Vantage
 from mailward.model.orders import Publish, Result
 from mailward.model.policy import Endpoint
 from mailward.model.state import Phase
@@ -71,3 +72,19 @@ def test_a_node_is_not_closed_while_a_target_that_cannot_refuse_is_waited_for() 
     scene.run(5)
     ordered = [key for key in kinds(scene.actions()) if key in ("publish", "order-ports")]
     assert ordered == ["publish", "publish", "order-ports"]
+
+
+def test_who_is_closed_is_not_kept_though_observers_have_not_noticed_yet() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.UNKNOWN}
+    scene.down("a", "imaps", for_s=5)
+    scene.run(90)
+    scene._vantage = lambda _node, _service: Vantage.DIRECT  # type: ignore[method-assign,assignment]
+    confirmed = tuple(replace(record, fence=FenceOutcome.CONFIRMED) for record in scene.state.ports)
+    scene.state = replace(scene.state, ports=confirmed)
+    scene.back("a", for_s=1)
+    scene.down("b", "imaps", for_s=5)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(3)
+    assert published(scene, IMAP.name)[0] == ("192.0.2.11",)
