@@ -214,6 +214,7 @@ class Session:
         self._led: Ephemeral | None = None
         self._sent: list[float] = []
         self._heard: dict[str, tuple[int, float, Report]] = {}
+        self._read_s = float("-inf")
 
     async def run(self) -> None:
         """The heartbeat: a write, and the only proof of contact."""
@@ -262,10 +263,12 @@ class Session:
             await self._in_session(self._ensemble.resign)
 
     async def read(self) -> Recorded:
+        asked_s = self._now_s()
         recorded, leader, reports = await self._in_session(self._ensemble.read)
+        before_s, self._read_s = self._read_s, asked_s
         for name, (seq, report) in sorted(reports.items()):
             if name not in self._heard or self._heard[name][0] != seq:
-                self._heard[name] = (seq, self._now_s(), report)
+                self._heard[name] = (seq, before_s, report)
         if leader != self._led:
             self._led = None
         if self._led is not None and self._led.epoch != recorded.versions.epoch:
@@ -290,7 +293,9 @@ class Session:
         await self._in_session(lambda session: self._ensemble.report(session, self.name, report))
 
     def views(self) -> tuple[ObserverView, ...]:
-        """Every configured observer's newest report, by how long ago it moved on our own clock."""
+        """Every configured observer's newest report, and how old it may be: it was not there when we read
+        before it moved. Of one that was there when we first read nobody knows; nor, after a gap in our
+        reading, of one that moved meanwhile."""
         found = []
         for observer in self._observers:
             heard = self._heard.get(observer.name)

@@ -10,6 +10,7 @@ import pytest
 from mailward.model.errors import StoreError
 from mailward.model.policy import Observer
 from mailward.model.ports import Commit
+from mailward.model.report import Report
 from mailward.model.snapshot import Leader, Standing
 from mailward.model.state import State
 from mailward.simulator import virtual
@@ -289,3 +290,32 @@ def test_what_was_decided_on_an_old_reading_is_not_recorded() -> None:
         assert await one.record(replace(again.state, seq=10), again.versions) is Commit.LOST
 
     play(story)
+
+
+def test_a_report_is_as_old_as_it_may_be_and_not_as_when_it_was_first_read() -> None:
+    """Found by simulation: a daemon cut off for minutes took the reports of two others, as old as that, for
+    fresh, and withdrew a node because a third one had been well."""
+
+    async def story(scene: Scene) -> None:
+        one, two = scene.sessions["one"], scene.sessions["two"]
+
+        def age_s() -> float:
+            return next(view.age_s for view in two.views() if view.name == "one")
+
+        await one.publish(report("one", 1))
+        await asyncio.sleep(100)
+        await two.read()
+        assert age_s() == float("inf")
+        await one.publish(report("one", 2))
+        await two.read()
+        assert age_s() < 1
+        await one.publish(report("one", 3))
+        await asyncio.sleep(50)
+        await two.read()
+        assert 50 <= age_s() < 51
+
+    play(story)
+
+
+def report(name: str, seq: int) -> Report:
+    return Report(name, seq, "digest", ())
