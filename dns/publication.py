@@ -80,7 +80,7 @@ class TargetPublisher:
         view = await self._target.read(())
         if isinstance(view, Unread):
             return _unread(view)
-        if view.token is not None and not sent.explains(view.token):
+        if view.token is not None and not sent.explains(view.token, token.epoch):
             return Published(Result.AHEAD, f"it remembers {view.token}, which this store never sent")
         if refused := _overtaken(view.token, token):
             return refused

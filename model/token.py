@@ -55,9 +55,11 @@ class Sent:
             return Sent(token)
         return Sent(token, self.newest, self.newest)
 
-    def explains(self, token: Token) -> bool:
-        """Whether a receiver may remember `token` from us. One never written to explains everything: a
-        new store begins above whatever is remembered."""
+    def explains(self, token: Token, epoch: int) -> bool:
+        """Whether a receiver may remember `token` from us, who are in `epoch`. One never written to explains
+        whatever is not of a later epoch: a new store begins with the newest that is remembered."""
+        if token.epoch > epoch:
+            return False
         if self.last is None or token <= self.last:
             return True
         return self.since is not None and self.newest is not None and self.since <= token <= self.newest

@@ -52,7 +52,7 @@ def note_superseded(draft: Draft, sight: Sight) -> None:
         token = facts.token if facts is not None else None
         if token is None or token.store_id != state.store_id:
             continue
-        if not state.helper(node.name).sent.explains(token):
+        if not state.helper(node.name).sent.explains(token, state.epoch):
             _note(draft, f"mailward-node on {node.name} remembers {token}, which this store never sent")
             return
 

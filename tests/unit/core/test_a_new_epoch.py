@@ -10,6 +10,7 @@ from mailward.model.fencing import OPEN, FenceOutcome
 from mailward.model.orders import ClaimHelper, ClaimTarget, Order, OrderPorts, Outcome, Publish, Result
 from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
+from mailward.model.token import Token
 
 
 def tokens(orders: list[Order]) -> list[tuple[int, int]]:
@@ -309,7 +310,7 @@ def test_a_store_restored_from_a_backup_is_found_out_by_what_a_target_remembers(
     scene.run(120)
     remembered = scene.state.target("ns1").token
     assert remembered is not None
-    assert not backup.target("ns1").sent.explains(remembered)
+    assert not backup.target("ns1").sent.explains(remembered, remembered.epoch)
     scene.state = backup
     scene.restarted()
     scene.answers["claim-target"] = Result.AHEAD
@@ -337,6 +338,18 @@ def test_a_store_restored_from_a_backup_is_found_out_by_what_a_helper_remembers(
     scene.sent.clear()
     scene.run(5)
     assert scene.sent == []
+    assert "mailward-node on b remembers" in scene.look().superseded
+
+
+def test_nobody_remembers_an_epoch_that_is_still_to_come_not_even_who_was_never_written_to() -> None:
+    """Found by simulation: restored from a backup older than what it had sent to a helper, a store waited for
+    its own epochs to come to what that one remembered."""
+    scene = Scene()
+    scene.step()
+    now = Token(scene.state.store_id, scene.state.epoch, 1)
+    scene.facts["b"] = replace(facts("b"), token=now)
+    assert not scene.look().superseded
+    scene.facts["b"] = replace(facts("b"), token=replace(now, epoch=now.epoch + 1))
     assert "mailward-node on b remembers" in scene.look().superseded
 
 

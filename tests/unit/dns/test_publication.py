@@ -58,7 +58,7 @@ async def test_a_claim_writes_the_token(zone: MemoryZone, ours: Publisher) -> No
     assert zone.rrsets[A.key] == A
 
 
-@pytest.mark.parametrize("held", [token(2, 1), token(3, 0)], ids=["equal", "higher"])
+@pytest.mark.parametrize("held", [token(2, 1), token(2, 2)], ids=["equal", "higher"])
 async def test_a_claim_under_a_token_not_below_is_stale(
     zone: MemoryZone, ours: Publisher, held: Token
 ) -> None:
@@ -89,6 +89,15 @@ async def test_a_claim_is_not_sent_where_a_token_is_remembered_that_the_store_ne
     assert (
         await ours.claim(token(8, 1), Sent(token(7, 41), token(7, 90), token(7, 93)))
     ).result is Result.DONE
+
+
+async def test_nor_where_an_epoch_is_remembered_that_is_still_to_come(
+    zone: MemoryZone, ours: Publisher
+) -> None:
+    zone.plant(f'"{token(9, 1)}"')
+    done = await ours.claim(token(8, 1), NOTHING_SENT)
+    assert done.result is Result.AHEAD
+    assert (await ours.claim(token(9, 2), NOTHING_SENT)).result is Result.DONE
 
 
 async def test_publishing_replaces_what_differs_and_writes_the_token(
