@@ -255,16 +255,20 @@ class World:
         """A well-meant restore of the store. From now on it may be older than what receivers remember."""
         self.ensemble.restore(backup)
         self.memory_from_s = self.now_s
-        for name, receiver in self.obeying.items():
-            record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
-            known = record.sent.newest or record.sent.last
-            if name in self.foreign or receiver.token is None or known is None:
-                continue
-            if receiver.token > known and receiver.token.epoch == known.epoch:
-                self.outdated[name] = (
-                    self.now_s
-                )  # in a later epoch numbers may come again, and nobody can tell
+        self.outdated = {
+            name: self.now_s
+            for name, receiver in self.obeying.items()
+            if name not in self.foreign and self._remembers_more(name, receiver.token, backup)
+        }
         self.note("the store was restored from a backup")
+
+    def _remembers_more(self, name: str, token: Token | None, backup: Backup) -> bool:
+        """Of a later epoch nobody can tell: its numbers may come again."""
+        record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
+        known = record.sent.newest or record.sent.last
+        if token is None or known is None:
+            return False
+        return token > known and token.epoch == known.epoch
 
     def make_store_anew(self) -> None:
         """What a person does who was told so: `mailward state init --adopt`, above all that is remembered."""

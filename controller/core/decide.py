@@ -7,7 +7,7 @@ comes out breaks an invariant, nothing is recorded or sent and the notice says w
 
 from dataclasses import replace
 
-from mailward.controller.core import episodes, gates, invariants, operations, outcomes
+from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.closing import left_open
@@ -15,18 +15,11 @@ from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
-from mailward.controller.core.planning import (
-    abandon,
-    nobody_to_leave_it_to,
-    only_the_withdrawn_serve,
-    plan,
-    reconcile,
-    roll_back,
-)
+from mailward.controller.core.planning import abandon, plan, reconcile
 from mailward.controller.core.publishing import in_scope, spared
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
-from mailward.model.decision import Answered, Decision
+from mailward.model.decision import Decision
 from mailward.model.orders import (
     Action,
     ClaimHelper,
@@ -39,7 +32,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, State, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, State, Step
 
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
@@ -176,29 +169,16 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         if not cases:
             draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
             return
-        if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
-            why = only_the_withdrawn_serve(draft, judgements, operation.endpoints)
-            if why:
-                roll_back(draft, why)
-                return
-        if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
-            lost = _successor_lost(cases)
-            if lost:
-                abandon(draft, lost)
-                return
-        if not _has_left(operation):
-            why = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
-            if why:
-                if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
-                    _give_up(draft, why)
-                return
-        if operation.kind is Kind.READMIT and operation.step is Step.PUBLISH:
-            again = _failed_again(cases)
-            if again:
-                roll_back(draft, again)
-                return
+        doubt = doubts.about(operation, cases)
+        if doubt.give_up:
+            abandon(draft, doubt.why)
+            return
+        if doubt.why:
+            if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
+                _give_up(draft, doubt.why)
+            return
         wanted = operations.wanted(draft.policy, draft.state, operation)
-        actions = in_scope(draft, judgements, operation, wanted)
+        actions = in_scope(cases[0].situation, operation, wanted)
         progress = operations.progress(operation, cases, actions)
         if progress.turn is Turn.WAIT:
             return
@@ -215,12 +195,6 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return  # each phase is recorded, also the one that the next step would leave at once
 
 
-def _has_left(operation: Operation) -> bool:
-    """A drained node is published no more: its clients leave it, and whoever serves them is looked at when
-    its ports are to be closed."""
-    return operation.kind is Kind.DRAIN and operation.step in (Step.WAIT_TTL, Step.FENCE)
-
-
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
     operation, policy = draft.running(), draft.policy
     situation = Situation(draft.snapshot, draft.state, sight, judgements)
@@ -232,25 +206,6 @@ def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ..
         for node, name in pairs
         if (node, name) in judgements
     )
-
-
-def _successor_lost(cases: tuple[Case, ...]) -> str:
-    """A drain has no place to drain to when every other node of an endpoint has failed."""
-    for case in cases:
-        judgements, others = case.situation.judgements, [n for n in case.behind.serving if n != case.node]
-        if all(judgements[name, case.endpoint.name].condition in FAILING for name in others):
-            return f"nobody is left to serve {case.endpoint.name}"
-    return ""
-
-
-def _failed_again(cases: tuple[Case, ...]) -> str:
-    """Why a node that was to be let in must not be published, '' if it may: it has failed since it was
-    looked at, perhaps while nobody led, for longer than a restart takes, and somebody else serves."""
-    for case in cases:
-        failed = gates.grace(case).answer is Answered.YES
-        if failed and not case.alone(case.behind.alive):
-            return f"failed before it was published: {case.judgement.evidence}"
-    return ""
 
 
 def _next(draft: Draft) -> None:
@@ -284,24 +239,22 @@ def _give_up(draft: Draft, reason: str, first: str = "") -> None:
 
 
 def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgements) -> None:
-    state = draft.state
-    if state.operation is None:
+    state, operation = draft.state, draft.state.operation
+    if operation is None:
         return
-    operation = state.operation
+    situation = Situation(draft.snapshot, state, sight, judgements)
     wanted = operations.wanted(draft.policy, state, operation)
-    due = [a for a in in_scope(draft, judgements, operation, wanted) if _due(draft, state, a)]
+    due = [a for a in in_scope(situation, operation, wanted) if _due(draft, state, a)]
     if not due:
         return
-    held = ""
-    if not _has_left(operation):
-        held = nobody_to_leave_it_to(draft, judgements, operation.kind, operation.endpoints)
+    held = doubts.about(operation, _cases(draft, sight, judgements)).why
     if operation.step is Step.FENCE and not held:
-        held = left_open(Situation(draft.snapshot, state, sight, judgements), operation.node)
+        held = left_open(situation, operation.node)
     for action in due:
         if held and isinstance(action, Publish | OrderPorts):
             continue
         if isinstance(action, Publish):
-            action = spared(draft, judgements, operation, action)
+            action = spared(situation, operation, action)
         draft.order(action)
 
 

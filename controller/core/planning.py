@@ -7,13 +7,13 @@ pre-empts planned work, which rolls back first; it also takes in further endpoin
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mailward.controller.core import bounds, gates
-from mailward.controller.core.cases import FAILING, WELL, Case, Judgements, Situation
+from mailward.controller.core import bounds, doubts, gates
+from mailward.controller.core.cases import Case, Judgements, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
-from mailward.controller.core.phases import EFFECTS, desired_rrsets, port_map
+from mailward.controller.core.phases import desired_rrsets, port_map
 from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Finding, Goal
 from mailward.model.fencing import OPEN, FenceOutcome
@@ -176,53 +176,17 @@ def abandon(draft: Draft, why: str) -> None:
         draft.start(replace(back, step=Step.PUBLISH))
 
 
-def only_the_withdrawn_serve(draft: Draft, judgements: Judgements, endpoints: Iterable[str]) -> str:
-    """Why what was decided must not be carried out any more, '' if it may: of an endpoint every node in
-    service has failed since, and one that is to be kept away is well (I2, as of now)."""
-    for name in endpoints:
-        serving, away = serving_and_away(draft, name)
-        well = [node for node in away if judgements[node, name].condition in WELL]
-        if well and all(judgements[node, name].condition in FAILING for node in serving):
-            return f"{well[0]} is well, and nobody else serves {name} any more"
-    return ""
-
-
-def nobody_to_leave_it_to(draft: Draft, judgements: Judgements, kind: Kind, endpoints: Iterable[str]) -> str:
-    """Why an operation must not take anything away now, '' if it may (I8, as of now). It was decided when
-    somebody else was well; since then a controller may have died, or stood still, and another begun."""
-    if kind is Kind.READMIT:
-        return ""
-    for name in endpoints:
-        serving, away = serving_and_away(draft, name)
-        gone = all(judgements[node, name].condition in FAILING for node in away)
-        if not away or (gone and kind is Kind.RECONCILE):
-            continue
-        seen = [judgements[node, name] for node in serving]
-        if not any(judgement.condition in WELL and judgement.outside for judgement in seen):
-            said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
-            return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
-    return ""
-
-
-def serving_and_away(draft: Draft, name: str) -> tuple[list[str], list[str]]:
-    """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
-    endpoint = draft.policy.endpoint_by_name.get(name)
-    nodes = endpoint.nodes if endpoint else ()
-    records = {node: draft.state.phase_of(node, name) for node in nodes}
-    serving = [node for node, r in records.items() if r is not None and EFFECTS[r.phase].published]
-    return serving, [node for node in nodes if node not in serving]
-
-
 def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     """Repeat effects that could not be confirmed when they were due, one node at a time."""
     if draft.state.operation is not None:
         return
+    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     node = _longest_unsettled(draft, sight)
-    targets = _targets_unsettled(draft, judgements)
+    targets = _targets_unsettled(situation)
     if not (node or targets) or not _may_reconcile(draft, node):
         return
     names = [e.name for e in draft.policy.endpoints]
-    if nobody_to_leave_it_to(draft, judgements, Kind.RECONCILE, names):
+    if doubts.nobody_to_leave_it_to(situation, Kind.RECONCILE, names):
         return
     why = "; ".join(
         [*([f"client ports of {node} are not as recorded"] if node else []),
@@ -272,22 +236,13 @@ def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 
 
-def may_be_written(draft: Draft, judgements: Judgements, target: str) -> bool:
-    """A target never written to is left alone by what only repeats, until automation acts and everybody is
-    known to be well: what it holds may be better than what is recorded."""
-    if draft.target(target).token is not None:
-        return True
-    acts = draft.policy.automation is Automation.ACT
-    return acts and all(judgement.condition in WELL for judgement in judgements.values())
-
-
-def _targets_unsettled(draft: Draft, judgements: Judgements) -> list[str]:
+def _targets_unsettled(situation: Situation) -> list[str]:
     """Of those that may be written to."""
-    state, found = draft.state, []
-    for target in draft.policy.targets:
+    state, policy, found = situation.state, situation.snapshot.policy, []
+    for target in policy.targets:
         record = state.target(target)
-        if not record.claimed_in(state.epoch) or not may_be_written(draft, judgements, target):
+        if not record.claimed_in(state.epoch) or record.published == desired_rrsets(policy, state, target):
             continue
-        if record.published != desired_rrsets(draft.policy, state, target):
+        if doubts.may_be_repeated(situation, target):
             found.append(target)
     return found

@@ -7,10 +7,9 @@ decided of these may not have been published yet, and may do harm by now.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mailward.controller.core.cases import WELL, Judgements
-from mailward.controller.core.draft import Draft
+from mailward.controller.core import doubts
+from mailward.controller.core.cases import WELL, Situation
 from mailward.controller.core.phases import rrsets_of
-from mailward.controller.core.planning import may_be_written, serving_and_away
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortKind
 from mailward.model.orders import Action, OrderPorts, Publish, Verify
@@ -18,41 +17,39 @@ from mailward.model.policy import Endpoint
 from mailward.model.state import Kind, Operation, State
 
 
-def in_scope(
-    draft: Draft, judgements: Judgements, operation: Operation, actions: Iterable[Action]
-) -> tuple[Action, ...]:
+def in_scope(situation: Situation, operation: Operation, actions: Iterable[Action]) -> tuple[Action, ...]:
     """The actions of a step without those that a mere repetition must leave out."""
     return tuple(
         action
         for action in actions
         if operation.kind is not Kind.RECONCILE
         or not isinstance(action, Publish | Verify)
-        or may_be_written(draft, judgements, action.target)
+        or doubts.may_be_repeated(situation, action.target)
     )
 
 
-def spared(draft: Draft, judgements: Judgements, operation: Operation, action: Publish) -> Publish:
+def spared(situation: Situation, operation: Operation, action: Publish) -> Publish:
     """The publication, without taking away the last that serve an endpoint which is not the operation's: it
     was decided, but not done, when somebody else was well (I2)."""
     found = {rrset.key: rrset for rrset in action.rrsets}
-    for endpoint in draft.policy.endpoints:
+    for endpoint in situation.snapshot.policy.endpoints:
         if endpoint.name in operation.endpoints or action.target not in endpoint.targets:
             continue
-        for rrset in _with_the_last(draft, judgements, endpoint):
+        for rrset in _with_the_last(situation, endpoint):
             found[rrset.key] = rrset
     return replace(action, rrsets=tuple(sorted(found.values())))
 
 
-def _with_the_last(draft: Draft, judgements: Judgements, endpoint: Endpoint) -> list[RRset]:
+def _with_the_last(situation: Situation, endpoint: Endpoint) -> list[RRset]:
     """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does; none
     where that is not so."""
-    serving, _ = serving_and_away(draft, endpoint.name)
-    seen = {node: judgements[node, endpoint.name] for node in endpoint.nodes}
+    serving, _ = doubts.serving_and_away(situation, endpoint.name)
+    seen = {node: situation.judgements[node, endpoint.name] for node in endpoint.nodes}
     well = [node for node in endpoint.nodes if seen[node].condition in WELL and seen[node].outside]
-    serves = [node for node in well if not _closing(draft.state, node, endpoint)]
+    serves = [node for node in well if not _closing(situation.state, node, endpoint)]
     if any(node in serving for node in serves) or not serves:
         return []
-    nodes = draft.policy.node_by_name
+    nodes = situation.snapshot.policy.node_by_name
     listed = [node for node in endpoint.nodes if node in serving or node in serves]
     return rrsets_of(endpoint, (address for node in listed for address in nodes[node].addresses))
 

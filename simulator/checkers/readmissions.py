@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 from mailward.controller.core.phases import may_follow
 from mailward.model.policy import Automation, Endpoint, Rules
-from mailward.model.state import Cause, Ending, Kind, Operation, Phase, State
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State
 from mailward.simulator.checkers.truth import OLD_S, Truth
-from mailward.simulator.nodes import MailNode, Work
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -111,29 +110,26 @@ class WayBack:
                 if not may_follow(old.phase if old else None, record.phase):
                     found.append(f"{record.node} went from {old and old.phase} to {record.phase}")
                 if old is not None and old.phase is Phase.REJOINING and record.phase is Phase.PROMOTING:
-                    found += self._caught_up(world, record.node, commit.after)
+                    found += self._caught_up(world, record, commit.after)
         self._seen = len(world.commits)
         return found
 
-    def _caught_up(self, world: World, name: str, after: State) -> list[str]:
-        operation, node = after.operation, world.nodes[name]
+    def _caught_up(self, world: World, record: PhaseRecord, after: State) -> list[str]:
+        operation, node = after.operation, world.nodes[record.node]
         if operation is None or operation.force or any("LAST RESORT" in note for note in operation.notes):
             return []
         found = []
-        for other in world.nodes.values():
-            serving = any(r.node == other.name and r.phase is Phase.IN_SERVICE for r in after.phases)
-            if other is node or not serving or not _alive(other):
+        for name in world.policy.endpoint_by_name[record.endpoint].nodes:
+            there, other = after.phase_of(name, record.endpoint), world.nodes[name]
+            serving = there is not None and there.phase is Phase.IN_SERVICE
+            if other is node or not serving or self.truth.lost(world, name, record.endpoint):
                 continue
             for source, target in ((node, other), (other, node)):
                 lag_s, messages = world.replication.lag(source, target)
                 if lag_s > world.policy.rules.caught_up_lag_s + LAG_SLACK_S:
                     missing = f"{messages} messages of {source.name} missing for {lag_s:.0f} s"
-                    found.append(f"{name} let in with {missing}")
+                    found.append(f"{node.name} let in with {missing}")
         return found
-
-
-def _alive(node: MailNode) -> bool:
-    return node.host.answers and any(work is Work.WELL for work in node.services.values())
 
 
 @dataclass

@@ -107,6 +107,11 @@ class Truth:
                 found.append(observer.name)
         return tuple(found)
 
+    def lost(self, world: World, node: str, endpoint: str) -> bool:
+        """Whether as many as it takes can have seen it broken, or cut off."""
+        saw = self.saw_broken(world, node, endpoint)
+        return sum(o.votes for o in world.policy.observers if o.name in saw) >= world.policy.votes_needed
+
     def served_ago_s(self, node: str, endpoint: str) -> float:
         return self.now_s - self._served_s.get((node, endpoint), float("-inf"))
 

@@ -18,6 +18,7 @@ from mailward.controller.core import (
     conditions,
     decide,
     diagnosis,
+    doubts,
     draft,
     gates,
     invariants,
@@ -232,7 +233,8 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "closed before the store was made": answering(admission._closed_before, []),
     "seen from outside": _behind_is_outside,
-    "failed again": answering(decide._failed_again, ""),
+    "failed again": answering(doubts.failed_again, ""),
+    "nobody is let in in doubt": answering(doubts.adds_in_doubt, ""),
     # gates
     "acting": without("acting"),
     "deployment": without("deployment"),
@@ -252,11 +254,11 @@ MUTANTS: Mapping[str, Mutant] = {
     "stable": without("stable"),
     "hold-down": without("hold_down"),
     # what is asked again while an operation runs
-    "nobody to leave it to": answering(planning.nobody_to_leave_it_to, ""),
-    "only the withdrawn serve": answering(planning.only_the_withdrawn_serve, ""),
+    "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
+    "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),
     "what a target surely holds": lambda patch: everywhere(patch, in_common, lambda one, _other: one),
-    "a drain's successor": answering(decide._successor_lost, ""),
+    "a drain's successor": answering(doubts.successor_lost, ""),
     "a drain's successor after the TTL": answering(
         operations._with_a_successor, operations.Progress(operations.Turn.DONE)
     ),

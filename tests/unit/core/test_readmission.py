@@ -337,3 +337,45 @@ def test_who_fails_again_before_it_is_published_is_not_published() -> None:
     assert scene.phase("a") is Phase.OUT
     addresses = [v for a in scene.actions() if isinstance(a, Publish) for r in a.rrsets for v in r.values]
     assert "192.0.2.10" not in addresses
+
+
+def about_to_be_published(scene: Scene) -> Scene:
+    """b is out, is well again, open, and in service as recorded; its publication is answered by nobody."""
+    scene.down("b", "imaps", for_s=5)
+    scene.run(30)
+    scene.answers["publish"] = None
+    scene.back("b", for_s=60)
+    scene.run(3)
+    assert (step_of(scene), scene.phase("b")) == (Step.PUBLISH, Phase.IN_SERVICE)
+    scene.answers.clear()
+    scene.sent.clear()
+    return scene
+
+
+def test_who_is_not_known_to_serve_any_more_is_not_published_blindly() -> None:
+    """Found by simulation: whoever led next saw nothing with the votes it takes, and put into the zone a node
+    that had crashed meanwhile."""
+    scene = about_to_be_published(Scene.settled())
+    scene.restarted()
+    for node in "ab":
+        scene.unknown(node)
+    scene.run(scene.policy.rules.step_patience_s + 5.0)
+    assert "publish" not in kinds(scene.actions())
+    assert scene.state.ended[-1].ending is Ending.HANDED_OVER
+    assert "b is not known to serve mail.example.test" in scene.state.ended[-1].detail
+    scene.run(120)
+    assert "publish" not in kinds(scene.actions())
+    for node in "ab":
+        scene.back(node)
+    scene.run(5)
+    assert kinds(scene.actions())[-2:] == ["publish", "verify"]
+
+
+def test_who_comes_back_to_nobody_is_published_whatever_is_known() -> None:
+    scene = about_to_be_published(Scene.settled())
+    scene.restarted()
+    scene.unknown("b")
+    scene.gone("a", for_s=60)
+    scene.run(5)
+    published = next(a for a in scene.actions() if isinstance(a, Publish))
+    assert published.rrsets[0].values == ("192.0.2.10", "192.0.2.11")

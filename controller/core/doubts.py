@@ -1,0 +1,139 @@
+"""Doubts: why what was decided must not be done now, as things have come to be since.
+
+An operation was decided on what was seen then. Since then a controller may have died, or stood still, and
+another goes on; another node may have failed. Before each of its orders an operation is asked again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailward.controller.core import gates
+from mailward.controller.core.cases import FAILING, WELL, Case, Situation
+from mailward.controller.core.operations import targets_of
+from mailward.controller.core.phases import EFFECTS
+from mailward.model.decision import Answered
+from mailward.model.policy import Automation
+from mailward.model.state import Kind, Operation, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why an operation must not go on, '' if it may: then it waits, or is given up at once."""
+
+    why: str = ""
+    give_up: bool = False
+
+
+def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
+    """`cases`: one for each of the operation's endpoints."""
+    situation, names = cases[0].situation, operation.endpoints
+    lost = ""
+    if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
+        lost = only_the_withdrawn_serve(situation, names)
+    if operation.kind is Kind.DRAIN and operation.step is not Step.FENCE:
+        lost = successor_lost(cases)
+    if operation.kind is Kind.READMIT and operation.step is Step.PUBLISH:
+        lost = failed_again(cases)
+    if lost:
+        return Doubt(lost, give_up=True)
+    if operation.kind is Kind.READMIT:
+        let_in = operation.step in (Step.PUBLISH, Step.VERIFY)
+        return Doubt(_let_in_in_doubt(situation, operation) if let_in else "")
+    return Doubt("" if _has_left(operation) else nobody_to_leave_it_to(situation, operation.kind, names))
+
+
+def _let_in_in_doubt(situation: Situation, operation: Operation) -> str:
+    targets = targets_of(situation.snapshot.policy, operation)
+    return next(filter(None, (adds_in_doubt(situation, t, operation.endpoints) for t in targets)), "")
+
+
+def _has_left(operation: Operation) -> bool:
+    """A drained node is published no more: its clients leave it, and whoever serves them is looked at when
+    its ports are to be closed."""
+    return operation.kind is Kind.DRAIN and operation.step in (Step.WAIT_TTL, Step.FENCE)
+
+
+def only_the_withdrawn_serve(situation: Situation, endpoints: Iterable[str]) -> str:
+    """Of an endpoint every node in service has failed since, and one that is to be kept away is well (I2)."""
+    for name in endpoints:
+        serving, away = serving_and_away(situation, name)
+        well = [node for node in away if situation.judgements[node, name].condition in WELL]
+        if well and all(situation.judgements[node, name].condition in FAILING for node in serving):
+            return f"{well[0]} is well, and nobody else serves {name} any more"
+    return ""
+
+
+def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[str]) -> str:
+    """Nothing is taken away while nobody else is known to serve (I8)."""
+    judgements = situation.judgements
+    for name in endpoints:
+        serving, away = serving_and_away(situation, name)
+        gone = all(judgements[node, name].condition in FAILING for node in away)
+        if not away or (gone and kind is Kind.RECONCILE):
+            continue
+        if not any(_known_to_serve(situation, node, name) for node in serving):
+            said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
+            return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
+    return ""
+
+
+def successor_lost(cases: tuple[Case, ...]) -> str:
+    """A drain has no place to drain to when every other node of an endpoint has failed."""
+    for case in cases:
+        judgements, others = case.situation.judgements, [n for n in case.behind.serving if n != case.node]
+        if all(judgements[name, case.endpoint.name].condition in FAILING for name in others):
+            return f"nobody is left to serve {case.endpoint.name}"
+    return ""
+
+
+def failed_again(cases: tuple[Case, ...]) -> str:
+    """A node that was to be let in has failed since it was looked at, perhaps while nobody led, for longer
+    than a restart takes, and somebody else serves."""
+    for case in cases:
+        failed = gates.grace(case).answer is Answered.YES
+        if failed and not case.alone(case.behind.alive):
+            return f"failed before it was published: {case.judgement.evidence}"
+    return ""
+
+
+def serving_and_away(situation: Situation, name: str) -> tuple[list[str], list[str]]:
+    """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
+    endpoint = situation.snapshot.policy.endpoint_by_name.get(name)
+    nodes = endpoint.nodes if endpoint else ()
+    records = {node: situation.state.phase_of(node, name) for node in nodes}
+    serving = [node for node, r in records.items() if r is not None and EFFECTS[r.phase].published]
+    return serving, [node for node in nodes if node not in serving]
+
+
+def may_be_repeated(situation: Situation, target: str) -> bool:
+    """Whether what is recorded may be published there again. A target never written to is left alone until
+    automation acts and everybody is known to be well: what it holds may be better than what is recorded."""
+    if situation.state.target(target).token is None:
+        acts = situation.snapshot.policy.automation is Automation.ACT
+        return acts and all(judgement.condition in WELL for judgement in situation.judgements.values())
+    names = situation.snapshot.policy.endpoint_by_name
+    return not adds_in_doubt(situation, target, names)
+
+
+def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -> str:
+    """Nobody is put into a zone who is not known to serve, while it surely names somebody who may (I2)."""
+    nodes, judgements = situation.snapshot.policy.node_by_name, situation.judgements
+    surely: dict[str, set[str]] = {}
+    for rrset in situation.state.target(target).surely:
+        surely.setdefault(rrset.name, set()).update(rrset.values)
+    for name in endpoints:
+        if target not in situation.snapshot.policy.endpoint_by_name[name].targets:
+            continue
+        serving, named = serving_and_away(situation, name)[0], surely.get(f"{name}.", set())
+        there = [node for node in serving if not named.isdisjoint(nodes[node].addresses)]
+        if all(judgements[node, name].condition in FAILING for node in there):
+            continue
+        for node in serving:
+            if named.isdisjoint(nodes[node].addresses) and not _known_to_serve(situation, node, name):
+                return f"{node} is not known to serve {name}: {judgements[node, name].evidence}"
+    return ""
+
+
+def _known_to_serve(situation: Situation, node: str, endpoint: str) -> bool:
+    judgement = situation.judgements[node, endpoint]
+    return judgement.condition in WELL and judgement.outside
