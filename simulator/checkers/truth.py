@@ -18,6 +18,9 @@ SAID_S = 3.0
 """A report stored so long ago has been read by whoever leads and reads at all."""
 OLD_S = 20.0
 """The oldest truth that anybody may decide by: a report counts for ten seconds, its probes took some."""
+SILENT_S = 16.0
+"""A node that is silent for less may be seen by nobody who looks behind its closed ports: a helper which does
+not answer says nothing of the services."""
 LATE_S = 4.0
 """Beyond its expiry: an order's last message may be under way when the time is over."""
 _KEPT_S = 30.0
@@ -39,6 +42,7 @@ class Truth:
     _broken: dict[tuple[str, str, str], Streak] = field(default_factory=dict)
     _served_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _broke_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _refused: dict[tuple[str, str], bool] = field(default_factory=dict)
     _mended_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _answered_s: dict[str, float] = field(default_factory=dict)
     _helper_well_s: dict[str, float] = field(default_factory=dict)
@@ -86,8 +90,11 @@ class Truth:
             self._served_s[key] = self.now_s
         if not answers:
             self._broke_s.setdefault(key, self.now_s)
-        elif self.now_s - self._broke_s.pop(key, self.now_s) >= SAID_S + 1.0:
-            self._mended_s[key] = self.now_s
+            self._refused[key] = self._refused.get(key, False) or node.host.answers
+        else:
+            unseen_s = SAID_S + 1.0 if self._refused.pop(key, False) else SILENT_S
+            if self.now_s - self._broke_s.pop(key, self.now_s) >= unseen_s:
+                self._mended_s[key] = self.now_s
         well = answers and not node.disk_full and (served or not in_service)
         for observer in cut_off if well else observers:
             streak = self._broken.get((observer, *key))
