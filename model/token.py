@@ -56,13 +56,13 @@ class Sent:
         return Sent(token, self.newest, self.newest)
 
     def explains(self, token: Token, epoch: int) -> bool:
-        """Whether a receiver may remember `token` from us, who are in `epoch`. One never written to explains
-        whatever is not of a later epoch: a new store begins with the newest that is remembered."""
+        """Whether a receiver may remember `token` from us, who are in `epoch`, or from an earlier store: a new
+        one begins with the newest epoch that is remembered. Of a later epoch nobody is."""
         if token.epoch > epoch:
             return False
-        if self.last is None or token <= self.last:
-            return True
-        return self.since is not None and self.newest is not None and self.since <= token <= self.newest
+        if self.since is not None and self.newest is not None and token >= self.since:
+            return token <= self.newest
+        return self.last is None or token <= self.last
 
 
 NOTHING_SENT = Sent()

@@ -100,6 +100,25 @@ async def test_nor_where_an_epoch_is_remembered_that_is_still_to_come(
     assert (await ours.claim(token(9, 2), NOTHING_SENT)).result is Result.DONE
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (token(3, 9), Result.DONE),
+        (token(7, 1), Result.DONE),
+        (token(7, 3), Result.DONE),
+        (token(7, 4), Result.AHEAD),
+    ],
+    ids=["of an earlier store", "the first that was sent", "the last that was sent", "never sent"],
+)
+async def test_what_was_sent_and_never_heard_of_explains_that_much(
+    zone: MemoryZone, ours: Publisher, held: Token, expected: Result
+) -> None:
+    """Found by simulation: restored to where its first claim was under way, a store took all for its own."""
+    zone.plant(f'"{held}"')
+    sent = Sent(None, token(7, 1), token(7, 3))
+    assert (await ours.claim(token(8, 1), sent)).result is expected
+
+
 async def test_publishing_replaces_what_differs_and_writes_the_token(
     zone: MemoryZone, ours: Publisher
 ) -> None:
