@@ -56,8 +56,8 @@ class Sent:
         return Sent(token, self.newest, self.newest)
 
     def explains(self, token: Token, epoch: int) -> bool:
-        """Whether a receiver may remember `token` from us, who are in `epoch`, or from an earlier store: a new
-        one begins with the newest epoch that is remembered. Of a later epoch nobody is."""
+        """Whether a receiver may remember `token` from us, who are in `epoch`, or from an earlier store: a
+        new one begins with the newest epoch that is remembered. Of a later epoch nobody is."""
         if token.epoch > epoch:
             return False
         if self.since is not None and self.newest is not None and token >= self.since:
