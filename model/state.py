@@ -141,7 +141,8 @@ class PortsRecord:
 class TargetRecord:
     """What a DNS target last took from us and when, and under which token it was claimed. While `published`
     is not known, `kept` is what it holds of it all the same: what it last took, and everything that was sent
-    since, have it in common."""
+    since, have it in common. Of one that cannot refuse an old order, `begun` says when that was sent which
+    may still arrive."""
 
     target: str
     claim: Attempt | None = None
@@ -152,6 +153,7 @@ class TargetRecord:
     detail: str = ""
     at: Moment | None = None
     kept: tuple[RRset, ...] = ()
+    begun: Moment | None = None
 
     @property
     def surely(self) -> tuple[RRset, ...]:

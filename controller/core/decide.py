@@ -141,6 +141,8 @@ def _claim(draft: Draft, sight: Sight) -> None:
         record = state.target(target)
         if target in policy.unguarded and not expired:
             continue  # what an earlier leader had begun may still arrive there, and overwrite ours
+        if gates.may_still_arrive(state, target, draft.now, policy.rules):
+            continue
         if not record.claimed_in(state.epoch):
             due.append((ClaimTarget(target, record.sent), record.claim))
     ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
@@ -262,6 +264,10 @@ def _due(draft: Draft, state: State, action: Action) -> bool:
     """Whether it may be ordered now: its target is claimed, and it is not out or done."""
     target = getattr(action, "target", None)
     if target is not None and not state.target(target).claimed_in(state.epoch):
+        return False
+    if isinstance(action, Publish) and gates.may_still_arrive(
+        state, action.target, draft.now, draft.policy.rules
+    ):
         return False
     attempt = draft.attempt(key_of(action))
     age = attempt.last.age_s(draft.now) if attempt else 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 from mailward.controller.core import bounds
 from mailward.controller.core.phases import may_follow
+from mailward.model.clock import Moment
 from mailward.model.dns import in_common
 from mailward.model.fencing import FenceOutcome, Scope
 from mailward.model.orders import (
@@ -151,7 +152,8 @@ class Draft:
         if isinstance(action, ClaimTarget):
             record = self.target(action.target)
             claim = self._again(record.claim, key)
-            self.put_target(replace(record, claim=claim, sent=record.sent.sending(token)))
+            sent, begun = record.sent.sending(token), self._begun(action.target)
+            self.put_target(replace(record, claim=claim, sent=sent, begun=begun))
             return
         if isinstance(action, ClaimHelper):
             helper = self.helper(action.node)
@@ -161,7 +163,8 @@ class Draft:
         if isinstance(action, Publish):
             record = self.target(action.target)
             kept, sent = in_common(record.surely, action.rrsets), record.sent.sending(token)
-            self.put_target(replace(record, published=None, kept=kept, token=token, sent=sent))
+            begun = self._begun(action.target)
+            self.put_target(replace(record, published=None, kept=kept, token=token, sent=sent, begun=begun))
         if isinstance(action, OrderPorts):
             helper = self.helper(action.node)
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))
@@ -169,6 +172,9 @@ class Draft:
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
         if self._state.operation is not None:
             self.put_attempt(self._again(self.attempt(key), key))
+
+    def _begun(self, target: str) -> Moment | None:
+        return self.now if target in self.policy.unguarded else None
 
     def _again(self, before: Attempt | None, key: str) -> Attempt:
         return Attempt(key, (before.tries if before else 0) + 1, self.now)

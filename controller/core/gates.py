@@ -216,6 +216,13 @@ def earlier_orders_expired(state: State, now: Moment, rules: Rules) -> bool:
     return since is not None and since.age_s(now) > longest_s + EXPIRY_MARGIN_S
 
 
+def may_still_arrive(state: State, target: str, now: Moment, rules: Rules) -> bool:
+    """Whether a target that cannot refuse it may yet take what was sent in this epoch, and was not answered:
+    it would undo whatever is sent meanwhile."""
+    begun = state.target(target).begun
+    return begun is not None and begun.age_s(now) <= rules.order_timeout_s + EXPIRY_MARGIN_S
+
+
 def _unclaimed_helper(case: Case) -> list[str]:
     node, phase = case.node, case.record.phase if case.record else None
     helper = case.state.helper(node)

@@ -92,7 +92,7 @@ def take_up_epoch(draft: Draft) -> None:
         operation=operation,
         fenced_at=tuple(_carried_over(draft, at) for at in draft.state.fenced_at),
         flaps=tuple(replace(flap, last=_carried_over(draft, flap.last)) for flap in draft.state.flaps),
-        targets=tuple(replace(target, claim=None) for target in draft.state.targets),
+        targets=tuple(replace(target, claim=None, begun=None) for target in draft.state.targets),
         helpers=tuple(replace(helper, claim=None) for helper in draft.state.helpers),
     )
 
@@ -138,6 +138,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
                 at=outcome.at if done else record.at,
                 detail="" if done else outcome.detail[: bounds.DETAIL],
                 kept=() if done else record.kept,
+                begun=record.begun if outcome.result is Result.UNKNOWN else None,
             )
         )
         _watch_for_foreign(draft, action.target, outcome)
@@ -172,7 +173,8 @@ def _claimed_target(draft: Draft, record: TargetRecord, sent: Sent, outcome: Out
         record = replace(record, claimed=outcome.token, sent=record.sent.arrived(outcome.token))
     elif outcome.result is Result.FAILED and record.sent.newest == outcome.token:
         record = replace(record, sent=sent)  # nothing was sent, and nothing may be explained by it
-    draft.put_target(replace(record, claim=_result(record.claim, outcome)))
+    begun = record.begun if outcome.result is Result.UNKNOWN else None
+    draft.put_target(replace(record, claim=_result(record.claim, outcome), begun=begun))
     _watch_for_foreign(draft, record.target, outcome)
 
 

@@ -223,6 +223,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "late orders are not sent": _late_is_in_time,
     "orders end when they expire": _never_too_late,
     "what cannot refuse is waited for": answering(gates.earlier_orders_expired, True),
+    "what may still arrive is waited for": answering(gates.may_still_arrive, False),
     # what is believed
     "votes for a verdict": _one_vote_is_a_verdict,
     "old and tilted reports": _old_reports_count,

@@ -32,9 +32,10 @@ BY_UNIT_TESTS = {
     "seen from outside": "tests/unit/core/test_a_store_made_anew.py",
     "helpers are heard first": "tests/unit/core/test_a_store_made_anew.py",
     "failed again": "tests/unit/core/test_readmission.py",
-    "several stale claims": "tests/unit/core/test_a_new_epoch.py",
-    "believing a stale claim": "tests/unit/core/test_a_new_epoch.py",
-    "superseded": "tests/unit/core/test_a_new_epoch.py",
+    "several stale claims": "tests/unit/core/test_another_controller.py",
+    "believing a stale claim": "tests/unit/core/test_another_controller.py",
+    "superseded": "tests/unit/core/test_another_controller.py",
+    "what may still arrive is waited for": "tests/unit/core/test_a_target_that_cannot_refuse.py",
     "fence before publish when repeating": "tests/unit/core/test_reconciling.py",
 }
 """Where the simulator sees no harm without them: two leaders' claims seldom compete in it, its probes are

@@ -1,0 +1,182 @@
+"""Another controller leads, or our own store is an old copy: nothing is done, and a person is told (I14).
+
+Who is superseded learns it from what targets and helpers remember.
+"""
+
+from dataclasses import replace
+
+from tests.unit.core.scene import Scene, facts, kinds
+
+from mailward.model.orders import ClaimHelper, ClaimTarget, Result
+from mailward.model.state import Phase, RequestKind
+from mailward.model.token import Token
+
+
+def test_a_foreign_target_stops_the_controller_with_a_way_out() -> None:
+    """I14."""
+    scene = Scene()
+    scene.answers["claim-target"] = Result.FOREIGN
+    scene.details["claim-target"] = "it holds ffffffffffff.3.1"
+    scene.step()
+    decision = scene.look()
+    assert "DNS target ns1 belongs to another store (it holds ffffffffffff.3.1)" in decision.fatal
+    assert "mailward state init --adopt" in decision.fatal
+    assert decision.send == ()
+
+
+def test_a_target_that_turns_foreign_under_a_publication_stops_it_too() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.FOREIGN
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    assert "belongs to another store" in scene.look().fatal
+
+
+def test_one_stale_claim_may_be_a_late_order_three_are_somebody_else() -> None:
+    scene = Scene()
+    scene.answers["claim-target"] = Result.STALE
+    scene.details["claim-target"] = "the token there is 0123456789ab.9.1"
+    scene.run(0.5)
+    assert not scene.notices
+    scene.run(5)
+    assert any("another controller leads this cluster" in notice for notice in scene.notices)
+    finding = scene.finding("claimed", "a")
+    assert "the token there is 0123456789ab.9.1" in finding.reason
+    assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+
+
+def test_a_stale_publication_has_its_target_claimed_anew() -> None:
+    """A higher token appeared in mid-epoch: publishing again and again would tell nobody why."""
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.STALE
+    scene.answers["claim-target"] = Result.STALE
+    scene.down("a", "imaps", for_s=5)
+    scene.run(20)
+    assert any("another controller leads this cluster" in notice for notice in scene.notices)
+    assert kinds(scene.actions()).count("publish") == 1
+    assert scene.look().superseded
+
+
+def test_who_has_been_superseded_claims_no_more_and_does_nothing_not_even_when_started_anew() -> None:
+    """Each claim has a higher token: repeated for ever, or after each restart, one would overtake whoever
+    has every right."""
+    scene = Scene.settled()
+    scene.restarted()
+    scene.answers["claim-target"] = Result.STALE
+    scene.run(30)
+    assert scene.look().superseded
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120)
+    assert scene.sent == []
+    (given,) = scene.state.answers
+    assert (given.accepted, given.detail) == (
+        False,
+        "another controller leads this cluster, or this store is an old copy",
+    )
+    scene.restarted()
+    scene.run(5)
+    assert scene.sent == []
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.look().superseded
+
+
+def test_a_store_restored_from_a_backup_is_found_out_by_what_a_target_remembers() -> None:
+    """Its state may be anything that was once true: what was drained since would be let in."""
+    scene = Scene.settled()
+    backup = scene.state
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120)
+    remembered = scene.state.target("ns1").token
+    assert remembered is not None
+    assert not backup.target("ns1").sent.explains(remembered, remembered.epoch)
+    scene.state = backup
+    scene.restarted()
+    scene.answers["claim-target"] = Result.AHEAD
+    scene.details["claim-target"] = f"it remembers {remembered}, which this store never sent"
+    scene.sent.clear()
+    scene.run(5)
+    assert f"remembers {remembered}, which this store never sent" in scene.look().superseded
+    claim = next(action for action in scene.actions() if isinstance(action, ClaimTarget))
+    assert claim.sent == backup.target("ns1").sent
+    scene.answers.clear()
+    scene.restarted()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(60)
+    assert "publish" not in kinds(scene.actions())
+
+
+def test_a_store_restored_from_a_backup_is_found_out_by_what_a_helper_remembers() -> None:
+    scene = Scene.settled()
+    sent = scene.state.helper("b").sent
+    assert sent.last is not None
+    scene.facts["b"] = replace(facts("b"), token=sent.last)
+    assert not scene.look().superseded
+    scene.facts["b"] = replace(facts("b"), token=replace(sent.last, seq=sent.last.seq + 1))
+    scene.restarted()
+    scene.sent.clear()
+    scene.run(5)
+    assert scene.sent == []
+    assert "mailward-node on b remembers" in scene.look().superseded
+
+
+def test_nobody_remembers_an_epoch_that_is_still_to_come_not_even_who_was_never_written_to() -> None:
+    """Found by simulation: restored from a backup older than what it had sent to a helper, a store waited for
+    its own epochs to come to what that one remembered."""
+    scene = Scene()
+    scene.step()
+    now = Token(scene.state.store_id, scene.state.epoch, 1)
+    scene.facts["b"] = replace(facts("b"), token=now)
+    assert not scene.look().superseded
+    scene.facts["b"] = replace(facts("b"), token=replace(now, epoch=now.epoch + 1))
+    assert "mailward-node on b remembers" in scene.look().superseded
+
+
+def test_a_claim_that_was_certainly_not_sent_explains_nothing() -> None:
+    """Epochs may come again with an old store: a target long out of reach remembered a token of the same
+    epoch, and of a seq that had meanwhile been spent on claims which never left."""
+    scene = Scene.settled()
+    before = scene.state.target("ns1").sent
+    scene.restarted()
+    scene.answers["claim-target"] = Result.FAILED
+    scene.run(30)
+    assert scene.state.target("ns1").sent == before
+    scene.answers["claim-target"] = Result.UNKNOWN
+    scene.run(60)
+    assert scene.state.target("ns1").sent != before
+
+
+def test_a_helper_is_not_claimed_before_it_is_known_what_it_remembers() -> None:
+    scene = Scene.settled()
+    scene.restarted()
+    scene.sent.clear()
+    scene.facts["a"] = None
+    scene.run(2)
+    assert [a.node for a in scene.actions() if isinstance(a, ClaimHelper)] == ["b"]
+
+
+def test_what_an_earlier_leader_sent_without_an_answer_is_no_sign_of_another() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    ordered = scene.state.ports_of("a")
+    assert ordered is not None
+    scene.restarted()
+    scene.facts["a"] = replace(facts("a"), token=ordered.token)
+    scene.answers.clear()
+    scene.run(30)
+    assert not scene.look().superseded
+    assert scene.state.operation is None
+
+
+def test_who_has_been_superseded_fences_nobody_any_more() -> None:
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.STALE, "claim-target": Result.STALE}
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    assert scene.look().superseded
+    scene.run(150)
+    assert "order-ports" not in kinds(scene.actions())
