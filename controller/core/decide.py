@@ -32,7 +32,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Phase, State, Step
+from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, State, Step
 
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
@@ -157,8 +157,20 @@ def _claim(draft: Draft, sight: Sight) -> None:
     for action, attempt in due:
         if outcomes.believed_stale(attempt):
             continue
-        if operations.may_retry(attempt, attempt.last.age_s(draft.now) if attempt else 0.0, policy):
+        if _claim_may_be_tried(draft, state.operation, action, attempt):
             draft.order(action)
+
+
+def _claim_may_be_tried(
+    draft: Draft, operation: Operation | None, action: Action, attempt: Attempt | None
+) -> bool:
+    if attempt is None:
+        return True
+    if isinstance(action, ClaimTarget) and operation is not None and attempt.result is not None:
+        wanted = action.target in operations.targets_of(draft.policy, operation)
+        if wanted and operations.claim_is_due_again(operation, attempt, draft.now):
+            return True
+    return operations.may_retry(attempt, attempt.last.age_s(draft.now), draft.policy)
 
 
 def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:

@@ -15,6 +15,7 @@ from mailward.controller.core import closing, gates
 from mailward.controller.core.bounds import MOST_DOUBLINGS
 from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.phases import desired_rrsets, port_map
+from mailward.model.clock import Moment
 from mailward.model.decision import Answered
 from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, Verify, key_of
@@ -98,6 +99,13 @@ def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
     return age_s >= min(policy.rules.retry_s * 2.0**doublings, policy.rules.retry_max_s)
 
 
+def claim_is_due_again(operation: Operation, claim: Attempt, now: Moment) -> bool:
+    """A target that could not be claimed for long is tried at once by an operation that is to publish there:
+    it may be back, and be tried next in half a minute only."""
+    publishing = operation.step is Step.PUBLISH
+    return publishing and claim.last.age_s(now) > operation.step_since.age_s(now)
+
+
 def progress(operation: Operation, cases: tuple[Case, ...], actions: tuple[Action, ...]) -> Progress:
     """How the running step stands. `cases`: one for each of the operation's endpoints."""
     return _PROGRESS[operation.step](_At(operation, cases, actions))
@@ -141,13 +149,14 @@ class _At:
     def answered(self) -> bool:
         """Whether every target has answered that may be written to; one that is asked again has before."""
         state = self.cases[0].state
-        for target in self.policy.unguarded:  # one that is waited for, and can be claimed soon
-            record = state.target(target)
-            untried = record.claim is None or record.claim.result is None
-            touched = any(isinstance(a, Publish) and a.target == target for a in self.actions)
-            if touched and untried and not record.claimed_in(state.epoch):
-                return False
         asked = [a for a in self.actions if isinstance(a, Publish)]
+        for record in (state.target(a.target) for a in asked):  # one that may soon be claimed is waited for
+            if record.claimed_in(state.epoch):
+                continue
+            if record.claim is None or record.claim.result is None:
+                return False
+            if claim_is_due_again(self.operation, record.claim, self.cases[0].snapshot.now):
+                return False
         asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
         attempts = [self.operation.attempt(key_of(action)) for action in asked]
         return bool(attempts) and all(

@@ -67,10 +67,10 @@ def _note(draft: Draft, why: str) -> None:
 
 
 def take_up_epoch(draft: Draft) -> None:
-    """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown,
-    and void once our claims arrive, or once it has expired as recorded. Nobody's patience ran while nobody
-    led: the step begins anew. What limits how often we act is as old as it was for the one before, by his
-    clock: hosts' clocks are not compared."""
+    """A new epoch starts its seqs anew and has nothing out: what the last one had sent is unknown, and void
+    once our claims arrive, or once it has expired as recorded. Nobody's patience ran while nobody led: the
+    step begins anew, and what the last one could not do is tried again. What limits how often we act is as
+    old as it was for the one before, by his clock: hosts' clocks are not compared."""
     epoch = draft.snapshot.versions.epoch
     if draft.state.epoch == epoch:
         if draft.state.earlier_expire_s and earlier_orders_expired(
@@ -80,7 +80,7 @@ def take_up_epoch(draft: Draft) -> None:
         return
     operation = draft.state.operation
     if operation is not None:
-        attempts = tuple(a for a in operation.attempts if a.result is not None)
+        attempts = tuple(a for a in operation.attempts if a.result is Result.DONE)
         operation = replace(operation, attempts=attempts, step_since=draft.now)
     draft.state = replace(
         draft.state,

@@ -296,3 +296,56 @@ def test_a_helper_that_obeys_an_order_is_claimed_by_it() -> None:
     scene.sent.clear()
     scene.run(60)
     assert {o.action.node for o in scene.sent if o.action.kind == "claim-helper"} == {"b"}
+
+
+def ports_and_publications(scene: Scene) -> list[str]:
+    kept = [action for action in scene.actions() if isinstance(action, Publish | OrderPorts)]
+    return [f"{a.kind} {a.target if isinstance(a, Publish) else a.node}" for a in kept]
+
+
+def test_what_the_last_leader_could_not_publish_is_tried_again_before_anybody_is_closed() -> None:
+    """Found by simulation: its name server had come back, and named a node that was closed."""
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.answers = {"publish:ns1": None, "publish:ns2": Result.UNKNOWN}
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.state.operation is not None
+    assert scene.state.operation.step is Step.PUBLISH
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(3)
+    assert ports_and_publications(scene) == ["publish ns1", "publish ns2", "order-ports a"]
+
+
+def test_a_target_that_was_away_is_tried_before_anybody_is_closed_who_is_named_there() -> None:
+    """Found by simulation: it was back, and would be tried half a minute later."""
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.run(100)
+    claim = scene.state.target("ns2").claim
+    assert claim is not None
+    assert claim.tries > 5
+    while claim.last.age_s(scene.now) > 2.0:
+        scene.run(1)
+        claim = scene.state.target("ns2").claim
+        assert claim is not None
+    scene.now_s += 1
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    assert ports_and_publications(scene) == ["publish ns1", "publish ns2", "order-ports a"]
+
+
+def test_one_that_is_still_away_is_tried_once_and_holds_nobody_up() -> None:
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.run(100)
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(3)
+    assert ports_and_publications(scene) == ["publish ns1", "order-ports a"]
+    assert kinds(scene.actions()).count("claim-target") == 1
