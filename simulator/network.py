@@ -19,25 +19,42 @@ from mailward.simulator.virtual import running_loop
 T = TypeVar("T")
 
 EPOCH_WALL_S = 1_700_000_000.0
-FROZEN_S = 0.25
 
 
 @dataclass
 class Host:
-    """A machine. `boots` counts its starts; a frozen one keeps its connections and answers nothing; what
-    is asked of one with a slow disk takes up to `slow_s` longer."""
+    """A machine. `boots` counts its starts; what is asked of one with a slow disk takes up to `slow_s`
+    longer."""
 
     name: str
     site: str
     up: bool = True
-    frozen: bool = False
     boots: int = 1
     wall_offset_s: float = 0.0
     slow_s: float = 0.0
+    _frozen: bool = False
+    _waiting: list[Callable[[], object]] = field(default_factory=list)
+
+    @property
+    def frozen(self) -> bool:
+        """It keeps its connections and answers nothing; what comes waits in the sockets' buffers."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+        if not frozen:
+            waiting, self._waiting = self._waiting, []
+            for message in waiting:
+                message()
 
     @property
     def answers(self) -> bool:
-        return self.up and not self.frozen
+        return self.up and not self._frozen
+
+    def keep(self, message: Callable[[], object]) -> None:
+        """Until it is frozen no more."""
+        self._waiting.append(message)
 
 
 @dataclass(frozen=True)
@@ -198,8 +215,8 @@ class _Exchange(Generic[T]):
         self._done(host, arrival)
 
     def _done(self, host: Host, arrival: Callable[[], None]) -> None:
-        if host.frozen and host.up:  # it waits in the socket's buffer
-            self.loop.call_later(FROZEN_S, self._done, host, arrival, context=_NOBODYS)
+        if host.frozen and host.up:
+            host.keep(partial(self.loop.call_soon, self._done, host, arrival, context=_NOBODYS))
         elif host.up:
             arrival()
 

@@ -38,11 +38,17 @@ def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
         return Doubt(lost, give_up=True)
     if operation.kind is Kind.READMIT:
         let_in = operation.step in (Step.PUBLISH, Step.VERIFY)
-        return Doubt(_let_in_in_doubt(situation, operation) if let_in else "")
+        return Doubt(_let_in_in_doubt(operation, cases) if let_in else "")
     return Doubt("" if _has_left(operation) else nobody_to_leave_it_to(situation, operation.kind, names))
 
 
-def _let_in_in_doubt(situation: Situation, operation: Operation) -> str:
+def _let_in_in_doubt(operation: Operation, cases: tuple[Case, ...]) -> str:
+    situation = cases[0].situation
+    for case in cases:
+        others = [n for n in case.behind.serving if n != case.node]
+        served = any(_known_to_serve(situation, n, case.endpoint.name) for n in others)
+        if served and case.judgement.condition in FAILING:
+            return f"{case.node} is {case.judgement.condition}: {case.judgement.evidence}"
     targets = targets_of(situation.snapshot.policy, operation)
     return next(filter(None, (adds_in_doubt(situation, t, operation.endpoints) for t in targets)), "")
 
@@ -116,7 +122,8 @@ def may_be_repeated(situation: Situation, target: str) -> bool:
 
 
 def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -> str:
-    """Nobody is put into a zone who is not known to serve, while it surely names somebody who may (I2)."""
+    """Nobody is put into a zone who is not known to serve, while it surely names somebody who may; nor who is
+    known to fail, whoever else it names (I2)."""
     nodes, judgements = situation.snapshot.policy.node_by_name, situation.judgements
     surely: dict[str, set[str]] = {}
     for rrset in situation.state.target(target).surely:
@@ -125,12 +132,14 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -
         if target not in situation.snapshot.policy.endpoint_by_name[name].targets:
             continue
         serving, named = serving_and_away(situation, name)[0], surely.get(f"{name}.", set())
-        there = [node for node in serving if not named.isdisjoint(nodes[node].addresses)]
-        if all(judgements[node, name].condition in FAILING for node in there):
-            continue
+        there = {node for node in serving if not named.isdisjoint(nodes[node].addresses)}
+        lost = all(judgements[node, name].condition in FAILING for node in there)
         for node in serving:
-            if named.isdisjoint(nodes[node].addresses) and not _known_to_serve(situation, node, name):
-                return f"{node} is not known to serve {name}: {judgements[node, name].evidence}"
+            judgement = judgements[node, name]
+            if node in there or _known_to_serve(situation, node, name):
+                continue
+            if there and (not lost or judgement.condition in FAILING):
+                return f"{node} is not known to serve {name}: {judgement.evidence}"
     return ""
 
 

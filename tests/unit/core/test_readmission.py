@@ -379,3 +379,26 @@ def test_who_comes_back_to_nobody_is_published_whatever_is_known() -> None:
     scene.run(5)
     published = next(a for a in scene.actions() if isinstance(a, Publish))
     assert published.rrsets[0].values == ("192.0.2.10", "192.0.2.11")
+
+
+def test_who_fails_is_not_published_though_everybody_else_seems_to_fail_as_well() -> None:
+    """Found by simulation: the observers were cut off with whoever led next. What fails helps nobody."""
+    scene = about_to_be_published(Scene.settled())
+    scene.restarted()
+    scene.down("b")
+    scene.gone("a", for_s=60)
+    scene.run(5)
+    assert "publish" not in kinds(scene.actions())
+
+
+def test_who_just_fails_is_not_published_while_the_zone_may_name_anything() -> None:
+    scene = about_to_be_published(Scene.settled())
+    (target,) = scene.state.targets
+    scene.state = replace(scene.state, targets=(replace(target, kept=()),))
+    scene.restarted()
+    scene.down("b", "imaps")
+    scene.run(scene.policy.rules.restart_grace_s * 0.5)
+    assert "publish" not in kinds(scene.actions())
+    scene.back("b")
+    scene.run(2)
+    assert "publish" in kinds(scene.actions())
