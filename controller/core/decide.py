@@ -10,9 +10,11 @@ from dataclasses import replace
 from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
+from mailward.controller.core.claims import claim
 from mailward.controller.core.closing import left_open
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
+from mailward.controller.core.expiry import may_still_arrive
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan, reconcile
@@ -30,9 +32,8 @@ from mailward.model.orders import (
     Result,
     key_of,
 )
-from mailward.model.policy import Automation
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Attempt, Cause, Ending, Kind, Operation, Phase, State, Step
+from mailward.model.state import Cause, Ending, Kind, Phase, State, Step
 
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
@@ -115,7 +116,7 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
-    _claim(draft, sight)
+    claim(draft, sight)
     if admitted or not draft.state.phases:
         return  # where the nodes stand is recorded before anything is made of it
     _advance(draft, sight, judgements)
@@ -125,52 +126,6 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
     plan(draft, sight, judgements)
     reconcile(draft, sight, judgements)
     _order_what_the_step_needs(draft, sight, judgements)
-
-
-def _claim(draft: Draft, sight: Sight) -> None:
-    """Before anything else, our token goes to every target and helper: from then on what an earlier
-    controller left in the network is void there. Where old orders cannot be refused they are waited for:
-    each was recorded with its expiry. Helpers that do not answer hold nobody up."""
-    policy, state = draft.policy, draft.state
-    busy = state.operation is not None or bool(draft.snapshot.requests)
-    if policy.automation is not Automation.ACT and not busy:
-        return
-    due: list[tuple[Action, Attempt | None]] = []
-    expired = gates.earlier_orders_expired(state, draft.now, policy.rules)
-    for target in policy.targets:
-        record = state.target(target)
-        if target in policy.unguarded and not expired:
-            continue  # what an earlier leader had begun may still arrive there, and overwrite ours
-        if gates.may_still_arrive(state, target, draft.now, policy.rules):
-            continue
-        if not record.claimed_in(state.epoch):
-            due.append((ClaimTarget(target, record.sent), record.claim))
-    ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
-    for node in policy.nodes:
-        helper = state.helper(node.name)
-        if sight.nodes[node.name].facts is None:
-            continue  # what it remembers must be known before it is overwritten
-        if node.name in ordered:
-            continue  # the order carries a token of its own; a claim could overtake and void it
-        if node.fenced and not helper.claimed_in(state.epoch):
-            due.append((ClaimHelper(node.name), helper.claim))
-    for action, attempt in due:
-        if outcomes.believed_stale(attempt):
-            continue
-        if _claim_may_be_tried(draft, state.operation, action, attempt):
-            draft.order(action)
-
-
-def _claim_may_be_tried(
-    draft: Draft, operation: Operation | None, action: Action, attempt: Attempt | None
-) -> bool:
-    if attempt is None:
-        return True
-    if isinstance(action, ClaimTarget) and operation is not None and attempt.result is not None:
-        wanted = action.target in operations.targets_of(draft.policy, operation)
-        if wanted and operations.claim_is_due_again(operation, attempt, draft.now):
-            return True
-    return operations.may_retry(attempt, attempt.last.age_s(draft.now), draft.policy)
 
 
 def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
@@ -277,9 +232,7 @@ def _due(draft: Draft, state: State, action: Action) -> bool:
     target = getattr(action, "target", None)
     if target is not None and not state.target(target).claimed_in(state.epoch):
         return False
-    if isinstance(action, Publish) and gates.may_still_arrive(
-        state, action.target, draft.now, draft.policy.rules
-    ):
+    if isinstance(action, Publish) and may_still_arrive(state, action.target, draft.now, draft.policy.rules):
         return False
     attempt = draft.attempt(key_of(action))
     age = attempt.last.age_s(draft.now) if attempt else 0.0

@@ -8,18 +8,18 @@ automation careful, never those that protect mail users.
 from collections.abc import Callable
 from dataclasses import replace
 
-from mailward.controller.core.bounds import EXPIRY_MARGIN_S, MOST_DOUBLINGS, NAMED
+from mailward.controller.core.bounds import MOST_DOUBLINGS, NAMED
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.conditions import full_paths, restart_seen
+from mailward.controller.core.expiry import earlier_orders_expired
 from mailward.controller.core.phases import port_map
-from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Result
-from mailward.model.policy import Automation, Deployment, Rules
+from mailward.model.policy import Automation, Deployment
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Cause, Phase, State
+from mailward.model.state import Cause, Phase
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
 OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
@@ -203,24 +203,6 @@ def claimed(case: Case) -> Finding:
     if absent:
         return _yes("claimed", f"epoch {epoch} is known but to {', '.join(absent)}")
     return _yes("claimed", f"every DNS target knows epoch {epoch}")
-
-
-def earlier_orders_expired(state: State, now: Moment, rules: Rules) -> bool:
-    """Whether all that was begun before this epoch has had its time, also what was begun by a leader that was
-    deposed and does not know it, its own right to act not yet over. Nothing is sent that was not recorded.
-    Recording checks the epoch, which was raised before we took it up: so what was recorded last was recorded
-    before `epoch_since`. And an order is carried out within its expiry, from when it was issued, which was
-    before it was recorded. By `epoch_since` and the longest expiry recorded, all of it is over; the margin is
-    for what has left and is on its way."""
-    since, longest_s = state.epoch_since, max(rules.order_timeout_s, state.earlier_expire_s)
-    return since is not None and since.age_s(now) > longest_s + EXPIRY_MARGIN_S
-
-
-def may_still_arrive(state: State, target: str, now: Moment, rules: Rules) -> bool:
-    """Whether a target that cannot refuse it may yet take what was sent in this epoch, and was not answered:
-    it would undo whatever is sent meanwhile."""
-    begun = state.target(target).begun
-    return begun is not None and begun.age_s(now) <= rules.order_timeout_s + EXPIRY_MARGIN_S
 
 
 def _unclaimed_helper(case: Case) -> list[str]:

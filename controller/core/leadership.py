@@ -3,7 +3,7 @@
 Only time is won by it. Whoever is deposed can record nothing any more, since recording checks the epoch, and
 nothing is sent that was not recorded: what it had begun ends by the expiry recorded with it, however long it
 goes on believing that it leads. Receivers that refuse old tokens are used at once, the others are left alone
-until then (`gates.earlier_orders_expired`). So to depose in error costs a change of leaders and no more. All
+until then (`expiry.earlier_orders_expired`). So to depose in error costs a change of leaders and no more. All
 the same it takes the votes that any automatic action takes (I6).
 
 A leader that is silent, frozen or cut off is not gone: it may be at work, and its session decides.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.gates import earlier_orders_expired
+from mailward.controller.core.expiry import earlier_orders_expired
 from mailward.controller.core.sight import Sight
 from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome

@@ -1,0 +1,56 @@
+"""Claims: before anything else, our token goes to every target and helper.
+
+From then on what an earlier controller left in the network is void there. Where old orders cannot be refused
+they are waited for: each was recorded with its expiry. Helpers that do not answer hold nobody up.
+"""
+
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.expiry import earlier_orders_expired, may_still_arrive
+from mailward.controller.core.operations import claim_is_due_again, may_retry, targets_of
+from mailward.controller.core.outcomes import believed_stale
+from mailward.controller.core.sight import Sight
+from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts
+from mailward.model.policy import Automation
+from mailward.model.state import Attempt, Operation
+
+
+def claim(draft: Draft, sight: Sight) -> None:
+    """Order the claims that are due."""
+    policy, state = draft.policy, draft.state
+    busy = state.operation is not None or bool(draft.snapshot.requests)
+    if policy.automation is not Automation.ACT and not busy:
+        return
+    due: list[tuple[Action, Attempt | None]] = []
+    expired = earlier_orders_expired(state, draft.now, policy.rules)
+    for target in policy.targets:
+        record = state.target(target)
+        if target in policy.unguarded and not expired:
+            continue  # what an earlier leader had begun may still arrive there, and overwrite ours
+        if may_still_arrive(state, target, draft.now, policy.rules):
+            continue
+        if not record.claimed_in(state.epoch):
+            due.append((ClaimTarget(target, record.sent), record.claim))
+    ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
+    for node in policy.nodes:
+        helper = state.helper(node.name)
+        if sight.nodes[node.name].facts is None:
+            continue  # what it remembers must be known before it is overwritten
+        if node.name in ordered:
+            continue  # the order carries a token of its own; a claim could overtake and void it
+        if node.fenced and not helper.claimed_in(state.epoch):
+            due.append((ClaimHelper(node.name), helper.claim))
+    for action, attempt in due:
+        if believed_stale(attempt):
+            continue
+        if _may_be_tried(draft, state.operation, action, attempt):
+            draft.order(action)
+
+
+def _may_be_tried(draft: Draft, operation: Operation | None, action: Action, attempt: Attempt | None) -> bool:
+    if attempt is None:
+        return True
+    if isinstance(action, ClaimTarget) and operation is not None and attempt.result is not None:
+        wanted = action.target in targets_of(draft.policy, operation)
+        if wanted and claim_is_due_again(operation, attempt, draft.now):
+            return True
+    return may_retry(attempt, attempt.last.age_s(draft.now), draft.policy)
