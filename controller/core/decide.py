@@ -18,7 +18,7 @@ from mailward.controller.core.expiry import may_still_arrive
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan, reconcile
-from mailward.controller.core.publishing import in_scope, spared
+from mailward.controller.core.publishing import in_scope, with_care
 from mailward.controller.core.requests import refuse_all, take_up
 from mailward.controller.core.sight import Sight, see
 from mailward.model.decision import Decision
@@ -223,7 +223,7 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
         if held and isinstance(action, Publish | OrderPorts):
             continue
         if isinstance(action, Publish):
-            action = spared(situation, operation, action)
+            action = with_care(situation, operation, action)
         draft.order(action)
 
 

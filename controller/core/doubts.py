@@ -4,7 +4,7 @@ An operation was decided on what was seen then. Since then a controller may have
 another goes on; another node may have failed. Before each of its orders an operation is asked again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.controller.core import gates
@@ -46,7 +46,7 @@ def _let_in_in_doubt(operation: Operation, cases: tuple[Case, ...]) -> str:
     situation = cases[0].situation
     for case in cases:
         others = [n for n in case.behind.serving if n != case.node]
-        served = any(_known_to_serve(situation, n, case.endpoint.name) for n in others)
+        served = any(known_to_serve(situation, n, case.endpoint.name) for n in others)
         if served and case.judgement.condition in FAILING:
             return f"{case.node} is {case.judgement.condition}: {case.judgement.evidence}"
     targets = targets_of(situation.snapshot.policy, operation)
@@ -77,7 +77,7 @@ def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[
         gone = all(judgements[node, name].condition in FAILING for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
-        if not any(_known_to_serve(situation, node, name) for node in serving):
+        if not any(known_to_serve(situation, node, name) for node in serving):
             said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
             return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
     return ""
@@ -125,9 +125,7 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -
     """Nobody is put into a zone who is not known to serve, while it surely names somebody who may; nor who is
     known to fail, whoever else it names (I2)."""
     nodes, judgements = situation.snapshot.policy.node_by_name, situation.judgements
-    surely: dict[str, set[str]] = {}
-    for rrset in situation.state.target(target).surely:
-        surely.setdefault(rrset.name, set()).update(rrset.values)
+    surely = surely_named(situation, target)
     for name in endpoints:
         if target not in situation.snapshot.policy.endpoint_by_name[name].targets:
             continue
@@ -136,13 +134,21 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -
         lost = all(judgements[node, name].condition in FAILING for node in there)
         for node in serving:
             judgement = judgements[node, name]
-            if node in there or _known_to_serve(situation, node, name):
+            if node in there or known_to_serve(situation, node, name):
                 continue
             if there and (not lost or judgement.condition in FAILING):
                 return f"{node} is not known to serve {name}: {judgement.evidence}"
     return ""
 
 
-def _known_to_serve(situation: Situation, node: str, endpoint: str) -> bool:
+def surely_named(situation: Situation, target: str) -> Mapping[str, set[str]]:
+    """The addresses that a target is known to name, by the full name."""
+    found: dict[str, set[str]] = {}
+    for rrset in situation.state.target(target).surely:
+        found.setdefault(rrset.name, set()).update(rrset.values)
+    return found
+
+
+def known_to_serve(situation: Situation, node: str, endpoint: str) -> bool:
     judgement = situation.judgements[node, endpoint]
     return judgement.condition in WELL and judgement.outside

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mailward.controller.core import doubts
-from mailward.controller.core.cases import WELL, Situation
+from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.controller.core.phases import rrsets_of
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortKind
@@ -28,16 +28,34 @@ def in_scope(situation: Situation, operation: Operation, actions: Iterable[Actio
     )
 
 
-def spared(situation: Situation, operation: Operation, action: Publish) -> Publish:
-    """The publication, without taking away the last that serve an endpoint which is not the operation's: it
-    was decided, but not done, when somebody else was well (I2)."""
+def with_care(situation: Situation, operation: Operation, action: Publish) -> Publish:
+    """The publication as things are now. Of endpoints that are not the operation's it does not take away the
+    last that serve: it was decided, but not done, when somebody else was well. And it puts in nobody who is
+    known to fail while somebody else serves (I2)."""
     found = {rrset.key: rrset for rrset in action.rrsets}
+    surely = doubts.surely_named(situation, action.target)
     for endpoint in situation.snapshot.policy.endpoints:
-        if endpoint.name in operation.endpoints or action.target not in endpoint.targets:
+        if action.target not in endpoint.targets:
             continue
-        for rrset in _with_the_last(situation, endpoint):
+        last = [] if endpoint.name in operation.endpoints else _with_the_last(situation, endpoint)
+        named = surely.get(f"{endpoint.name}.", set())
+        for rrset in last or _without_the_failing(situation, operation, endpoint, named):
             found[rrset.key] = rrset
     return replace(action, rrsets=tuple(sorted(found.values())))
+
+
+def _without_the_failing(
+    situation: Situation, operation: Operation, endpoint: Endpoint, named: set[str]
+) -> list[RRset]:
+    """What an endpoint is to answer without those who fail and are not known to be named; none where that is
+    all, or nobody."""
+    serving, _ = doubts.serving_and_away(situation, endpoint.name)
+    nodes = situation.snapshot.policy.node_by_name
+    fails = {node for node in serving if situation.judgements[node, endpoint.name].condition in FAILING}
+    left_out = {n for n in fails if n != operation.node and named.isdisjoint(nodes[n].addresses)}
+    if not left_out or not any(doubts.known_to_serve(situation, n, endpoint.name) for n in serving):
+        return []
+    return rrsets_of(endpoint, (a for n in serving if n not in left_out for a in nodes[n].addresses))
 
 
 def _with_the_last(situation: Situation, endpoint: Endpoint) -> list[RRset]:

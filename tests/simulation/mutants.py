@@ -26,6 +26,7 @@ from mailward.controller.core import (
     operations,
     outcomes,
     planning,
+    publishing,
     requests,
     sight,
 )
@@ -236,6 +237,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "closed before the store was made": answering(admission._closed_before, []),
     "seen from outside": _behind_is_outside,
     "failed again": answering(doubts.failed_again, ""),
+    "nobody is put in who fails": answering(publishing._without_the_failing, []),
     "nobody is let in in doubt": answering(doubts.adds_in_doubt, ""),
     # gates
     "acting": without("acting"),

@@ -36,6 +36,7 @@ BY_UNIT_TESTS = {
     "believing a stale claim": "tests/unit/core/test_another_controller.py",
     "superseded": "tests/unit/core/test_another_controller.py",
     "what may still arrive is waited for": "tests/unit/core/test_a_target_that_cannot_refuse.py",
+    "nobody is put in who fails": "tests/unit/core/test_publishing.py",
     "fence before publish when repeating": "tests/unit/core/test_reconciling.py",
 }
 """Where the simulator sees no harm without them: two leaders' claims seldom compete in it, its probes are

@@ -7,8 +7,8 @@ from tests.unit.core.scene import Scene, facts, kinds, policy_of
 from mailward.model.fencing import CLOSED, FenceOutcome
 from mailward.model.health import Vantage
 from mailward.model.orders import Publish, Result
-from mailward.model.policy import Endpoint
-from mailward.model.state import Phase
+from mailward.model.policy import Automation, Endpoint
+from mailward.model.state import Phase, RequestKind
 
 MAIL = Endpoint("mail.test", ("imaps", "submission"), ("a", "b", "c"), 30, ("ns1",))
 IMAP = Endpoint("imap.test", ("imaps",), ("a", "b"), 30, ("ns1",))
@@ -88,3 +88,29 @@ def test_who_is_closed_is_not_kept_though_observers_have_not_noticed_yet() -> No
     scene.sent.clear()
     scene.run(3)
     assert published(scene, IMAP.name)[0] == ("192.0.2.11",)
+
+
+def test_a_failover_puts_nobody_in_who_is_known_to_fail() -> None:
+    """Only observing, with a store made anew: b was closed in its earlier life, and is in service as
+    configured. Whoever fails over c by hand does not mean b to be published."""
+    scene = Scene(policy_of(("a", "b", "c"), (MAIL,), automation=Automation.OBSERVE))
+    scene.facts["b"] = replace(facts("b"), ports=dict.fromkeys(MAIL.services, CLOSED))
+    scene.down("b", *MAIL.services, for_s=60)
+    scene.run(5)
+    scene.ask(RequestKind.FAILOVER, "c")
+    scene.run(5)
+    assert scene.phase("c", MAIL.name) is Phase.OUT
+    assert set(published(scene, MAIL.name)) == {("192.0.2.10",)}
+    scene.back("b", for_s=5)
+    scene.sent.clear()
+    scene.run(2)
+    assert published(scene, MAIL.name) == [("192.0.2.10", "192.0.2.11")]
+
+
+def test_who_is_known_to_be_named_is_not_withdrawn_with_another() -> None:
+    """That is a failover of its own, with gates of its own."""
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL,)))
+    scene.down("b", "imaps")
+    scene.ask(RequestKind.FAILOVER, "c")
+    scene.step()
+    assert published(scene, MAIL.name) == [("192.0.2.10", "192.0.2.11")]
