@@ -7,6 +7,7 @@ from mailward.model.fencing import PortKind
 from mailward.model.policy import Automation, Deployment, Endpoint
 from mailward.model.state import Cause, Kind, Operation, Phase, State
 from mailward.simulator.checkers.truth import OLD_S, Truth, serves
+from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
 LOOK_S = 1.5
@@ -34,7 +35,7 @@ class Withdrawals:
             for name in operation.endpoints:
                 if begun or (known is not None and name not in known.endpoints):
                     endpoint = world.policy.endpoint_by_name[name]
-                    found += self._judge(world, operation, endpoint, commit.before)
+                    found += self._judge(world, operation.node, endpoint, commit)
         self._seen = len(world.commits)
         return found
 
@@ -52,10 +53,10 @@ class Withdrawals:
             found.append(f"I8: {len(self._began_s)} failovers within an hour")
         return found
 
-    def _judge(self, world: World, operation: Operation, endpoint: Endpoint, before: State) -> list[str]:
-        found, node = [], operation.node
+    def _judge(self, world: World, node: str, endpoint: Endpoint, commit: Written) -> list[str]:
+        found, before, record = [], commit.before, commit.after.phase_of(node, endpoint.name)
         grace_s = max(0.0, world.policy.rules.restart_grace_s - LOOK_S)
-        if operation.cause is Cause.DISK:
+        if record is not None and record.cause is Cause.DISK:
             grace_s = 0.0
         saw = self.truth.saw_broken(world, node, endpoint.name, grace_s)
         votes = sum(o.votes for o in world.policy.observers if o.name in saw)
