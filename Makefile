@@ -38,8 +38,8 @@ check: $(STAMP)
 	$(BIN)/mypy -p mailward
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports --no-cache
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -m "not proof" tests/unit tests/contract tests/simulation
-	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q -m "not proof" tests/unit/core tests/simulation
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -m "not proof" -n auto tests/unit tests/contract tests/simulation
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q -m "not proof" -n auto tests/unit/core tests/simulation
 
 proof: $(STAMP)
 	$(BIN)/python -m pytest -q -m proof -n auto tests/simulation
