@@ -1,4 +1,5 @@
-"""What every `Coordination` must do, whatever it is made of."""
+"""What every `Coordination` must do, whatever it is made of; what one for a single controller does besides
+(`AloneContract`), and what one does that several daemons agree in (`QuorumContract`)."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -20,12 +21,12 @@ STRANGER = Leader("somebody", 2, "somebody-1")
 class Setup(Protocol):
     """One store, made with the state `State(STORE, epoch=3)`."""
 
-    def start(self, *, observe_only: bool = False) -> Coordination:
-        """A controller starts: the only one, or (while another runs) a second one."""
+    async def start(self, *, observe_only: bool = False) -> Coordination:
+        """A controller starts, and is as ready to lead as it can be: the first one, or another one."""
         ...
 
-    def kill(self, controller: Coordination) -> None:
-        """Its process is gone without a word."""
+    async def kill(self, controller: Coordination) -> None:
+        """Its process is gone without a word, for long enough that another one may lead."""
         ...
 
     async def post(self, entry: Request | Pause | None) -> None:
@@ -47,24 +48,24 @@ def pause() -> Pause:
 
 class CoordinationContract:
     async def test_each_start_raises_the_epoch(self, setup: Setup) -> None:
-        first = setup.start()
+        first = await setup.start()
         assert await first.lead() is Standing.LEADING
         epoch = (await first.read()).versions.epoch
         assert epoch > 3
-        setup.kill(first)
-        second = setup.start()
+        await setup.kill(first)
+        second = await setup.start()
         await second.lead()
         assert (await second.read()).versions.epoch > epoch
 
     async def test_leading_again_while_leading_changes_nothing(self, setup: Setup) -> None:
-        controller = setup.start()
+        controller = await setup.start()
         await controller.lead()
         before = (await controller.read()).versions
         assert await controller.lead() is Standing.LEADING
         assert (await controller.read()).versions == before
 
     async def test_who_is_not_willing_follows_until_it_is(self, setup: Setup) -> None:
-        controller = setup.start()
+        controller = await setup.start()
         await controller.lead()
         assert await controller.lead(willing=False) is Standing.FOLLOWING
         assert await controller.lead() is Standing.LEADING
@@ -73,32 +74,6 @@ class CoordinationContract:
         controller, before = await leading(setup)
         assert await controller.lead(over=STRANGER) is Standing.LEADING
         assert await controller.read() == before
-        assert await controller.lead(willing=False, over=STRANGER) is Standing.FOLLOWING
-        with pytest.raises(StoreBusy):
-            await setup.start().lead(over=STRANGER)
-        assert await controller.lead() is Standing.LEADING
-        assert (await controller.read()).versions == before.versions
-
-    async def test_a_second_controller_is_refused_while_the_first_one_runs(self, setup: Setup) -> None:
-        first = setup.start()
-        await first.lead()
-        second = setup.start()
-        with pytest.raises(StoreBusy, match="there can be only one"):
-            await second.lead()
-        assert second.may_act_until_s() == float("-inf")
-        setup.kill(first)
-        assert await second.lead() is Standing.LEADING
-
-    async def test_the_right_to_act_comes_with_leading_and_not_before(self, setup: Setup) -> None:
-        controller = setup.start()
-        assert controller.may_act_until_s() == float("-inf")
-        await controller.lead()
-        assert controller.may_act_until_s() == float("inf")
-
-    async def test_one_that_only_observes_may_never_act(self, setup: Setup) -> None:
-        controller = setup.start(observe_only=True)
-        assert await controller.lead() is Standing.OBSERVING_ONLY
-        assert controller.may_act_until_s() == float("-inf")
 
     async def test_what_is_recorded_is_read(self, setup: Setup) -> None:
         controller, before = await leading(setup)
@@ -113,7 +88,7 @@ class CoordinationContract:
         assert after.versions == replace(before.versions, state=before.versions.state + 1)
 
     async def test_nothing_is_recorded_without_leading(self, setup: Setup) -> None:
-        controller = setup.start()
+        controller = await setup.start()
         seen = (await controller.read()).versions
         assert await controller.record(State(STORE, 3, seq=1), seen) is not Commit.COMMITTED
 
@@ -169,13 +144,101 @@ class CoordinationContract:
         first, _ = await leading(setup)
         await setup.post(request())
         await setup.post(pause())
-        setup.kill(first)
+        await setup.kill(first)
         second, recorded = await leading(setup)
         assert second is not first
         assert (recorded.requests, recorded.pause) == ((request(),), pause())
 
 
+class AloneContract(CoordinationContract):
+    """Of a store for one controller: another is refused, and the right to act lasts while it runs."""
+
+    async def test_a_second_controller_is_refused_while_the_first_one_runs(self, setup: Setup) -> None:
+        first = await setup.start()
+        await first.lead()
+        second = await setup.start()
+        with pytest.raises(StoreBusy, match="there can be only one"):
+            await second.lead()
+        assert second.may_act_until_s() == float("-inf")
+        await setup.kill(first)
+        assert await second.lead() is Standing.LEADING
+
+    async def test_the_right_to_act_comes_with_leading_and_not_before(self, setup: Setup) -> None:
+        controller = await setup.start()
+        assert controller.may_act_until_s() == float("-inf")
+        await controller.lead()
+        assert controller.may_act_until_s() == float("inf")
+
+    async def test_one_that_only_observes_may_never_act(self, setup: Setup) -> None:
+        controller = await setup.start(observe_only=True)
+        assert await controller.lead() is Standing.OBSERVING_ONLY
+        assert controller.may_act_until_s() == float("-inf")
+
+
+class QuorumContract(CoordinationContract):
+    """Of a store that several daemons agree in: who does not lead follows, and the right to act ends."""
+
+    async def test_a_second_one_follows_and_leads_when_the_first_is_gone(self, setup: Setup) -> None:
+        first, before = await leading(setup)
+        second = await setup.start()
+        assert await second.lead() is Standing.FOLLOWING
+        assert second.may_act_until_s() == float("-inf")
+        assert await second.record(replace(before.state, seq=9), before.versions) is not Commit.COMMITTED
+        await setup.kill(first)
+        assert await second.lead() is Standing.LEADING
+        assert (await second.read()).versions.epoch > before.versions.epoch
+
+    async def test_everybody_reads_who_leads_and_what_he_recorded(self, setup: Setup) -> None:
+        first, before = await leading(setup)
+        second = await setup.start()
+        assert await first.record(replace(before.state, seq=9), before.versions) is Commit.COMMITTED
+        assert await second.read() == await first.read()
+        leader = (await second.read()).leader
+        assert leader is not None
+        assert leader.epoch == before.versions.epoch
+
+    async def test_the_right_to_act_comes_with_leading_and_has_an_end(self, setup: Setup) -> None:
+        controller = await setup.start()
+        assert controller.may_act_until_s() == float("-inf")
+        await controller.lead()
+        assert 0 < controller.may_act_until_s() < float("inf")
+        await controller.lead(willing=False)
+        assert controller.may_act_until_s() == float("-inf")
+
+    async def test_who_steps_down_records_nothing_and_leaves_the_lead_to_another(self, setup: Setup) -> None:
+        first, before = await leading(setup)
+        second = await setup.start()
+        assert await first.lead(willing=False) is Standing.FOLLOWING
+        assert await first.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+        assert await second.lead() is Standing.LEADING
+        assert await first.lead() is Standing.FOLLOWING
+
+    async def test_exactly_the_leader_that_is_gone_is_replaced_at_once(self, setup: Setup) -> None:
+        first, before = await leading(setup)
+        second = await setup.start()
+        gone = (await second.read()).leader
+        assert gone is not None
+        others = (
+            STRANGER, replace(gone, epoch=gone.epoch + 1), replace(gone, nonce="x"), replace(gone, name="x"),
+        )  # fmt: skip
+        for other in others:
+            assert await second.lead(over=other) is Standing.FOLLOWING
+        assert await second.lead(willing=False, over=gone) is Standing.FOLLOWING
+        assert (await first.read()).leader == gone
+        assert await second.lead(over=gone) is Standing.LEADING
+        assert (await second.read()).versions.epoch > before.versions.epoch
+
+    async def test_a_deposed_leader_records_nothing_and_learns_it_by_reading(self, setup: Setup) -> None:
+        first, before = await leading(setup)
+        second = await setup.start()
+        assert await second.lead(over=(await second.read()).leader) is Standing.LEADING
+        assert await first.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+        await first.read()
+        assert first.may_act_until_s() == float("-inf")
+        assert await first.lead() is Standing.FOLLOWING
+
+
 async def leading(setup: Setup) -> tuple[Coordination, Recorded]:
-    controller = setup.start()
+    controller = await setup.start()
     await controller.lead()
     return controller, await controller.read()
