@@ -24,7 +24,7 @@ from mailward.model.orders import (
 from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State
 
 
-def running(operation: Operation, now: Moment) -> OperationStatus:
+def running(operation: Operation, now: Moment, waits_for: str = "") -> OperationStatus:
     return OperationStatus(
         id=operation.id,
         kind=operation.kind,
@@ -37,6 +37,7 @@ def running(operation: Operation, now: Moment) -> OperationStatus:
         running_s=operation.started.age_s(now),
         step_for_s=operation.step_since.age_s(now),
         attempts=tuple(_attempt(attempt, now) for attempt in operation.attempts),
+        waits_for=printable(waits_for, 400),
         notes=tuple(printable(note) for note in operation.notes),
         request=operation.request,
     )

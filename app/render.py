@@ -288,7 +288,8 @@ def _running(operation: OperationStatus, width: int) -> Lines:
         detail = f": {each.detail}" if each.detail else ""
         tries = f" after {each.tries} tries" if each.tries > 1 else ""
         told.append(f"{each.action} {each.result or 'no answer yet'}{tries}{detail}")
-    return block("Running", [*told, *operation.notes], width)
+    waits = [f"waits: {operation.waits_for}"] if operation.waits_for else []
+    return block("Running", [*told, *waits, *operation.notes], width)
 
 
 def _named(operation: OperationStatus) -> str:

@@ -149,7 +149,7 @@ class AttemptStatus:
 
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
-    """An operation, running (`ending` None) or over."""
+    """An operation, running (`ending` None) or over. `waits_for`: why its step is not done yet."""
 
     id: str
     kind: Kind
@@ -162,6 +162,7 @@ class OperationStatus:
     running_s: float
     step_for_s: float
     attempts: tuple[AttemptStatus, ...] = ()
+    waits_for: str = ""
     notes: tuple[str, ...] = ()
     request: str | None = None
     ending: Ending | None = None

@@ -50,7 +50,7 @@ def status_of(view: View) -> Status:
         )
     state = snapshot.state
     seen = nodes.nodes(snapshot, view.decision, view.observer)
-    running = running_of(snapshot)
+    running = _running_of(snapshot, view.decision)
     ended = operations.newest_first(state.ended, snapshot.now)
     episodes = sorted(state.episodes, key=lambda each: each.began.wall_s, reverse=True)
     return Status(
@@ -80,9 +80,13 @@ def status_of(view: View) -> Status:
     )
 
 
-def running_of(snapshot: Snapshot) -> OperationStatus | None:
+def _running_of(snapshot: Snapshot, decision: Decision | None) -> OperationStatus | None:
     operation = snapshot.state.operation
-    return None if operation is None else operations.running(operation, snapshot.now)
+    if operation is None:
+        return None
+    decided = decision.state.operation if decision is not None else None
+    waits_for = decision.waits_for if decision and decided and decided.id == operation.id else ""
+    return operations.running(operation, snapshot.now, waits_for)
 
 
 def _notices(decision: Decision | None) -> tuple[str, ...]:

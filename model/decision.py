@@ -69,6 +69,7 @@ class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
     `explanations` may be made when first looked at, from frozen values alone: always the same ones.
+    `waits_for` says why the step of the running operation is not done yet, '' where nobody has asked.
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
     controller must stop, `superseded` that another one leads; `broken` which invariants it would have
     broken: then it changes nothing."""
@@ -77,6 +78,7 @@ class Decision:
     send: tuple[Order, ...]
     explanations: Sequence[Explanation]
     notices: tuple[str, ...] = ()
+    waits_for: str = ""
     check_again_s: float = 1.0
     fatal: str = ""
     broken: tuple[str, ...] = ()

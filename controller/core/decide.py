@@ -64,6 +64,7 @@ def decide(snapshot: Snapshot) -> Decision:
         send=tuple(draft.send) if not draft.fatal else (),
         explanations=explanations,
         notices=(*draft.notices, *([superseded] if superseded else ())),
+        waits_for=draft.waits_for if draft.state.operation is not None else "",
         check_again_s=_check_again_s(draft, judgements),
         fatal=draft.fatal,
         superseded=superseded,
@@ -143,6 +144,7 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             abandon(draft, doubt.why)
             return
         if doubt.why:
+            draft.waits_for = doubt.why
             if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
                 _give_up(draft, doubt.why)
             return
@@ -150,6 +152,7 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
         actions = in_scope(cases[0].situation, operation, wanted)
         progress = operations.progress(operation, cases, actions)
         if progress.turn is Turn.WAIT:
+            draft.waits_for = progress.reason
             return
         if progress.turn is Turn.GIVE_UP:
             dns = operation.step in (Step.PUBLISH, Step.VERIFY)

@@ -72,6 +72,7 @@ class Draft:
         self.send: list[Order] = []
         self.notices: list[str] = []
         self.fatal = ""
+        self.waits_for = ""
         self.ended_one = False
 
     @property

@@ -417,7 +417,6 @@ def rejoining() -> Scene:
         22,
         "well again for 10 s",
         attempts=(Attempt("kick-replication:mail-a", 2, at(3), Result.DONE),),
-        notes=("mail-b to mail-a behind by 95 s, 7 mailboxes wait (limit 5 s; gives up waiting in 278 s)",),
     )
     return replace(
         withdrawn(),

@@ -48,6 +48,7 @@ def test_it_waits_until_mail_has_arrived_both_ways(direction: tuple[str, str]) -
     scene.up("a", for_s=20)
     scene.run(20)
     assert step_of(scene) is Step.CATCH_UP
+    assert "behind by 6 s" in scene.look().waits_for
     assert "behind by 6 s" in scene.finding("caught-up", "a").reason
     assert scene.finding("caught-up", "a").command == "mailward readmit a --force"
     scene.lag(*direction, 5)
@@ -359,7 +360,10 @@ def test_who_is_not_known_to_serve_any_more_is_not_published_blindly() -> None:
     scene.restarted()
     for node in "ab":
         scene.unknown(node)
-    scene.run(scene.policy.rules.step_patience_s + 5.0)
+    scene.run(5)
+    assert scene.look().waits_for.startswith("b is not known to serve mail.example.test: ")
+    scene.run(scene.policy.rules.step_patience_s)
+    assert scene.look().waits_for == ""
     assert "publish" not in kinds(scene.actions())
     assert scene.state.ended[-1].ending is Ending.HANDED_OVER
     assert "b is not known to serve mail.example.test" in scene.state.ended[-1].detail
