@@ -57,7 +57,7 @@ class Truth:
         for endpoint in world.policy.endpoints:
             for name in endpoint.nodes:
                 record = state.phase_of(name, endpoint.name)
-                in_service = record is not None and record.phase is Phase.IN_SERVICE
+                in_service = record is None or record.phase is Phase.IN_SERVICE
                 self._look_at(world.nodes[name], endpoint, cut_off[name], observers, in_service)
         for name, node in world.nodes.items():
             if len(cut_off[name]) < len(observers):
