@@ -104,7 +104,7 @@ BACKED: tuple[tuple[str, str, Budget, str], ...] = (
     ("helper answers", "the check from outside", FAULT, "I12: "),
     # three look at who serves now: before anything, when the withdrawn one alone serves, before closing
     ("nobody to leave it to", "only the withdrawn serve", FAULT_AND_REQUEST, "I8: b is not named"),
-    ("nobody to leave it to", "left open", FAULT_AND_REQUEST, "I8: b is closed"),
+    ("nobody to leave it to", "left open", Budget(faults=1, kills=1, requests=1), "I8: b is closed"),
     ("only the withdrawn serve", "nobody to leave it to", FAULT_AND_REQUEST, "I8: b is not named"),
     ("a drain's successor after the TTL", "a drain's successor", FAULT_AND_REQUEST, "I8: b is withdrawn"),
     (
