@@ -15,7 +15,6 @@ from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
 from mailward.simulator.checkers.addresses import OnlyListed
 from mailward.simulator.checkers.mail import NothingLost
-from mailward.simulator.checkers.truth import Truth
 from mailward.simulator.events import leader_of, nodes_of
 from mailward.simulator.names import Resolver
 from mailward.simulator.phrases import LEADER, Phrase, Said, listed
@@ -228,7 +227,7 @@ def _has_said(scene: Scene, said: Said, since: Baseline) -> str:
 
 
 def _nothing_lost(scene: Scene, _said: Said, _since: Baseline) -> str:
-    return "; ".join(NothingLost(Truth()).look(scene.world))
+    return "; ".join(NothingLost.now(scene.world))
 
 
 def _everywhere(scene: Scene, _said: Said, _since: Baseline) -> str:
@@ -244,7 +243,7 @@ def _not_everywhere(scene: Scene, said: Said, since: Baseline) -> str:
 
 
 def _only_listed(scene: Scene, _said: Said, _since: Baseline) -> str:
-    return "; ".join(OnlyListed(Truth()).look(scene.world))
+    return "; ".join(OnlyListed.now(scene.world))
 
 
 def _well(scene: Scene, _said: Said, _since: Baseline) -> str:

@@ -14,7 +14,7 @@ from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
 from mailward.simulator.checkers.readmissions import HoldDown, Readmissions, WayBack
-from mailward.simulator.checkers.truth import Truth
+from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.checkers.withdrawals import ClosedLast, SomebodyOpen, Withdrawals
 from mailward.simulator.world import World
 
@@ -22,7 +22,7 @@ from mailward.simulator.world import World
 class Checker(Protocol):
     rule: str
 
-    def look(self, world: World) -> Sequence[str]: ...
+    def look(self, world: World, news: News) -> Sequence[str]: ...
 
 
 _ALL: tuple[Callable[[Truth], Checker], ...] = (
@@ -32,26 +32,29 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
 )  # fmt: skip
 
 
-_OF_NEWS = (TokensRise, Commits, Withdrawals, Operations, Readmissions, WayBack, HoldDown, LeftAlone)
-"""Those which judge what is recorded or obeyed, and nothing else: they look when there is something new."""
-
-
 class Checkers:
     """All of them, new for each run, over one memory of the truth."""
 
     def __init__(self) -> None:
         self._truth = Truth()
         self._all = tuple(kind(self._truth) for kind in _ALL)
-        self._always = tuple(checker for checker in self._all if not isinstance(checker, _OF_NEWS))
-        self._judged = (0, 0)
+        self._commits = 0
+        self._obeyed: dict[str, int] = {}
 
     def look(self, world: World) -> list[str]:
         """What each objects to, with its rule."""
         self._truth.look(world)
-        there = (len(world.commits), sum([len(receiver.log) for receiver in world.obeying.values()]))
-        look = self._always if there == self._judged else self._all
-        self._judged = there
-        return [f"{checker.rule}: {sentence}" for checker in look for sentence in checker.look(world)]
+        news = self._news(world)
+        return [f"{checker.rule}: {said}" for checker in self._all for said in checker.look(world, news)]
+
+    def _news(self, world: World) -> News:
+        logs = {name: receiver.log for name, receiver in world.obeying.items()}
+        news = News(
+            world.commits[self._commits :],
+            {name: log[self._obeyed.get(name, 0) :] for name, log in logs.items()},
+        )
+        self._commits, self._obeyed = len(world.commits), {name: len(log) for name, log in logs.items()}
+        return news
 
     @property
     def excused(self) -> int:

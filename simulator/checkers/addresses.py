@@ -1,12 +1,27 @@
 """I2 and I3: what the name servers answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
-from mailward.simulator.checkers.truth import LATE_S, OLD_S, Truth, serves
+from mailward.simulator.checkers.truth import LATE_S, OLD_S, News, Truth, serves
 from mailward.simulator.world import World
+
+
+class Answers:
+    """What each target named for each endpoint at the last look, and what it names now."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def of(self, world: World) -> Iterator[tuple[Endpoint, str, tuple[str, ...], tuple[str, ...]]]:
+        for endpoint in world.policy.endpoints:
+            for target in endpoint.targets:
+                now = world.published(target, endpoint.name)
+                before = self._before.get((target, endpoint.name), now)
+                self._before[target, endpoint.name] = now
+                yield endpoint, target, before, now
 
 
 @dataclass
@@ -17,19 +32,15 @@ class NeverEmpty:
     truth: Truth
     rule: str = "I2"
     excused: int = 0
-    _before: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _answers: Answers = field(default_factory=Answers)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         found = []
-        for endpoint in world.policy.endpoints:
-            for target in endpoint.targets:
-                now = world.published(target, endpoint.name)
-                before = self._before.get((target, endpoint.name), now)
-                self._before[target, endpoint.name] = now
-                if not now:
-                    found.append(f"{endpoint.name} has no address on {target}")
-                elif now != before:
-                    found += self._lost(world, endpoint, target, before, now)
+        for endpoint, target, before, now in self._answers.of(world):
+            if not now:
+                found.append(f"{endpoint.name} has no address on {target}")
+            elif now != before:
+                found += self._lost(world, endpoint, target, before, now)
         return found
 
     def _known_not_to_serve(self, world: World, name: str, endpoint: Endpoint) -> bool:
@@ -65,18 +76,14 @@ class OnlyServing:
 
     truth: Truth
     rule: str = "I2"
-    _before: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _answers: Answers = field(default_factory=Answers)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         found = []
-        for endpoint in world.policy.endpoints:
-            for target in endpoint.targets:
-                now = world.published(target, endpoint.name)
-                before = self._before.get((target, endpoint.name), now)
-                self._before[target, endpoint.name] = now
-                for name in now:
-                    if name not in before and target not in world.policy.unguarded:
-                        found += self._put_in(world, endpoint, name, target)
+        for endpoint, target, before, now in self._answers.of(world):
+            for name in now:
+                if name not in before and target not in world.policy.unguarded:
+                    found += self._put_in(world, endpoint, name, target)
         return found
 
     def _put_in(self, world: World, endpoint: Endpoint, name: str, target: str) -> list[str]:
@@ -99,7 +106,11 @@ class OnlyListed:
     truth: Truth
     rule: str = "I3"
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
+        return self.now(world)
+
+    @staticmethod
+    def now(world: World) -> Sequence[str]:
         listed = {f"{endpoint.name}." for endpoint in world.policy.endpoints}
         return [
             f"{name} holds {key}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailward.simulator.checkers.truth import Truth
+from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.world import World
 
 
@@ -14,7 +14,11 @@ class NothingLost:
     truth: Truth
     rule: str = "mail"
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
+        return self.now(world)
+
+    @staticmethod
+    def now(world: World) -> Sequence[str]:
         whole = {node.whole for node in world.nodes.values()}
         waiting = {message for node in world.nodes.values() for message in node.mailbox}
         if len(whole) == 1 and max(whole) + len(waiting) == world.accepted:
@@ -30,7 +34,7 @@ class Bounded:
     most_per_hour: int = 1200
     rule: str = "bounded"
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         since_s = world.now_s - 3600.0
         return [
             f"{name} obeyed {self.most_per_hour} orders within an hour"

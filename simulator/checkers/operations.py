@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.state import Kind, Operation, State
-from mailward.simulator.checkers.truth import Truth
+from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.world import World
 
 
@@ -15,13 +15,11 @@ class Operations:
 
     truth: Truth
     rule: str = "I9, I10, I16"
-    _seen: int = 0
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             found += self._judge(world, commit.before, commit.after)
-        self._seen = len(world.commits)
         return found
 
     def _judge(self, world: World, before: State, after: State) -> list[str]:
@@ -54,7 +52,7 @@ class Explained:
     rule: str = "I16"
     _asked_s: float = float("-inf")
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         if world.now_s < self._asked_s + 60.0:
             return []
         self._asked_s = world.now_s
@@ -77,7 +75,7 @@ class NoErrors:
     rule: str = "errors"
     _seen: dict[str, int] = field(default_factory=dict)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         found = []
         for name, controller in world.controllers.items():
             loop = controller.loop

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailward.simulator.checkers.truth import LATE_S, Truth
+from mailward.simulator.checkers.truth import LATE_S, News, Truth
 from mailward.simulator.nodes import WINDOW_S, Obeyed
 from mailward.simulator.world import World
 
@@ -18,21 +18,19 @@ class TokensRise:
     truth: Truth
     rule: str = "I1"
     excused: int = 0
-    _seen: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, Obeyed] = field(default_factory=dict)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for name, receiver in world.obeying.items():
-            begin = self._seen.get(name, 0)
-            for at in range(begin, len(receiver.log)):
-                entry = receiver.log[at]
+        for name, entries in news.obeyed.items():
+            for entry in entries:
+                before, self._last[name] = self._last.get(name), entry
                 if name in world.policy.unguarded and self._too_late(world, entry):
                     self.excused += 1
                     world.outside(f"{name} cannot refuse an old order, and one came late")
                     continue
-                wrong = [*self._order(world, entry), *_rising(receiver.log[at - 1 : at], entry)]
+                wrong = [*self._order(world, entry), *_rising(before, entry)]
                 found += [f"{name} {sentence}" for sentence in wrong]
-            self._seen[name] = len(receiver.log)
         return found
 
     def _order(self, world: World, entry: Obeyed) -> Sequence[str]:
@@ -48,11 +46,10 @@ class TokensRise:
         return recorded is not None and entry.at_s - recorded.at_s > recorded.order.expires_s + LATE_S
 
 
-def _rising(before: Sequence[Obeyed], entry: Obeyed) -> Sequence[str]:
-    for last in before:
-        if last.token.store_id != entry.token.store_id or not last.token < entry.token:
-            return [f"obeyed {entry.token} after {last.token}"]
-    return []
+def _rising(before: Obeyed | None, entry: Obeyed) -> Sequence[str]:
+    if before is None or (before.token.store_id == entry.token.store_id and before.token < entry.token):
+        return []
+    return [f"obeyed {entry.token} after {before.token}"]
 
 
 @dataclass
@@ -61,11 +58,10 @@ class Commits:
 
     truth: Truth
     rule: str = "I1"
-    _seen: int = 0
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             leader = commit.leader
             if leader is None or commit.session != leader.session:
                 found.append(f"session {commit.session} recorded a state while {leader} led")
@@ -73,7 +69,6 @@ class Commits:
                 found.append(f"epoch {commit.after.epoch} was recorded under {leader}")
             if commit.seen != commit.found:
                 found.append(f"session {commit.session} overwrote {commit.found}, having read {commit.seen}")
-        self._seen = len(world.commits)
         return found
 
 
@@ -85,23 +80,21 @@ class StaysAsItIs:
     truth: Truth
     rule: str = "I11"
     _lost_s: float | None = None
-    _seen: dict[str, int] = field(default_factory=dict)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         if world.ensemble.has_quorum:
             self._lost_s = None
         elif self._lost_s is None:
             self._lost_s = world.now_s
         found = []
         longest_s = world.ensemble.session_timeout_s + world.policy.rules.order_timeout_s + LATE_S
-        for name, receiver in world.obeying.items():
-            for entry in receiver.log[self._seen.get(name, 0) :]:
+        for name, entries in news.obeyed.items():
+            for entry in entries:
                 if world.now_s < world.late_until_s:
                     continue  # it may have been sent in time, and be late in the network
                 if self._lost_s is not None and entry.at_s > self._lost_s + longest_s:
                     since_s = entry.at_s - self._lost_s
                     found.append(f"{name} obeyed {entry.token} {since_s:.0f} s after the store was lost")
-            self._seen[name] = len(receiver.log)
         return found
 
 
@@ -112,17 +105,15 @@ class LeftAlone:
 
     truth: Truth
     rule: str = "I14"
-    _seen: dict[str, int] = field(default_factory=dict)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for name, receiver in world.obeying.items():
-            for entry in receiver.log[self._seen.get(name, 0) :]:
+        for name, entries in news.obeyed.items():
+            for entry in entries:
                 if name in world.foreign and name not in world.policy.unguarded:
                     found.append(f"{name} obeyed {entry.token}, and belongs to another store")
                 since_s = world.outdated.get(name) if name in world.zones else None
                 recorded = world.recorded.get(entry.token)
                 if since_s is not None and recorded is not None and recorded.at_s > since_s:
                     found.append(f"{name} obeyed {entry.token}, of a store restored from a backup")
-            self._seen[name] = len(receiver.log)
         return found

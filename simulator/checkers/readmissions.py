@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mailward.controller.core.phases import may_follow
 from mailward.model.policy import Automation, Endpoint, Rules
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State
-from mailward.simulator.checkers.truth import OLD_S, Truth
+from mailward.simulator.checkers.truth import OLD_S, News, Truth
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -21,15 +21,13 @@ class Readmissions:
 
     truth: Truth
     rule: str = "I12"
-    _seen: int = 0
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             operation = begun(commit, Kind.READMIT)
             if operation is not None and not _undoes_a_drain(operation):
                 found += self._begun(world, operation, commit.before)
-        self._seen = len(world.commits)
         return found
 
     def _begun(self, world: World, operation: Operation, before: State) -> list[str]:
@@ -100,18 +98,16 @@ class WayBack:
 
     truth: Truth
     rule: str = "I12"
-    _seen: int = 0
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             for record in commit.after.phases:
                 old = commit.before.phase_of(record.node, record.endpoint)
                 if not may_follow(old.phase if old else None, record.phase):
                     found.append(f"{record.node} went from {old and old.phase} to {record.phase}")
                 if old is not None and old.phase is Phase.REJOINING and record.phase is Phase.PROMOTING:
                     found += self._caught_up(world, record, commit.after)
-        self._seen = len(world.commits)
         return found
 
     def _caught_up(self, world: World, record: PhaseRecord, after: State) -> list[str]:
@@ -140,11 +136,10 @@ class HoldDown:
     truth: Truth
     rule: str = "I13"
     _left_s: dict[tuple[str, Cause], list[float]] = field(default_factory=dict)
-    _seen: int = 0
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             known = [ended.operation.id for ended in commit.before.ended]
             for ended in commit.after.ended:
                 if ended.operation.id not in known:
@@ -152,7 +147,6 @@ class HoldDown:
             operation = begun(commit, Kind.READMIT)
             if operation is not None and not _undoes_a_drain(operation):
                 found += self._judge(world, operation, commit.before)
-        self._seen = len(world.commits)
         return found
 
     def _count(self, world: World, operation: Operation, ending: Ending) -> None:

@@ -4,14 +4,15 @@ Looked at whenever something changes and once a second, so nothing here is known
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.report import Report
 from mailward.model.state import Phase
-from mailward.simulator.nodes import MailNode, Work
+from mailward.simulator.nodes import MailNode, Obeyed, Work
+from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
 SAID_S = 3.0
@@ -24,6 +25,14 @@ not answer says nothing of the services."""
 LATE_S = 4.0
 """Beyond its expiry: an order's last message may be under way when the time is over."""
 _KEPT_S = 30.0
+
+
+@dataclass(frozen=True)
+class News:
+    """What has been recorded, and obeyed by each receiver, since the last look."""
+
+    commits: Sequence[Written]
+    obeyed: Mapping[str, Sequence[Obeyed]]
 
 
 @dataclass

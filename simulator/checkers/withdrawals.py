@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mailward.model.fencing import PortKind
 from mailward.model.policy import Automation, Deployment, Endpoint
 from mailward.model.state import Cause, Kind, Operation, Phase, State
-from mailward.simulator.checkers.truth import OLD_S, Truth, serves
+from mailward.simulator.checkers.truth import OLD_S, News, Truth, serves
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -21,12 +21,11 @@ class Withdrawals:
 
     truth: Truth
     rule: str = "I6, I7, I8"
-    _seen: int = 0
     _began_s: list[float] = field(default_factory=list)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for commit in world.commits[self._seen :]:
+        for commit in news.commits:
             operation, known = commit.after.operation, commit.before.operation
             if operation is None or operation.kind is not Kind.FAILOVER or operation.request is not None:
                 continue
@@ -36,7 +35,6 @@ class Withdrawals:
                 if begun or (known is not None and name not in known.endpoints):
                     endpoint = world.policy.endpoint_by_name[name]
                     found += self._judge(world, operation.node, endpoint, commit)
-        self._seen = len(world.commits)
         return found
 
     def _begun(self, world: World, operation: Operation) -> list[str]:
@@ -88,7 +86,7 @@ class SomebodyOpen:
     truth: Truth
     rule: str = "I8"
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str]:
         return [
             f"every node of {endpoint.name} is closed for {service}"
             for endpoint in world.policy.endpoints
@@ -104,17 +102,15 @@ class ClosedLast:
 
     truth: Truth
     rule: str = "I2"
-    _seen: dict[str, int] = field(default_factory=dict)
     _named_s: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
-    def look(self, world: World) -> Sequence[str]:
+    def look(self, world: World, news: News) -> Sequence[str]:
         found = []
-        for name, node in world.nodes.items():
-            for entry in node.helper.log[self._seen.get(name, 0) :]:
+        for name in world.nodes:
+            for entry in news.obeyed[name]:
                 recorded = world.recorded.get(entry.token)
                 if entry.what == "ports" and recorded is not None and recorded.operation is not None:
                     found += self._closed(world, name, recorded.operation)
-            self._seen[name] = len(node.helper.log)
         for endpoint in world.policy.endpoints:
             for target in endpoint.targets:
                 for name in world.published(target, endpoint.name):
