@@ -39,9 +39,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a store has on record as sent to one receiver: `last` is known to have arrived; of those from
-    `since` to `newest` nobody knows. What a receiver remembers beyond that this store never sent: then it
-    is a copy, or was restored from a backup."""
+    """What a store has on record as sent to one receiver: `last` is known to have arrived; which of those
+    from `since` to `newest` have, nobody knows. What a receiver remembers beyond that, this store never sent:
+    then it is a copy, or was restored from a backup."""
 
     last: Token | None = None
     since: Token | None = None
@@ -51,13 +51,16 @@ class Sent:
         return Sent(self.last, self.since or token, token)
 
     def arrived(self, token: Token) -> "Sent":
+        if self.last is not None and token <= self.last:
+            return self
         if self.newest is None or token >= self.newest:
             return Sent(token)
-        return Sent(token, self.newest, self.newest)
+        return Sent(token, token, self.newest)
 
     def explains(self, token: Token, epoch: int) -> bool:
-        """Whether a receiver may remember `token` from us, who are in `epoch`, or from an earlier store: a
-        new one begins with the newest epoch that is remembered. Of a later epoch nobody is."""
+        """Whether a receiver may remember `token`: sent by us, whose epoch is `epoch`, or by an earlier store
+        of the same id. A new one begins with the newest epoch that any receiver remembers, so nothing of a
+        later one than ours can be explained."""
         if token.epoch > epoch:
             return False
         if self.since is not None and self.newest is not None and token >= self.since:

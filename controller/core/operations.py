@@ -29,6 +29,8 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
     Kind.RECONCILE: (Step.FENCE, Step.PUBLISH, Step.VERIFY),
 }
 
+CLAIM_AGAIN_S = 2.0
+"""Between two claims of a target that an operation is to publish to."""
 KICK_AGAIN_S = 5.0
 """Before the second kick of a catch-up; doubled each time."""
 CHECK_PATIENCE_S = 5.0
@@ -100,10 +102,16 @@ def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
 
 
 def claim_is_due_again(operation: Operation, claim: Attempt, now: Moment) -> bool:
-    """A target that could not be claimed for long is tried at once by an operation that is to publish there:
-    it may be back, and be tried next in half a minute only."""
-    publishing = operation.step is Step.PUBLISH
-    return publishing and claim.last.age_s(now) > operation.step_since.age_s(now)
+    """An operation that is to publish claims what it publishes to at once, and again and again: a name server
+    that was away for long is otherwise tried every half minute, and it may just have come back."""
+    if operation.step is not Step.PUBLISH:
+        return False
+    return not _tried_since(operation, claim, now) or claim.last.age_s(now) >= CLAIM_AGAIN_S
+
+
+def _tried_since(operation: Operation, claim: Attempt, now: Moment) -> bool:
+    """Whether a claim was sent since the running step began."""
+    return claim.last.age_s(now) <= operation.step_since.age_s(now)
 
 
 def progress(operation: Operation, cases: tuple[Case, ...], actions: tuple[Action, ...]) -> Progress:
@@ -155,7 +163,7 @@ class _At:
                 continue
             if record.claim is None or record.claim.result is None:
                 return False
-            if claim_is_due_again(self.operation, record.claim, self.cases[0].snapshot.now):
+            if not _tried_since(self.operation, record.claim, self.cases[0].snapshot.now):
                 return False
         asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
         attempts = [self.operation.attempt(key_of(action)) for action in asked]

@@ -349,3 +349,20 @@ def test_one_that_is_still_away_is_tried_once_and_holds_nobody_up() -> None:
     scene.run(3)
     assert ports_and_publications(scene) == ["publish ns1", "order-ports a"]
     assert kinds(scene.actions()).count("claim-target") == 1
+
+
+def test_while_it_may_name_only_who_is_to_be_closed_it_is_tried_again_and_again() -> None:
+    """Found by simulation: it came back, was to be tried half a minute later, and the node was closed first."""
+    scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
+    scene.restarted()
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.run(100)
+    lost = [replace(t, published=None, kept=()) if t.target == "ns2" else t for t in scene.state.targets]
+    scene.state = replace(scene.state, targets=tuple(lost))
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(6)
+    assert ports_and_publications(scene) == ["publish ns1"]
+    scene.answers.clear()
+    scene.run(2.5)
+    assert ports_and_publications(scene) == ["publish ns1", "publish ns2", "order-ports a"]

@@ -5,11 +5,13 @@ Who is superseded learns it from what targets and helpers remember.
 
 from dataclasses import replace
 
-from tests.unit.core.scene import Scene, facts, kinds
+import pytest
+from tests.unit.core.scene import MAIL, STORE, Scene, facts, kinds, policy_of
 
-from mailward.model.orders import ClaimHelper, ClaimTarget, Result
+from mailward.model.orders import ClaimHelper, ClaimTarget, Outcome, Result
+from mailward.model.policy import Endpoint
 from mailward.model.state import Phase, RequestKind
-from mailward.model.token import Token
+from mailward.model.token import Sent, Token
 
 
 def test_a_foreign_target_stops_the_controller_with_a_way_out() -> None:
@@ -180,3 +182,56 @@ def test_who_has_been_superseded_fences_nobody_any_more() -> None:
     assert scene.look().superseded
     scene.run(150)
     assert "order-ports" not in kinds(scene.actions())
+
+
+def sent(*arrivals: int, upto: int) -> Sent:
+    """Tokens one to `upto` were sent, in their order; then some are known to have arrived."""
+    found = Sent()
+    for seq in range(1, upto + 1):
+        found = found.sending(Token(STORE, 7, seq))
+    for seq in arrivals:
+        found = found.arrived(Token(STORE, 7, seq))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("record", "explained"),
+    [
+        (sent(upto=0), (1, 2, 3, 4)),
+        (sent(upto=3), (1, 2, 3)),
+        (sent(1, upto=3), (1, 2, 3)),
+        (sent(2, upto=3), (1, 2, 3)),
+        (sent(3, upto=3), (1, 2, 3)),
+        (sent(1, 2, upto=3), (1, 2, 3)),
+        (sent(3, 1, upto=3), (1, 2, 3)),
+        (sent(1, upto=1), (1,)),
+    ],
+)
+def test_all_that_was_sent_is_explained_and_nothing_else(record: Sent, explained: tuple[int, ...]) -> None:
+    assert tuple(n for n in (1, 2, 3, 4) if record.explains(Token(STORE, 7, n), 7)) == explained
+    assert not record.explains(Token(STORE, 8, 1), 7)
+
+
+def test_an_answer_to_an_early_order_does_not_make_a_stranger_of_a_later_one() -> None:
+    """Found by reading: three orders were out to one helper; when the first was answered the second was taken
+    for somebody else's, and a healthy controller stopped for good."""
+    both = (
+        Endpoint("imap.example.test", ("imaps",), ("a", "b"), 30, ("ns1",)),
+        Endpoint(MAIL, ("submission",), ("a", "b"), 30, ("ns1",)),
+    )
+    scene = Scene.settled(policy_of(endpoints=both))
+    scene.restarted()
+    scene.answers = {"claim-helper": None, "order-ports": None}
+    scene.down("a", "submission", for_s=60)
+    scene.settle()
+    scene.now_s += 1
+    scene.down("a", "imaps", for_s=60)
+    for _ in range(6):
+        scene.step()
+    to_a = [o for o in scene.sent if getattr(o.action, "node", "") == "a"]
+    claim, first, _second = to_a
+    scene.outcomes = [Outcome(claim.token, Result.DONE, scene.now, "")]
+    scene.step()
+    scene.facts["a"] = replace(facts("a"), token=first.token)
+    scene.step(0.1)
+    assert not scene.look().superseded
