@@ -16,6 +16,7 @@ from mailward.simulator.swarm import Strike, Swarm, drawn
 from mailward.simulator.world import World
 
 LOOK_S = 1.0
+MOMENT_S = 0.001
 CONVERGES_WITHIN_S = 1800.0
 
 
@@ -134,7 +135,7 @@ class _Audit:
 async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> None:
     world.on_change = lambda _what: audit.look()
     while world.now_s < for_s:
-        await virtual.sleep(LOOK_S)
+        await virtual.sleep(max(MOMENT_S, min(LOOK_S, faults.next_s - world.now_s)))
         faults.go_on()
         audit.look()
 

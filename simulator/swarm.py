@@ -168,7 +168,7 @@ class Strike:
     lasts_s: float
 
     def __str__(self) -> str:
-        return f"at {self.at_s:.1f} s {self.kind} {self.seed} for {self.lasts_s:.1f} s"
+        return f"at {self.at_s:.3f} s {self.kind} {self.seed} for {self.lasts_s:.3f} s"
 
 
 def drawn(
@@ -190,7 +190,7 @@ def drawn(
 def _flapping(rng: random.Random, at_s: float, for_s: float, kind: str) -> Iterator[Strike]:
     while at_s < for_s:
         lasts_s = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** rng.random()
-        yield Strike(round(at_s, 1), kind, rng.randrange(10**6), round(lasts_s, 1))
+        yield Strike(round(at_s, 3), kind, rng.randrange(10**6), round(lasts_s, 3))
         if rng.random() >= AGAIN:
             return
         at_s += lasts_s + rng.uniform(0.5, 30.0)
@@ -204,6 +204,12 @@ class Swarm:
         self._world = world
         self._coming = list(strikes)
         self._under_way: list[tuple[float, str, End]] = []
+
+    @property
+    def next_s(self) -> float:
+        """When the next one strikes or ends."""
+        coming = [strike.at_s for strike in self._coming[:1]]
+        return min([*coming, *(ends_s for ends_s, _, _ in self._under_way)], default=float("inf"))
 
     def go_on(self) -> None:
         """What is over ends, and what is due strikes."""

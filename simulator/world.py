@@ -1,7 +1,9 @@
-"""The whole world of one run: two sites and a witness, three controllers, one zone, clients.
+"""The whole world of one run, as a policy has it: its nodes and observers on their sites, a controller for
+each observer, and what the policy only names.
 
-    site-a: mail-a, ns1        site-b: mail-b, ns2        site-w: witness
-    a controller for each observer; the ensemble as one host of its own, or beside the only controller
+    each DNS target: a primary and a secondary, on sites of their own, as a provider's are
+    the ensemble: a host of its own, on no site; or, with one controller, beside it
+    the clients: a host of their own, on no site
 
 Everything true stands here; `World.changed` is called whenever something of it has changed, so that
 checkers look at each state and not only at the last.
@@ -105,7 +107,9 @@ class World:
         self._asked = 0
 
     def _zone(self, target: str) -> Zone:
-        names = [self.network.add(f"{target}-ns{n}", f"site-{n}").name for n in (1, 2)]
+        names = [f"{target}-ns1", f"{target}-ns2"]
+        for name in names:
+            self.network.add(name, name)
         guarded = target not in self.policy.unguarded
         zone = Zone(self.network, NameServer(names[0]), (NameServer(names[1]),), guarded=guarded)
         wanted = desired_rrsets(self.policy, State(STORE_ID, 0), target)

@@ -20,6 +20,8 @@ from mailward.simulator.world import World
 
 
 class Checker(Protocol):
+    """`rule` stands before each sentence; '' where every sentence begins with its own."""
+
     rule: str
 
     def look(self, world: World, news: News) -> Sequence[str]: ...
@@ -45,7 +47,8 @@ class Checkers:
         """What each objects to, with its rule."""
         self._truth.look(world)
         news = self._news(world)
-        return [f"{checker.rule}: {said}" for checker in self._all for said in checker.look(world, news)]
+        found = [(checker.rule, said) for checker in self._all for said in checker.look(world, news)]
+        return [f"{rule}: {said}" if rule else said for rule, said in found]
 
     def _news(self, world: World) -> News:
         logs = {name: receiver.log for name, receiver in world.obeying.items()}

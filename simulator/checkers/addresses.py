@@ -43,10 +43,6 @@ class NeverEmpty:
                 found += self._lost(world, endpoint, target, before, now)
         return found
 
-    def _known_not_to_serve(self, world: World, name: str, endpoint: Endpoint) -> bool:
-        long = self.truth.served_ago_s(name, endpoint.name) > OLD_S
-        return long or self.truth.said_down(world, name, endpoint)
-
     def _late(self, world: World, target: str) -> bool:
         """Whether what was taken last had long been given up: it came before anything newer did."""
         log = world.zones[target].log
@@ -62,7 +58,7 @@ class NeverEmpty:
         if self._late(world, target):
             self.excused += 1
             return []
-        if all(self._known_not_to_serve(world, n, endpoint) for n in now):
+        if not any(self.truth.known_to_serve(world, n, endpoint) for n in now):
             left = f"left is {', '.join(now)}, which do not"
             return [f"{endpoint.name} lost {', '.join(gone)}, which served; {left}"]
         self.excused += 1

@@ -14,7 +14,7 @@ class Operations:
     I16: each has a reason."""
 
     truth: Truth
-    rule: str = "I9, I10, I16"
+    rule: str = ""
 
     def look(self, world: World, news: News) -> Sequence[str]:
         found = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mailward.controller.core.phases import may_follow
 from mailward.model.policy import Automation, Endpoint, Rules
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State
-from mailward.simulator.checkers.truth import OLD_S, News, Truth
+from mailward.simulator.checkers.truth import OLD_S, News, Truth, in_service
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -88,8 +88,7 @@ def _needed(world: World, node: str, service: str, endpoint: Endpoint) -> bool:
 
 
 def others_serve(state: State, node: str, endpoint: Endpoint) -> bool:
-    records = [state.phase_of(n, endpoint.name) for n in endpoint.nodes if n != node]
-    return any(record is None or record.phase is Phase.IN_SERVICE for record in records)
+    return any(in_service(state, name, endpoint) for name in endpoint.nodes if name != node)
 
 
 @dataclass
@@ -112,13 +111,17 @@ class WayBack:
 
     def _caught_up(self, world: World, record: PhaseRecord, after: State) -> list[str]:
         operation, node = after.operation, world.nodes[record.node]
-        if operation is None or operation.force or any("LAST RESORT" in note for note in operation.notes):
+        if operation is None or operation.force:
             return []
         found = []
-        for name in world.policy.endpoint_by_name[record.endpoint].nodes:
-            there, other = after.phase_of(name, record.endpoint), world.nodes[name]
-            serving = there is not None and there.phase is Phase.IN_SERVICE
-            if other is node or not serving or self.truth.lost(world, name, record.endpoint):
+        endpoint = world.policy.endpoint_by_name[record.endpoint]
+        for name in endpoint.nodes:
+            other = world.nodes[name]
+            if (
+                other is node
+                or not in_service(after, name, endpoint)
+                or self.truth.lost(world, name, record.endpoint)
+            ):
                 continue
             for source, target in ((node, other), (other, node)):
                 lag_s, messages = world.replication.lag(source, target)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.report import Report
-from mailward.model.state import Phase
+from mailward.model.state import Phase, State
 from mailward.simulator.nodes import MailNode, Obeyed, Work
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
@@ -65,9 +65,8 @@ class Truth:
         state = world.state
         for endpoint in world.policy.endpoints:
             for name in endpoint.nodes:
-                record = state.phase_of(name, endpoint.name)
-                in_service = record is None or record.phase is Phase.IN_SERVICE
-                self._look_at(world.nodes[name], endpoint, cut_off[name], observers, in_service)
+                there = in_service(state, name, endpoint)
+                self._look_at(world.nodes[name], endpoint, cut_off[name], observers, there)
         for name, node in world.nodes.items():
             if len(cut_off[name]) < len(observers):
                 self._answered_s[name] = self.now_s
@@ -89,7 +88,7 @@ class Truth:
 
     def _look_at(
         self, node: MailNode, endpoint: Endpoint, cut_off: Sequence[str], observers: Sequence[str],
-        in_service: bool,
+        there: bool,
     ) -> None:  # fmt: skip
         """Closed ports of a node in service are a failure as well: clients find it so."""
         key = (node.name, endpoint.name)
@@ -104,7 +103,7 @@ class Truth:
             unseen_s = SAID_S + 1.0 if self._refused.pop(key, False) else SILENT_S
             if self.now_s - self._broke_s.pop(key, self.now_s) >= unseen_s:
                 self._mended_s[key] = self.now_s
-        well = answers and not node.disk_full and (served or not in_service)
+        well = answers and not node.disk_full and (served or not there)
         for observer in cut_off if well else observers:
             streak = self._broken.get((observer, *key))
             if streak is None or self.now_s - streak.last_s > OLD_S:
@@ -123,13 +122,18 @@ class Truth:
                 found.append(observer.name)
         return tuple(found)
 
-    def lost(self, world: World, node: str, endpoint: str) -> bool:
-        """Whether as many as it takes can have seen it broken, or cut off."""
-        saw = self.saw_broken(world, node, endpoint)
+    def lost(self, world: World, node: str, endpoint: str, for_s: float = 0.0) -> bool:
+        """Whether as many as it takes can have seen it broken, or cut off, for so long."""
+        saw = self.saw_broken(world, node, endpoint, for_s)
         return sum(o.votes for o in world.policy.observers if o.name in saw) >= world.policy.votes_needed
 
     def served_ago_s(self, node: str, endpoint: str) -> float:
         return self.now_s - self._served_s.get((node, endpoint), float("-inf"))
+
+    def known_to_serve(self, world: World, node: str, endpoint: Endpoint) -> bool:
+        """Whether somebody may have thought so: it did not long ago, and not enough have said otherwise."""
+        served = self.served_ago_s(node, endpoint.name) <= OLD_S
+        return served and not self.said_down(world, node, endpoint)
 
     def answered_ago_s(self, node: str) -> float:
         """Since any packet of it reached any observer."""
@@ -183,3 +187,9 @@ def _answers(node: MailNode, endpoint: Endpoint) -> bool:
 def serves(node: MailNode, endpoint: Endpoint) -> bool:
     """As a client finds it; a full disk is known to the node's helper alone, if it answers."""
     return all(node.serves(service) for service in endpoint.services)
+
+
+def in_service(state: State, node: str, endpoint: Endpoint) -> bool:
+    """As recorded; where nothing is, as configured."""
+    record = state.phase_of(node, endpoint.name)
+    return record is None or record.phase is Phase.IN_SERVICE

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from mailward.model.fencing import PortKind
 from mailward.model.policy import Automation, Deployment, Endpoint
-from mailward.model.state import Cause, Kind, Operation, Phase, State
-from mailward.simulator.checkers.truth import OLD_S, News, Truth, serves
+from mailward.model.state import Cause, Kind, Operation
+from mailward.simulator.checkers.truth import OLD_S, News, Truth, in_service, serves
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -20,7 +20,7 @@ class Withdrawals:
     them. I8: somebody else in service was known to serve, and not too many went before, in an hour."""
 
     truth: Truth
-    rule: str = "I6, I7, I8"
+    rule: str = ""
     _began_s: list[float] = field(default_factory=list)
 
     def look(self, world: World, news: News) -> Sequence[str]:
@@ -56,27 +56,16 @@ class Withdrawals:
         grace_s = max(0.0, world.policy.rules.restart_grace_s - LOOK_S)
         if record is not None and record.cause is Cause.DISK:
             grace_s = 0.0
-        saw = self.truth.saw_broken(world, node, endpoint.name, grace_s)
-        votes = sum(o.votes for o in world.policy.observers if o.name in saw)
-        if votes < world.policy.votes_needed:
+        if not self.truth.lost(world, node, endpoint.name, grace_s):
+            saw = self.truth.saw_broken(world, node, endpoint.name, grace_s)
             enough = f"which only {list(saw)} can have seen broken for {grace_s:g} s"
             found.append(f"I6: {node} withdrawn from {endpoint.name}, {enough}")
-        others = [name for name in endpoint.nodes if name != node and _in_service(before, name, endpoint)]
-        if not any(self._known_to_serve(world, name, endpoint) for name in others):
+        others = [name for name in endpoint.nodes if name != node and in_service(before, name, endpoint)]
+        if not any(self.truth.known_to_serve(world, name, endpoint) for name in others):
             found.append(f"I8: {node} withdrawn from {endpoint.name}, and nobody else serves it")
         if all(self.truth.answered_ago_s(name) > OLD_S for name in world.nodes):
             found.append(f"I7: {node} withdrawn while nothing answered any observer")
         return found
-
-    def _known_to_serve(self, world: World, name: str, endpoint: Endpoint) -> bool:
-        if self.truth.served_ago_s(name, endpoint.name) > OLD_S:
-            return False
-        return not self.truth.said_down(world, name, endpoint)
-
-
-def _in_service(state: State, node: str, endpoint: Endpoint) -> bool:
-    record = state.phase_of(node, endpoint.name)
-    return record is None or record.phase is Phase.IN_SERVICE
 
 
 @dataclass

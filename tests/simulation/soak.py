@@ -1,12 +1,13 @@
 """Many hours by chance, on every core: python -m tests.simulation.soak --hours 200
 
-Each run has a seed of its own from one that is printed; what breaks a rule is shrunk to the faults it takes,
-and told. Ends with one JSON object.
+Each run has a seed of its own from one that is printed. The first few that break a rule are shrunk to the
+faults it takes, and told. Ends with one JSON object.
 """
 
 import argparse
 import json
 import logging
+import math
 import os
 import random
 import secrets
@@ -48,14 +49,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def stories(seed: int, hours: float) -> list[Story]:
     rng, names = random.Random(seed), sorted(CLUSTERS)
-    count = round(hours / HOURS_A_RUN)
+    count = max(1, math.ceil(hours / HOURS_A_RUN))
     return [drawn_story(names[n % len(names)], rng.randrange(2**31), HOURS_A_RUN) for n in range(count)]
 
 
 def played(story: Story) -> tuple[Story, Outcome, float]:
     logging.disable(logging.CRITICAL)
     began_s = time.process_time()
-    return story, story.play(), time.process_time() - began_s
+    try:
+        outcome = story.play()
+    except Exception as error:
+        raise RuntimeError(f"{story.cluster}, seed {story.seed}: {error!r}") from error
+    return story, outcome, time.process_time() - began_s
 
 
 class Totals:

@@ -352,7 +352,7 @@ def test_one_that_is_still_away_is_tried_once_and_holds_nobody_up() -> None:
 
 
 def test_while_it_may_name_only_who_is_to_be_closed_it_is_tried_again_and_again() -> None:
-    """Found by simulation: it came back, was to be tried half a minute later, and the node was closed first."""
+    """Found by simulation: it was back, and to be tried half a minute later; the node was closed first."""
     scene = Scene.settled(policy_of(endpoints=TWO_TARGETS))
     scene.restarted()
     scene.answers["claim-target:ns2"] = Result.FAILED
