@@ -1,7 +1,15 @@
 """The pure core: `decide(Snapshot) -> Decision`, and the tables and rules it stands on.
 
-Read in this order: `sight` (what the observers' reports add up to), `conditions`, `diagnosis` (which
-row matches), `cases` (what is asked about, and what all cases share), `gates` (what may hold one back),
-`phases` (what a phase does), `operations` (the steps), `decide`. `invariants` states what must hold
-whatever all of these say. No await, clock, log, random or I/O here or below.
+Read in this order; `decide` calls them so.
+
+- What is seen: `sight` (what the observers' reports add up to), `conditions`, `diagnosis` (the row that matches).
+- What has become of what was sent: `outcomes`; `admission` of nodes; `claims` and `expiry`.
+- What is done: `phases` (what each means), `operations` (the steps), `doubts` (why not now), `closing` and
+  `publishing` (what a step may close and write now).
+- What is begun: `cases` (what is asked about), `gates` (what may hold it), `requests`, `planning`.
+- What is told: `explain`, `episodes`.
+
+`draft` is the state in the making, `bounds` how long its lists may be; `invariants` states what must hold
+whatever all of these say. `leadership` is asked by the loop alone: who may lead over whom. No await, clock,
+log, random or I/O here or below.
 """

@@ -1,8 +1,9 @@
 """`decide(Snapshot) -> Decision`: one pure step of the controller.
 
-The order of a step: fold outcomes in, admit what is new in the configuration, judge, claim, go on with
-the running operation, start another if the gates allow, order what the step needs, explain. If what
-comes out breaks an invariant, nothing is recorded or sent and the notice says which.
+The order of a step: see and judge; take up the epoch, fold outcomes in, admit what is new in the
+configuration, look whether somebody else leads, claim, go on with the running operation, take up what was
+asked for, start what the gates allow, repeat what is not as recorded, order what the step needs; explain. If
+what comes out breaks an invariant, nothing is recorded or sent and the notice says which.
 """
 
 from dataclasses import replace
@@ -35,6 +36,7 @@ from mailward.model.orders import (
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Cause, Ending, Kind, Phase, State, Step
 
+_MOST_STEPS = max(map(len, operations.STEPS.values()))
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
 
 
@@ -130,8 +132,8 @@ def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 
 def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
-    """Take the running operation as far as its evidence goes; bounded by its number of steps."""
-    for _ in range(8):
+    """Take the running operation as far as its evidence goes."""
+    for _ in range(_MOST_STEPS):
         operation = draft.state.operation
         if operation is None:
             return
@@ -168,6 +170,7 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
 
 
 def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
+    """One for each of the operation's endpoints. What only repeats is about no node more than another."""
     operation, policy = draft.running(), draft.policy
     situation = Situation(draft.snapshot, draft.state, sight, judgements)
     pairs = [(operation.node, name) for name in operation.endpoints]
