@@ -2,7 +2,7 @@
 
 Read in this order; `decide` calls them so.
 
-- What is seen: `sight` (what the observers' reports add up to), `conditions`, `diagnosis` (the row that matches).
+- What is seen: `sight` (what the reports add up to), `conditions`, `diagnosis` (the row that matches).
 - What has become of what was sent: `outcomes`; `admission` of nodes; `claims` and `expiry`.
 - What is done: `phases` (what each means), `operations` (the steps), `doubts` (why not now), `closing` and
   `publishing` (what a step may close and write now).
