@@ -1,13 +1,14 @@
 """A scenario played: the production code lives through it, and every line of it is judged.
 
 The story begins when the cluster has been well for a while. What happens at a moment happens after what is
-looked at then. Every rule that never bends is watched all the time, as in a run by chance; what breaks one
-is told with its moment. The same scenario, policy and seed give the same story.
+looked at then. Every rule that never bends is watched all the time, and judged as in a run by chance; what
+breaks one is told with its moment, and so is what breaks none because the fault model was left. The same
+scenario, policy and seed give the same story.
 """
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -16,7 +17,7 @@ from mailward.model.decision import Answered
 from mailward.model.policy import Policy
 from mailward.model.state import State
 from mailward.simulator import virtual
-from mailward.simulator.checkers import Checkers
+from mailward.simulator.audit import Audit
 from mailward.simulator.claims import Baseline, Scene
 from mailward.simulator.faults import End
 from mailward.simulator.names import Resolver
@@ -42,6 +43,10 @@ class Told(StrEnum):
     MET = "met"
     NOT_MET = "not-met"
     BROKEN = "broken"
+    OUTSIDE = "outside"
+    """Why the fault model was left."""
+    EXCUSED = "excused"
+    """Objected to after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a scenario. Times are seconds of the story."""
+    """What came of a scenario. Times are seconds of the story. `excused`, `outside` and `set_aside` are as in
+    a run by chance."""
 
     title: str
     seed: int
@@ -76,6 +82,9 @@ class Played:
     expected: tuple[Judged, ...]
     violations: tuple[str, ...]
     excused: int
+    excused_by_reason: Mapping[str, int]
+    outside: tuple[str, ...]
+    set_aside: tuple[str, ...]
     operations: int
     digest: str
 
@@ -108,20 +117,19 @@ class _Rehearsal:
     to_the_end: bool
     _story: list[Line] = field(default_factory=list)
     _judged: dict[int, Judged] = field(default_factory=dict)
-    _violations: list[str] = field(default_factory=list)
-    _broken: set[str] = field(default_factory=set)
     _watches: list[_Watch] = field(default_factory=list)
     _under_way: dict[tuple[str, tuple[str, ...]], list[End]] = field(default_factory=dict)
     _holding: dict[str, float] = field(default_factory=dict)
     _zero_s: float = 0.0
     _untold: int = 0
+    _reasons_told: int = 0
 
     async def play(self) -> Played:
         rng = random.Random(self.seed)
         self._world = world = World(self.policy, rng.randrange(2**32))
         resolver = Resolver(world.network, "clients", next(iter(world.zones.values())), random.Random(0))
         self._scene = Scene(world, resolver)
-        self._checkers = Checkers()
+        self._audit = Audit(world, self._objected)
         recorded = world.ensemble.on_commit
 
         def committed(written: Written) -> None:
@@ -132,7 +140,7 @@ class _Rehearsal:
         world.on_change = lambda _what: self._look()
         await world.open()
         await asyncio.sleep(WARM_UP_S + rng.uniform(0.0, 5.0))
-        self._zero_s = world.now_s
+        self._zero_s = self._audit.zero_s = world.now_s
         self._story.clear()
         self._scene.heard.clear()
         self._scene.begun.clear()
@@ -172,7 +180,7 @@ class _Rehearsal:
             self._note_holds()
 
     def _over(self) -> bool:
-        wrong = bool(self._violations) or any(not each.met for each in self._judged.values())
+        wrong = bool(self._audit.violations) or any(not each.met for each in self._judged.values())
         return wrong and not self.to_the_end
 
     # what happens, and what is decided
@@ -234,14 +242,21 @@ class _Rehearsal:
     # judging
 
     def _look(self) -> None:
-        for text in self._checkers.look(self._world):
-            if text not in self._broken:
-                self._broken.add(text)
-                self._violations.append(f"{self._now_s:.1f} s: {text}")
-                self._tell(Told.BROKEN, text)
+        self._audit.look()
+        self._note_leaving()
         for watch in self._watches:
             if watch.since is not None and self._now_s < watch.until_s:
                 self._judge(watch, watch.since, last=False)
+
+    def _objected(self, sentence: str) -> None:
+        self._note_leaving()
+        self._tell(Told.EXCUSED if self._audit.outside else Told.BROKEN, sentence)
+
+    def _note_leaving(self) -> None:
+        outside = self._audit.outside
+        for reason in outside[self._reasons_told :]:
+            self._tell(Told.OUTSIDE, reason)
+        self._reasons_told = len(outside)
 
     def _judge(self, watch: _Watch, since: Baseline, *, last: bool) -> None:
         """The first look at which a claim fails is the last word on it."""
@@ -263,8 +278,11 @@ class _Rehearsal:
             hours=self._now_s / 3600.0,
             story=tuple(self._story),
             expected=tuple(judged for _, judged in sorted(self._judged.items())),
-            violations=tuple(self._violations),
-            excused=self._checkers.excused,
+            violations=tuple(self._audit.violations),
+            excused=self._audit.excused,
+            excused_by_reason=self._audit.excused_by_reason,
+            outside=self._audit.outside,
+            set_aside=tuple(self._audit.set_aside),
             operations=len(self._scene.begun),
             digest=self._world.digest,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from mailward.model.policy import Automation, Policy, Rules
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
-from mailward.simulator.checkers import Checkers
+from mailward.simulator.audit import Audit
 from mailward.simulator.swarm import Strike, Swarm, drawn
 from mailward.simulator.world import World
 
@@ -23,14 +23,16 @@ CONVERGES_WITHIN_S = 1800.0
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run. `operations` counts endings by kind, `faults` what struck by kind. A run that has
-    left the fault model says why in `outside`; what was wrong in it is in `excused`, with all else that no
-    rule promises."""
+    left the fault model says why in `outside`; what was objected to after that is in `set_aside`, and counts
+    as `excused` as all else does that no rule promises."""
 
     seed: int
     hours: float
     violations: tuple[str, ...]
     excused: int
+    excused_by_reason: Mapping[str, int]
     outside: tuple[str, ...]
+    set_aside: tuple[str, ...]
     operations: Mapping[str, int]
     faults: Mapping[str, int]
     elections: int
@@ -58,7 +60,7 @@ async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strik
     rng = random.Random(seed)
     world = World(_varied(policy, rng) if vary else policy, rng.randrange(2**32))
     faults = Swarm(world, strikes)
-    audit = _Audit(world)
+    audit = Audit(world)
     await world.open()
     try:
         await _safety(world, faults, audit, hours * 3600.0)
@@ -71,7 +73,9 @@ async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strik
         hours=world.now_s / 3600.0,
         violations=tuple(audit.violations),
         excused=audit.excused,
-        outside=tuple(world.reasons_outside),
+        excused_by_reason=audit.excused_by_reason,
+        outside=audit.outside,
+        set_aside=tuple(audit.set_aside),
         operations=audit.operations,
         faults=dict(sorted(faults.struck.items())),
         elections=len(world.ensemble.history),
@@ -103,36 +107,7 @@ def _rules(rules: Rules, rng: random.Random) -> Rules:
     )
 
 
-class _Audit:
-    """Looks with every checker and keeps what they object to."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.violations: list[str] = []
-        self._outside: list[str] = []
-        self.operations: dict[str, int] = {}
-        self._checkers = Checkers()
-        self._ended: list[str] = []
-
-    @property
-    def excused(self) -> int:
-        return self._checkers.excused + len(self._outside)
-
-    def object(self, sentence: str) -> None:
-        found = self._outside if self.world.reasons_outside else self.violations
-        found.append(f"{self.world.now_s:.1f} s: {sentence}")
-
-    def look(self) -> None:
-        for sentence in self._checkers.look(self.world):
-            self.object(sentence)
-        for each in self.world.state.ended:
-            if each.operation.id not in self._ended:
-                self._ended = [*self._ended[-100:], each.operation.id]
-                key = f"{each.operation.kind.value} {each.ending.value}"
-                self.operations[key] = self.operations.get(key, 0) + 1
-
-
-async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> None:
+async def _safety(world: World, faults: Swarm, audit: Audit, for_s: float) -> None:
     world.on_change = lambda _what: audit.look()
     while world.now_s < for_s:
         await virtual.sleep(max(MOMENT_S, min(LOOK_S, faults.next_s - world.now_s)))
@@ -140,7 +115,7 @@ async def _safety(world: World, faults: Swarm, audit: _Audit, for_s: float) -> N
         audit.look()
 
 
-async def _liveness(world: World, audit: _Audit) -> None:
+async def _liveness(world: World, audit: Audit) -> None:
     """No fault any more: full redundancy, nothing pending, DNS right, all mail everywhere."""
     began_s, asked_s = world.now_s, float("-inf")
     world.ensemble.post(None)

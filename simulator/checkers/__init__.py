@@ -1,15 +1,18 @@
 """One checker for each rule that never bends, on what is true in the world.
 
-Each looks whenever something has changed and returns sentences; none means that the rule held. What a
-controller believes is never asked: recorded state only where the rule is about what is recorded, reports
-only where it is about what could be known. I4 and I5 concern promotions, and arrive with them; I15 is kept
-by the mail servers, and is shown in the lab.
+Each looks whenever something has changed and returns sentences; none means that the rule held. What is wrong
+and breaks no rule is returned as an excuse, with its reason. What a controller believes is never asked:
+recorded state only where the rule is about what is recorded, reports only where it is about what could be
+known. I4 and I5 concern promotions, and arrive with them; I15 is kept by the mail servers, and is shown in
+the lab.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mailward.simulator.checkers.addresses import NeverEmpty, OnlyListed, OnlyServing
+from mailward.simulator.checkers.excuses import Excuse
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
@@ -24,7 +27,7 @@ class Checker(Protocol):
 
     rule: str
 
-    def look(self, world: World, news: News) -> Sequence[str]: ...
+    def look(self, world: World, news: News) -> Sequence[str | Excuse]: ...
 
 
 _ALL: tuple[Callable[[Truth], Checker], ...] = (
@@ -35,9 +38,10 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
 
 
 class Checkers:
-    """All of them, new for each run, over one memory of the truth."""
+    """All of them, new for each run, over one memory of the truth. `excuses` counts by reason."""
 
     def __init__(self) -> None:
+        self.excuses: Counter[str] = Counter()
         self._truth = Truth()
         self._all = tuple(kind(self._truth) for kind in _ALL)
         self._commits = 0
@@ -47,8 +51,14 @@ class Checkers:
         """What each objects to, with its rule."""
         self._truth.look(world)
         news = self._news(world)
-        found = [(checker.rule, said) for checker in self._all for said in checker.look(world, news)]
-        return [f"{rule}: {said}" if rule else said for rule, said in found]
+        found = []
+        for checker in self._all:
+            for said in checker.look(world, news):
+                if isinstance(said, Excuse):
+                    self.excuses[said.why] += 1
+                else:
+                    found.append(f"{checker.rule}: {said}" if checker.rule else said)
+        return found
 
     def _news(self, world: World) -> News:
         logs = {name: receiver.log for name, receiver in world.obeying.items()}
@@ -58,7 +68,3 @@ class Checkers:
         )
         self._commits, self._obeyed = len(world.commits), {name: len(log) for name, log in logs.items()}
         return news
-
-    @property
-    def excused(self) -> int:
-        return sum(getattr(checker, "excused", 0) for checker in self._all)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
+from mailward.simulator.checkers.excuses import FAILED_UNSEEN, TAKEN_LATE, Excuse
 from mailward.simulator.checkers.truth import LATE_S, OLD_S, News, Truth, serves
 from mailward.simulator.world import World
 
@@ -27,15 +28,14 @@ class Answers:
 @dataclass
 class NeverEmpty:
     """I2: no endpoint is ever without an address on any target, and none loses its last serving one by our
-    hand."""
+    hand. Excused, and counted, is what nobody could know in time."""
 
     truth: Truth
     rule: str = "I2"
-    excused: int = 0
     _answers: Answers = field(default_factory=Answers)
 
-    def look(self, world: World, _news: News) -> Sequence[str]:
-        found = []
+    def look(self, world: World, _news: News) -> Sequence[str | Excuse]:
+        found: list[str | Excuse] = []
         for endpoint, target, before, now in self._answers.of(world):
             if not now:
                 found.append(f"{endpoint.name} has no address on {target}")
@@ -51,18 +51,16 @@ class NeverEmpty:
 
     def _lost(
         self, world: World, endpoint: Endpoint, target: str, before: tuple[str, ...], now: tuple[str, ...]
-    ) -> list[str]:
+    ) -> Sequence[str | Excuse]:
         gone = [n for n in before if n not in now and serves(world.nodes[n], endpoint)]
         if not gone or any(serves(world.nodes[n], endpoint) for n in now):
             return []
         if self._late(world, target):
-            self.excused += 1
-            return []
+            return [TAKEN_LATE]
         if not any(self.truth.known_to_serve(world, n, endpoint) for n in now):
             left = f"left is {', '.join(now)}, which do not"
             return [f"{endpoint.name} lost {', '.join(gone)}, which served; {left}"]
-        self.excused += 1
-        return []
+        return [FAILED_UNSEEN]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mailward.simulator.checkers.excuses import CAME_LATE, Excuse
 from mailward.simulator.checkers.truth import LATE_S, News, Truth
 from mailward.simulator.nodes import WINDOW_S, Obeyed
 from mailward.simulator.world import World
@@ -17,16 +18,15 @@ class TokensRise:
 
     truth: Truth
     rule: str = "I1"
-    excused: int = 0
     _last: dict[str, Obeyed] = field(default_factory=dict)
 
-    def look(self, world: World, news: News) -> Sequence[str]:
-        found = []
+    def look(self, world: World, news: News) -> Sequence[str | Excuse]:
+        found: list[str | Excuse] = []
         for name, entries in news.obeyed.items():
             for entry in entries:
                 before, self._last[name] = self._last.get(name), entry
                 if name in world.policy.unguarded and self._too_late(world, entry):
-                    self.excused += 1
+                    found.append(CAME_LATE)
                     world.outside(f"{name} cannot refuse an old order, and one came late")
                     continue
                 wrong = [*self._order(world, entry), *_rising(before, entry)]

@@ -72,6 +72,8 @@ class Totals:
         self._hours = self._cpu_s = 0.0
         self._operations: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._excuses: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
 
     def add(self, story: Story, outcome: Outcome, cpu_s: float) -> None:
         if outcome.violations:
@@ -82,7 +84,9 @@ class Totals:
         self._cpu_s += cpu_s
         self._elections += outcome.elections
         self._excused += outcome.excused
+        self._excuses.update(outcome.excused_by_reason)
         self._outside += bool(outcome.outside)
+        self._reasons.update(outcome.outside)
         self._operations.update(outcome.operations)
         self._faults.update(outcome.faults)
 
@@ -92,7 +96,9 @@ class Totals:
             "hours": round(self._hours, 1),
             "violations": len(self.wrong),
             "excused": self._excused,
+            "excused_by_reason": dict(sorted(self._excuses.items())),
             "runs_outside_the_fault_model": self._outside,
+            "outside_by_reason": dict(sorted(self._reasons.items())),
             "operations": self._operations.total(),
             "operations_by_ending": dict(sorted(self._operations.items())),
             "elections": self._elections,

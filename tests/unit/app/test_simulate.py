@@ -183,5 +183,7 @@ def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) ->
         Judged(10, "throughout nothing is withdrawn", False, 31.6, "mail-a left mail.example.com on primary"),
     )
     broken = ("80.0 s: I8: every node of mail.example.com is closed for imaps",)
-    played = Played("A screen with everything on it", 7, 0.1, lines, expected, broken, 1, 1, "0" * 16)
+    played = Played(
+        "A screen with everything on it", 7, 0.1, lines, expected, broken, 1, {}, (), (), 1, "0" * 16
+    )
     golden("simulate_scenario.txt", "\n".join(story(played, 80)) + "\n")

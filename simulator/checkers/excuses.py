@@ -1,0 +1,19 @@
+"""What a checker may find instead of an objection: something went wrong of which no rule promises that it
+never will.
+
+Each is counted by its reason, and told.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Why no rule is broken, in one short sentence without its full stop."""
+
+    why: str
+
+
+CAME_LATE = Excuse("an old order came late to a receiver that cannot refuse it")
+TAKEN_LATE = Excuse("the last serving node left a zone by an update that came long after it was given up")
+FAILED_UNSEEN = Excuse("the last serving node left a zone, and whoever is left in it had just failed unseen")
