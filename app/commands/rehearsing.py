@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from mailward.app import terminal
+from mailward.app.commands.apart import apart
 from mailward.app.exits import Exit
 from mailward.app.wording import duration, printable
 from mailward.configs.problems import dotted
@@ -27,6 +28,8 @@ _MARKS = {
     Told.MET: "MET",
     Told.NOT_MET: "NOT MET",
     Told.BROKEN: "RULE BROKEN",
+    Told.OUTSIDE: "OUTSIDE THE FAULT MODEL",
+    Told.EXCUSED: "EXCUSED",
 }
 _INDENT = " " * 13
 
@@ -87,6 +90,9 @@ def _object(played: Played) -> dict[str, object]:
         "violations": len(played.violations),
         "violated": list(played.violations),
         "excused": played.excused,
+        "excused_by_reason": dict(played.excused_by_reason),
+        "outside": list(played.outside),
+        "set_aside": list(played.set_aside),
         "digest": played.digest,
         "well": played.well,
         "expectations": [asdict(each) for each in played.expected],
@@ -106,8 +112,7 @@ def story(played: Played, width: int) -> Iterator[str]:
     operations = f"{_counted(played.operations, 'operation')} in {duration(played.hours * 3600.0)}"
     summed = f"{met} of {len(played.expected)} expectations met, {broken}, {operations}; seed {played.seed}."
     yield from _wrapped(summed, width, "")
-    if played.excused:
-        yield f"{_counted(played.excused, 'withdrawal')} excused: whoever was left had just failed unseen."
+    yield from apart(played.outside, played.excused_by_reason, played.set_aside, width)
     for each in played.expected:
         if not each.met:
             yield from _wrapped(f"NOT MET, line {each.line}: {each.text}: {each.why}", width, "  ")

@@ -10,6 +10,7 @@ import typer
 
 from mailward.app import terminal
 from mailward.app.commands import rehearsing
+from mailward.app.commands.apart import apart
 from mailward.app.exits import Exit
 from mailward.configs.loading import load
 from mailward.configs.policy import policy_of
@@ -66,8 +67,9 @@ def _text(policy: Policy, expected: tuple[Expectation, ...], outcome: Outcome) -
         "",
         f"{outcome.hours:.1f} hours of {sum(outcome.faults.values())} faults at random, seed {outcome.seed}: "
         f"{sum(outcome.operations.values())} operations,",
-        f"{outcome.elections} elections, {len(outcome.violations)} rules broken.",
+        f"{outcome.elections} elections, {len(outcome.violations)} rules broken, {outcome.excused} excused.",
         *outcome.violations,
+        *apart(outcome.outside, outcome.excused_by_reason, outcome.set_aside, terminal.width()),
     ]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,14 @@ from typer.testing import CliRunner
 
 import mailward.configs
 from mailward.app.cli import app
+from mailward.app.commands import rehearsing, simulating
+from mailward.app.commands.apart import MOST_SENTENCES
 from mailward.app.commands.rehearsing import story
+from mailward.simulator.audit import AFTER_LEAVING
+from mailward.simulator.checkers.excuses import CAME_LATE, FAILED_UNSEEN
+from mailward.simulator.expectations import Expectation
 from mailward.simulator.rehearsal import Judged, Line, Played, Told
+from mailward.simulator.run import Outcome
 
 HYBRID = Path(mailward.configs.__file__).parent / "deployments" / "hybrid.yaml"
 
@@ -51,6 +58,60 @@ def test_the_object_for_programs_is_the_same_for_the_same_seed() -> None:
     assert {"seed", "hours", "operations", "violations", "excused", "digest", "expected"} <= found.keys()
     assert (found["seed"], found["violations"]) == (6, 0)
     assert all(each["withdrawn_s"] < 10 for each in found["expected"])
+
+
+REASON = "primary cannot refuse an old order, and one came late"
+EXCUSES = {CAME_LATE.why: 2, FAILED_UNSEEN.why: 1, AFTER_LEAVING: 1}
+SET_ASIDE = ("412.0 s: I2: mail.example.com has no address on primary",)
+LEFT = Outcome(7, 1.2, (), 4, EXCUSES, (REASON,), SET_ASIDE, {"failover done": 5}, {"pause": 8}, 4, "0" * 16)
+"""A run that has left the fault model, and in which no rule is broken."""
+
+
+@pytest.fixture
+def by_chance(monkeypatch: pytest.MonkeyPatch) -> Callable[[Outcome], None]:
+    """Every run comes out so."""
+    expected = (Expectation("node lost", 5, 2.5, 3.1, 5, 40.0, 41.0, 0),)
+    monkeypatch.setattr(simulating, "expectations", lambda *_: expected)
+    return lambda outcome: monkeypatch.setattr(simulating, "play", lambda *_: outcome)
+
+
+def test_a_run_that_left_the_fault_model_says_why_and_what_it_excuses(
+    by_chance: Callable[[Outcome], None], golden: Callable[[str, str], None]
+) -> None:
+    by_chance(LEFT)
+    code, shown = simulated(str(HYBRID))
+    assert code == 0
+    assert all(len(line) <= 80 for line in shown.splitlines()), shown
+    golden("simulate_outside.txt", shown)
+
+
+def test_a_run_that_stayed_inside_and_needs_no_excuse_says_only_that(
+    by_chance: Callable[[Outcome], None],
+) -> None:
+    by_chance(replace(LEFT, excused=0, excused_by_reason={}, outside=(), set_aside=()))
+    shown = simulated(str(HYBRID))[1]
+    assert shown.endswith("4 elections, 0 rules broken, 0 excused.\n")
+
+
+def test_of_very_much_that_is_set_aside_the_screen_has_the_first_and_the_number(
+    by_chance: Callable[[Outcome], None],
+) -> None:
+    many = tuple(f"{number}.0 s: I2: lost" for number in range(MOST_SENTENCES + 3))
+    by_chance(replace(LEFT, set_aside=many))
+    shown = simulated(str(HYBRID))[1]
+    assert shown.count("Excused at ") == MOST_SENTENCES
+    assert shown.endswith("and 3 more like these: --json has them all\n")
+    assert json.loads(simulated(str(HYBRID), "--json")[1])["set_aside"] == list(many)
+
+
+def test_the_object_for_programs_has_the_reasons_beside_the_counts(
+    by_chance: Callable[[Outcome], None],
+) -> None:
+    by_chance(LEFT)
+    found = json.loads(simulated(str(HYBRID), "--json")[1])
+    counts = {"seed": 7, "hours": 1.2, "operations": 5, "violations": 0, "excused": 4, "digest": "0" * 16}
+    why = {"excused_by_reason": EXCUSES, "outside": [REASON], "set_aside": list(SET_ASIDE)}
+    assert found == found | counts | why
 
 
 def test_what_cannot_be_simulated_is_said(tmp_path: Path) -> None:
@@ -167,6 +228,18 @@ def test_a_story_that_is_not_there_and_one_that_is_asked_for_hours() -> None:
     assert simulated(str(HYBRID), "--scenario", "x", "--hours", "2")[0] == 2
 
 
+def test_the_object_of_a_story_that_left_the_fault_model_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = Played("t", 7, 0.1, (), (), (), 4, EXCUSES, (REASON,), SET_ASIDE, 1, "0" * 16)
+    monkeypatch.setattr(rehearsing, "rehearse", lambda *_: played)
+    code, shown = scenario(tmp_path, STORY, "--json")
+    found = json.loads(shown)
+    assert (code, found["violations"], found["excused"], found["well"]) == (0, 0, 4, True)
+    why = {"excused_by_reason": EXCUSES, "outside": [REASON], "set_aside": list(SET_ASIDE)}
+    assert found == found | why
+
+
 def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) -> None:
     lines = (
         Line(30.0, Told.EVENT, "imaps of mail-a crashes"),
@@ -176,14 +249,16 @@ def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) ->
              " 120 s needed", "controller"),
         Line(75.0, Told.MET, "by 75 s mail-a is out of mail.example.com"),
         Line(80.0, Told.BROKEN, "I8: every node of mail.example.com is closed for imaps"),
-        Line(80.0, Told.NOT_MET, "throughout nothing is withdrawn: mail-a left mail.example.com on primary"),
+        Line(90.2, Told.OUTSIDE, REASON),
+        Line(91.0, Told.EXCUSED, "I2: mail.example.com has no address on primary"),
+        Line(99.0, Told.NOT_MET, "throughout nothing is withdrawn: mail-a left mail.example.com on primary"),
     )  # fmt: skip
     expected = (
         Judged(9, "by 75 s mail-a is out of mail.example.com", True, 75.0),
         Judged(10, "throughout nothing is withdrawn", False, 31.6, "mail-a left mail.example.com on primary"),
     )
     broken = ("80.0 s: I8: every node of mail.example.com is closed for imaps",)
-    played = Played(
-        "A screen with everything on it", 7, 0.1, lines, expected, broken, 1, {}, (), (), 1, "0" * 16
-    )
+    aside = ("91.0 s: I2: mail.example.com has no address on primary",)
+    title = "A screen with everything on it"
+    played = Played(title, 7, 0.1, lines, expected, broken, 4, EXCUSES, (REASON,), aside, 1, "0" * 16)
     golden("simulate_scenario.txt", "\n".join(story(played, 80)) + "\n")
