@@ -3,13 +3,14 @@
 `Ensemble` is the truth, one for the world; `Session` is what one controller has of it, a `Coordination`.
 Requests and replies may be lost on the way, so an answer may be UNKNOWN and applied. A session lives as
 long as the ensemble hears of it; its end takes the leader away, and the next one raises the epoch. What a
-client believes of its session is only what was acknowledged: the right to act ends by the send time of the
-last acknowledged heartbeat but one (a write just acknowledged may not yet have touched the session).
+client believes of its session is only what was acknowledged: its right to act ends a session's timeout, less
+a margin, after it sent the last acknowledged heartbeat but one (a write just acknowledged may not yet have
+touched the session).
 """
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mailward.model.errors import StoreError
@@ -71,7 +72,7 @@ class SessionExpired(Exception):
 class Ensemble:
     """Everything stored. Methods are single steps, as a `multi` is; they run where the ensemble is.
 
-    `observers` may lead or not; `elections` counts. Without a quorum nothing is answered (`has_quorum`)."""
+    `history` holds who began to lead, and when. Without a quorum nothing is answered (`has_quorum`)."""
 
     state: State
     now_s: Callable[[], float]
@@ -143,7 +144,8 @@ class Ensemble:
         return Recorded(self.state, versions, self.pause, waiting, told), self.leader, dict(self.reports)
 
     def record(self, session: int, state: State, seen: Versions) -> Commit:
-        """Checks epoch, leader and pause, then writes: one transaction."""
+        """Checks who leads, and that epoch, state and pause are as they were read; then writes: one
+        transaction."""
         self.touch(session)
         found = Versions(self.epoch, self.state_version, self.pause_version)
         if not self.allows(session, seen, found):
@@ -271,8 +273,6 @@ class Session:
                 self._heard[name] = (seq, before_s, report)
         if leader != self._led:
             self._led = None
-        if self._led is not None and self._led.epoch != recorded.versions.epoch:
-            recorded = replace(recorded, versions=replace(recorded.versions, epoch=self._led.epoch))
         return recorded
 
     async def record(self, state: State, seen: Versions) -> Commit:

@@ -27,7 +27,7 @@ from mailward.simulator import virtual
 from mailward.simulator.controller import Controller, Surroundings
 from mailward.simulator.names import NameServer, Resolver, Zone
 from mailward.simulator.network import HostClock, Network
-from mailward.simulator.nodes import Helper, MailNode, Obeyed, Replication, Work, mail_node
+from mailward.simulator.nodes import Helper, MailNode, Obeyed, Replication, mail_node
 from mailward.simulator.store import TICK_S, Backup, Ensemble, Written
 
 STORE_ID = "0123456789ab"
@@ -302,7 +302,3 @@ class World:
     @property
     def digest(self) -> str:
         return self._digest.hexdigest()[:16]
-
-
-def broken(node: MailNode) -> bool:
-    return any(work is not Work.WELL for work in node.services.values()) or not node.host.answers
