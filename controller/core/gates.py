@@ -19,7 +19,7 @@ from mailward.model.orders import Result
 from mailward.model.policy import Automation, Deployment
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Cause, Phase
+from mailward.model.state import Cause, Phase, Step
 
 LAST_RESORT = "LAST RESORT: nobody else serves"
 OBSERVES_ONLY = "this controller only observes: it runs on a mail node without a quorum"
@@ -317,11 +317,23 @@ def caught_up(case: Case) -> Finding:
         if name == case.node or not policy.node_by_name[name].replicates:
             continue
         for source, target in ((name, case.node), (case.node, name)):
-            problem = _behind(case.sight.lags.get((source, target)), policy.rules.caught_up_lag_s)
+            lag = case.sight.lags.get((source, target))
+            problem = _behind(lag, policy.rules.caught_up_lag_s) or _measured_before(case, lag)
             if problem:
                 answer = _no if problem.startswith("behind") else _unknown
                 return answer("caught-up", f"{source} to {target} {problem}", _force(case))
     return _yes("caught-up", "mail has arrived both ways")
+
+
+def _measured_before(case: Case, lag: Lag | None) -> str:
+    """A figure counts for a readmission that runs if it was taken since this began to catch up: before, it
+    says nothing of what was accepted since."""
+    operation, now = case.state.operation, case.snapshot.now
+    if operation is None or operation.step is not Step.CATCH_UP or lag is None:
+        return ""
+    if lag.age_s <= operation.step_since.age_s(now):
+        return ""
+    return f"was last measured {lag.age_s:.0f} s ago, before this catch-up began"
 
 
 def _force(case: Case) -> str:

@@ -78,6 +78,22 @@ def test_what_is_not_known_to_have_arrived_has_not_arrived(lag: Lag | None) -> N
     assert step_of(scene) is Step.CATCH_UP
 
 
+def test_a_figure_from_before_the_catch_up_does_not_count() -> None:
+    """Found by simulation: half a minute old, it knew nothing of what had been accepted since."""
+    scene = out()
+    now_known = scene.lags["b", "a"]
+    scene.up("a", for_s=20)
+    began_s = scene.now_s
+    while scene.now_s < began_s + 10:
+        scene.lags["b", "a"] = replace(now_known, age_s=scene.now_s - began_s + 30.0)
+        scene.run(0.5)
+    assert step_of(scene) is Step.CATCH_UP
+    assert "before this catch-up began" in scene.finding("caught-up", "a").reason
+    scene.lags["b", "a"] = replace(now_known, age_s=5.0)
+    scene.run(1)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
 def test_catching_up_has_an_end_and_is_tried_again() -> None:
     scene = out()
     scene.lag("b", "a", 100)
