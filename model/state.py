@@ -249,13 +249,15 @@ class Episode:
 
 @dataclass(frozen=True)
 class State:
-    """The document. `epoch_since` is when the epoch was taken up, `as_of` when it was last changed; what had
-    been begun before the epoch has expired `earlier_expire_s` later, by what was recorded with it.
-    `superseded` says who else was found to lead, or that this document is an old copy: from then on nothing
-    is done by it. What is not as long as the configuration makes it is bounded: `controller.core.bounds`."""
+    """The document. `made_epoch` is the epoch it was made with (`Sent.made`), `epoch_since` when the epoch
+    was taken up, `as_of` when it was last changed; what had been begun before the epoch has expired
+    `earlier_expire_s` later, by what was recorded with it. `superseded` says who else was found to lead,
+    or that this document is an old copy: from then on nothing is done by it. What is not as long as the
+    configuration makes it is bounded: `controller.core.bounds`."""
 
     store_id: str
     epoch: int
+    made_epoch: int | None = None
     seq: int = 0
     epoch_since: Moment | None = None
     earlier_expire_s: float = 0.0
@@ -309,7 +311,7 @@ class State:
         return self._port_index.get(node)
 
     def helper(self, node: str) -> HelperRecord:
-        return self._helper_index.get(node) or HelperRecord(node)
+        return self._helper_index.get(node) or HelperRecord(node, sent=Sent(made=self.made_epoch))
 
     def target(self, name: str) -> TargetRecord:
-        return self._target_index.get(name) or TargetRecord(name)
+        return self._target_index.get(name) or TargetRecord(name, sent=Sent(made=self.made_epoch))

@@ -38,34 +38,64 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens from `first` to `last`, of one epoch, which were sent; nobody knows which have arrived."""
+
+    first: Token
+    last: Token
+
+
+SPANS = 16
+"""As many are kept apart; before, the two oldest become one, and what lies between them is explained as
+well."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
-    """What a store has on record as sent to one receiver: `last` is known to have arrived; which of those
-    from `since` to `newest` have, nobody knows. What a receiver remembers beyond that, this store never sent:
-    then it is a copy, or was restored from a backup."""
+    """What a store has on record as sent to one receiver: `last` is known to have arrived, of `unheard`
+    nobody knows. `made` is the epoch the store was made with, None where that is not known: what an
+    earlier store of the same id has sent is of that epoch or an older one, for a new one begins with the
+    newest that any receiver remembers. What a receiver remembers beyond all this was never sent by this
+    store: then it is a copy, or was restored from a backup."""
 
     last: Token | None = None
-    since: Token | None = None
-    newest: Token | None = None
+    unheard: tuple[Span, ...] = ()
+    made: int | None = None
+
+    @property
+    def newest(self) -> Token | None:
+        """The newest of which nobody knows."""
+        return self.unheard[-1].last if self.unheard else None
 
     def sending(self, token: Token) -> "Sent":
-        return Sent(self.last, self.since or token, token)
+        spans = self.unheard
+        if spans and spans[-1].last.epoch == token.epoch:
+            spans = (*spans[:-1], Span(spans[-1].first, token))
+        else:
+            spans = (*spans, Span(token, token))
+        if len(spans) > SPANS:
+            spans = (Span(spans[0].first, spans[1].last), *spans[2:])
+        return Sent(self.last, spans, self.made)
 
     def arrived(self, token: Token) -> "Sent":
+        """What was sent before it does not matter any more, whatever came of it."""
         if self.last is not None and token <= self.last:
             return self
-        if self.newest is None or token >= self.newest:
-            return Sent(token)
-        return Sent(token, token, self.newest)
+        left = tuple(Span(max(span.first, token), span.last) for span in self.unheard if span.last > token)
+        return Sent(token, left, self.made)
 
     def explains(self, token: Token, epoch: int) -> bool:
-        """Whether a receiver may remember `token`: sent by us, whose epoch is `epoch`, or by an earlier store
-        of the same id. A new one begins with the newest epoch that any receiver remembers, so nothing of a
-        later one than ours can be explained."""
+        """Whether a receiver may remember `token`, sent by us, whose epoch is `epoch`, or by an earlier
+        store."""
         if token.epoch > epoch:
             return False
-        if self.since is not None and self.newest is not None and token >= self.since:
-            return token <= self.newest
-        return self.last is None or token <= self.last
+        if any(span.first <= token <= span.last for span in self.unheard):
+            return True
+        if self.last is not None:
+            return token <= self.last
+        if self.made is not None:
+            return token.epoch <= self.made
+        return self.newest is None or token < self.newest
 
 
 NOTHING_SENT = Sent()

@@ -53,11 +53,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup of the store holds."""
+    """What a backup of the store holds, and when it was taken."""
 
     state: State
     epoch: int
     state_version: int
+    at_s: float
 
 
 class NoQuorum(Exception):
@@ -164,7 +165,7 @@ class Ensemble:
         return leads and seen == found
 
     def backup(self) -> "Backup":
-        return Backup(self.state, self.epoch, self.state_version)
+        return Backup(self.state, self.epoch, self.state_version, self.now_s())
 
     def restore(self, backup: "Backup") -> None:
         """As it was then: nobody's session is known any more."""

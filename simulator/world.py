@@ -86,7 +86,7 @@ class World:
         self.obeying: dict[str, Helper | Zone] = {**helpers, **self.zones}
         self._listen()
         loop = self._loop = asyncio.get_running_loop()
-        self.ensemble = Ensemble(State(STORE_ID, 0), loop.time, on_commit=self._committed)
+        self.ensemble = Ensemble(State(STORE_ID, 0, 0), loop.time, on_commit=self._committed)
         around = Surroundings(
             self.network,
             self.nodes,
@@ -262,17 +262,13 @@ class World:
         self.outdated = {
             name: self.now_s
             for name, receiver in self.obeying.items()
-            if name not in self.foreign and self._remembers_more(name, receiver.token, backup)
+            if name not in self.foreign and self._sent_since(receiver.token, backup.at_s)
         }
         self.note("the store was restored from a backup")
 
-    def _remembers_more(self, name: str, token: Token | None, backup: Backup) -> bool:
-        """Of a later epoch nobody can tell: its numbers may come again."""
-        record = backup.state.target(name) if name in self.zones else backup.state.helper(name)
-        known = record.sent.newest or record.sent.last
-        if token is None or known is None:
-            return False
-        return token > known and token.epoch == known.epoch
+    def _sent_since(self, token: Token | None, at_s: float) -> bool:
+        recorded = self.recorded.get(token) if token is not None else None
+        return recorded is not None and recorded.at_s > at_s
 
     def make_store_anew(self) -> None:
         """What a person does who was told so: `mailward state init --adopt`, above all that is remembered."""
@@ -280,7 +276,7 @@ class World:
         epochs = [token.epoch for token in ours]
         version = self.ensemble.state_version + 1
         epoch = max([self.ensemble.epoch, *epochs])
-        self.ensemble.restore(Backup(State(STORE_ID, epoch), epoch, version))
+        self.ensemble.restore(Backup(State(STORE_ID, epoch, epoch), epoch, version, self.now_s))
         self.outdated.clear()
         self.memory_from_s = self.now_s
         self.note("the store was made anew")

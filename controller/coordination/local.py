@@ -69,7 +69,7 @@ def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = 
         raise StoreError(f"{adopt!r} is no store-id (8 to 32 hexadecimal digits)")
     store_id = adopt or secrets.token_hex(6)
     epoch = max((token.epoch for token in remembered), default=0)
-    state = State(store_id=store_id, epoch=epoch)
+    state = State(store_id=store_id, epoch=epoch, made_epoch=epoch)
     try:
         (directory / "requests").mkdir(parents=True, exist_ok=True)
     except OSError as error:

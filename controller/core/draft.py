@@ -190,14 +190,14 @@ class Draft:
 
     def target(self, name: str) -> TargetRecord:
         record: TargetRecord | None = self._table("targets").get(name)
-        return record or TargetRecord(name)
+        return record or self._state.target(name)
 
     def put_target(self, record: TargetRecord) -> None:
         self._table("targets")[record.target] = record
 
     def helper(self, node: str) -> HelperRecord:
         record: HelperRecord | None = self._table("helpers").get(node)
-        return record or HelperRecord(node)
+        return record or self._state.helper(node)
 
     def put_helper(self, record: HelperRecord) -> None:
         self._table("helpers")[record.node] = record

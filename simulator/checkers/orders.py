@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mailward.model.token import Token
 from mailward.simulator.checkers.excuses import CAME_LATE, Excuse
 from mailward.simulator.checkers.truth import LATE_S, News, Truth
 from mailward.simulator.nodes import WINDOW_S, Obeyed
@@ -101,10 +102,12 @@ class StaysAsItIs:
 @dataclass
 class LeftAlone:
     """I14: what obeys another store is not written to; nor is a name server that remembers more than our
-    store, restored from a backup, has sent to it. (A helper says what it remembers in its status only.)"""
+    store, restored from a backup, has sent to it; unless just that number has come again since, and
+    nobody can tell. (A helper says what it remembers in its status only.)"""
 
     truth: Truth
     rule: str = "I14"
+    _remembered: dict[str, Token] = field(default_factory=dict)
 
     def look(self, world: World, news: News) -> Sequence[str]:
         found = []
@@ -112,8 +115,19 @@ class LeftAlone:
             for entry in entries:
                 if name in world.foreign and name not in world.policy.unguarded:
                     found.append(f"{name} obeyed {entry.token}, and belongs to another store")
-                since_s = world.outdated.get(name) if name in world.zones else None
-                recorded = world.recorded.get(entry.token)
-                if since_s is not None and recorded is not None and recorded.at_s > since_s:
+                if name in world.zones and self._outdated(world, name, entry.token):
                     found.append(f"{name} obeyed {entry.token}, of a store restored from a backup")
+                self._remembered[name] = entry.token
         return found
+
+    def _outdated(self, world: World, name: str, token: Token) -> bool:
+        """Whether the order is of the restored store, and the one before it was not."""
+        since_s, before = world.outdated.get(name), self._remembered.get(name)
+        if since_s is None or not _recorded_after(world, token, since_s):
+            return False
+        return before is None or not _recorded_after(world, before, since_s)
+
+
+def _recorded_after(world: World, token: Token, moment_s: float) -> bool:
+    recorded = world.recorded.get(token)
+    return recorded is not None and recorded.at_s > moment_s

@@ -60,7 +60,7 @@ def change(path: Path, **fields: object) -> None:
 def test_a_new_store_has_an_id_of_its_own(tmp_path: Path) -> None:
     first, second = init(tmp_path / "one"), init(tmp_path / "two")
     assert first.store_id != second.store_id
-    assert first == State(first.store_id, 0)
+    assert first == State(first.store_id, epoch=0, made_epoch=0)
     assert Token.parse(f"{first.store_id}.1.1")
 
 
@@ -79,7 +79,7 @@ def test_a_store_made_half_way_is_made_again(tmp_path: Path) -> None:
 async def test_an_adopted_store_starts_above_every_token_that_is_remembered(tmp_path: Path) -> None:
     tokens = [Token("aaaaaaaa", 7, 3), Token("aaaaaaaa", 4, 9)]
     state = init(tmp_path / "store", remembered=tokens, adopt="aaaaaaaa")
-    assert (state.store_id, state.epoch) == ("aaaaaaaa", 7)
+    assert (state.store_id, state.epoch, state.made_epoch) == ("aaaaaaaa", 7, 7)
     store = LocalStore(tmp_path / "store")
     await store.lead()
     assert (await store.read()).versions.epoch == 8

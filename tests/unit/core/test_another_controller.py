@@ -11,7 +11,7 @@ from tests.unit.core.scene import MAIL, STORE, Scene, facts, kinds, policy_of
 from mailward.model.orders import ClaimHelper, ClaimTarget, Outcome, Result
 from mailward.model.policy import Endpoint
 from mailward.model.state import Phase, RequestKind
-from mailward.model.token import Sent, Token
+from mailward.model.token import SPANS, Sent, Token
 
 
 def test_a_foreign_target_stops_the_controller_with_a_way_out() -> None:
@@ -210,6 +210,54 @@ def sent(*arrivals: int, upto: int) -> Sent:
 def test_all_that_was_sent_is_explained_and_nothing_else(record: Sent, explained: tuple[int, ...]) -> None:
     assert tuple(n for n in (1, 2, 3, 4) if record.explains(Token(STORE, 7, n), 7)) == explained
     assert not record.explains(Token(STORE, 8, 1), 7)
+
+
+def test_claims_of_several_epochs_explain_nothing_between_them() -> None:
+    """A copy was started three times, killed each time before its claim was answered."""
+    record = Sent(Token(STORE, 7, 5))
+    for epoch in (8, 9, 10):
+        record = record.sending(Token(STORE, epoch, 1))
+    assert [record.explains(Token(STORE, epoch, 1), 10) for epoch in (7, 8, 9, 10)] == [True] * 4
+    assert not record.explains(Token(STORE, 8, 2), 10)
+    assert not record.explains(Token(STORE, 9, 13), 10)
+
+
+def test_of_very_many_epochs_without_an_answer_every_token_is_explained_still() -> None:
+    record = Sent(Token(STORE, 1, 1))
+    for epoch in range(2, 60):
+        record = record.sending(Token(STORE, epoch, 1))
+    assert len(record.unheard) <= SPANS
+    assert all(record.explains(Token(STORE, epoch, 1), 60) for epoch in range(2, 60))
+    assert not record.explains(Token(STORE, 60, 1), 60)
+
+
+def test_a_store_that_never_sent_anything_explains_what_was_there_before_it_was_made() -> None:
+    scene = Scene()
+    scene.state = replace(scene.state, epoch=6, made_epoch=6)
+    scene.epoch = 9
+    for remembered, known in ((6, False), (7, True)):
+        scene.facts["b"] = replace(facts("b"), token=Token(STORE, remembered, 1))
+        assert bool(scene.look().superseded) is known
+
+
+def test_a_copy_from_before_anything_was_sent_is_found_out_however_often_it_is_started() -> None:
+    """It says in which epoch it was made. Each start raised its epoch, until it was above what was
+    remembered: then it opened a node that had been drained by hand."""
+    scene = Scene()
+    copy = scene.state = replace(scene.state, made_epoch=0)
+    scene.run(5)
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(60)
+    assert scene.phase("a") is Phase.OUT
+    remembered = scene.state.helper("a").sent.last
+    assert remembered is not None
+    scene.state, scene.epoch = copy, 9
+    scene.restarted()
+    scene.facts["a"] = replace(facts("a"), token=remembered)
+    scene.sent.clear()
+    scene.run(5)
+    assert "remembers" in scene.look().superseded
+    assert {kind for kind in kinds(scene.actions()) if not kind.startswith("claim")} == set()
 
 
 def test_an_answer_to_an_early_order_does_not_make_a_stranger_of_a_later_one() -> None:

@@ -12,7 +12,7 @@ from mailward.dns.verification import Verification
 from mailward.model.dns import Applied, ApplyResult, Change, RRset, Unread, ZoneView
 from mailward.model.orders import Result
 from mailward.model.ports import Published, Publisher
-from mailward.model.token import NOTHING_SENT, Sent, Token
+from mailward.model.token import NOTHING_SENT, Sent, Span, Token
 
 STORE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -87,7 +87,7 @@ async def test_a_claim_is_not_sent_where_a_token_is_remembered_that_the_store_ne
     assert str(token(7, 93)) in done.detail
     assert there(zone) == str(token(7, 93))
     assert (
-        await ours.claim(token(8, 1), Sent(token(7, 41), token(7, 90), token(7, 93)))
+        await ours.claim(token(8, 1), Sent(token(7, 41), (Span(token(7, 90), token(7, 93)),)))
     ).result is Result.DONE
 
 
@@ -115,7 +115,7 @@ async def test_what_was_sent_and_never_heard_of_explains_that_much(
 ) -> None:
     """Found by simulation: restored to where its first claim was under way, a store took all for its own."""
     zone.plant(f'"{held}"')
-    sent = Sent(None, token(7, 1), token(7, 3))
+    sent = Sent(None, (Span(token(7, 1), token(7, 3)),))
     assert (await ours.claim(token(8, 1), sent)).result is expected
 
 
