@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.contract.coordination_contract import STORE, AloneContract, QuorumContract, Setup
-from tests.doubles.coordination import MemoryStore
+from tests.doubles.coordination import MemoryClient, MemoryStore
 
 from mailward.controller.coordination.local import LocalStore, init, post_offline
 from mailward.model.ports import Coordination
@@ -23,21 +23,16 @@ from mailward.simulator.store import TICK_S, Ensemble, Pace, Session
 class InMemory:
     def __init__(self) -> None:
         self._store = MemoryStore(State(STORE, 3))
-        self._started = False
 
     async def start(self, *, observe_only: bool = False) -> Coordination:
-        if self._started:
-            return self._store.second()
-        self._started = True
-        self._store._observe_only = observe_only
-        return self._store
+        return MemoryClient(self._store, observe_only=observe_only)
 
     async def kill(self, controller: Coordination) -> None:
-        assert isinstance(controller, MemoryStore)
+        assert isinstance(controller, MemoryClient)
         controller.killed()
 
     async def post(self, entry: Request | Pause | None) -> None:
-        await self._store.post(entry)
+        self._store.post(entry)
 
 
 class InDirectory:

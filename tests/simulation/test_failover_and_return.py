@@ -238,7 +238,7 @@ def request(world: World, kind: RequestKind, node: str = "mail-a", force: bool =
 def test_drain_waits_for_the_ttl_and_stays_out_until_readmitted_by_hand() -> None:
     async def story(world: World) -> None:
         await settle(world)
-        await world.store.post(request(world, RequestKind.DRAIN))
+        world.store.post(request(world, RequestKind.DRAIN))
         await world.until(lambda: world.dns.addresses() == ONLY_B, 5)
         assert phase(world) is Phase.DRAINING
         took = await world.until(lambda: phase(world) is Phase.OUT, 20)
@@ -247,7 +247,7 @@ def test_drain_waits_for_the_ttl_and_stays_out_until_readmitted_by_hand() -> Non
         assert world.nodes["mail-a"].ports["imaps"] == CLOSED
         await asyncio.sleep(120)
         assert phase(world) is Phase.OUT
-        await world.store.post(request(world, RequestKind.READMIT))
+        world.store.post(request(world, RequestKind.READMIT))
         await world.until(lambda: world.dns.addresses() == ALL, 10)
 
     play(story)
@@ -256,7 +256,7 @@ def test_drain_waits_for_the_ttl_and_stays_out_until_readmitted_by_hand() -> Non
 def test_a_failure_elsewhere_rolls_a_drain_back() -> None:
     async def story(world: World) -> None:
         await settle(world)
-        await world.store.post(request(world, RequestKind.DRAIN))
+        world.store.post(request(world, RequestKind.DRAIN))
         await world.until(lambda: phase(world) is Phase.DRAINING, 5)
         world.nodes["mail-b"].up["imaps"] = False
         await world.until(lambda: world.dns.addresses() == ("192.0.2.10", "2001:db8::10"), 10)

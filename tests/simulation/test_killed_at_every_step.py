@@ -29,13 +29,13 @@ async def failover_and_return(world: World) -> None:
 
 
 async def drain(world: World) -> None:
-    await world.store.post(Request("r1", RequestKind.DRAIN, "mail-a", "root", "", world.clock.now()))
+    world.store.post(Request("r1", RequestKind.DRAIN, "mail-a", "root", "", world.clock.now()))
 
 
 async def drain_and_readmit(world: World) -> None:
     await drain(world)
     await asyncio.sleep(15)
-    await world.store.post(Request("r2", RequestKind.READMIT, "mail-a", "root", "", world.clock.now()))
+    world.store.post(Request("r2", RequestKind.READMIT, "mail-a", "root", "", world.clock.now()))
 
 
 async def death_and_return(world: World) -> None:

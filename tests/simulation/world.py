@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.doubles.coordination import MemoryStore
+from tests.doubles.coordination import MemoryClient, MemoryStore
 from tests.simulation.virtual import VirtualClock
 
 from mailward.controller.core.phases import desired_rrsets
@@ -224,6 +224,7 @@ class World:
         self.lag_s = 0.0
         self.lag_sources = {name: SimLag() for name in self.nodes}
         self.store = MemoryStore(State(STORE, 0))
+        self.client = MemoryClient(self.store)
         self.loop: Loop | None = None
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[tuple[str, str], tuple[Verdict, Vantage, float, float | None]] = {}
@@ -232,15 +233,16 @@ class World:
     # the controller
 
     def start(self) -> None:
+        self.client = MemoryClient(self.store)
         self.loop = Loop(
             policy=self.policy,
-            coordination=self.store,
+            coordination=self.client,
             executor_with=lambda report: Executor(
                 publishers={"primary": self.dns},
                 fences=self.nodes,
                 lag_sources=self.lag_sources,
                 clock=self.clock,
-                may_act_until_s=self.store.may_act_until_s,
+                may_act_until_s=self.client.may_act_until_s,
                 policy=self.policy,
                 report=report,
             ),
@@ -260,7 +262,7 @@ class World:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        self.store.killed()
+        self.client.killed()
 
     async def close(self) -> None:
         await self.kill()

@@ -5,24 +5,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.doubles.coordination import MemoryStore
+from tests.doubles.coordination import MemoryClient, MemoryStore
 from tests.unit.controller.test_loop import Stage, play
-from tests.unit.core.scene import STORE
 
 from mailward.model.decision import Answered
 from mailward.model.errors import StoreError
 from mailward.model.ports import Recorded
 from mailward.model.snapshot import Leader, ObserverView, Standing
-from mailward.model.state import State
 
 GONE = Leader("elsewhere", 4, "elsewhere-1")
 
 
-class Led(MemoryStore):
-    """A store in which another leads; `replaced` by a third when it is stood over."""
+class Led(MemoryClient):
+    """Of a store in which another leads; `replaced` by a third when it is stood over."""
 
-    def __init__(self) -> None:
-        super().__init__(State(STORE, 4))
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        store.versions = replace(store.versions, epoch=GONE.epoch)
         self.leader: Leader | None = GONE
         self.stood_over: list[Leader] = []
         self.replaced = False
@@ -38,7 +37,7 @@ class Led(MemoryStore):
                 return Standing.FOLLOWING
             if self.replaced:
                 self.leader = Leader("another", 5, "another-1")
-        if self.leader in (None, over) or self._led:
+        if self.leader in (None, over) or self.leads:
             self.leader = None
             return await super().lead(willing=willing)
         return Standing.FOLLOWING
@@ -61,8 +60,8 @@ def saying(stage: Stage, *gone: str) -> None:
 
 
 def led(stage: Stage) -> Led:
-    assert isinstance(stage.store, Led)
-    return stage.store
+    assert isinstance(stage.client, Led)
+    return stage.client
 
 
 def test_a_leader_whose_process_was_seen_to_end_is_replaced_and_work_goes_on_at_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from tests.doubles.coordination import MemoryStore
+from tests.doubles.coordination import MemoryClient, MemoryStore
 from tests.simulation import virtual
 from tests.unit.core.scene import STORE, Scene, policy_of
 
@@ -31,7 +31,7 @@ class Recorder(Executor):
     def __init__(self, stage: "Stage", report: Callable[[Outcome], None]) -> None:
         super().__init__(
             publishers={}, fences={}, lag_sources={}, clock=stage,
-            policy=policy_of(), may_act_until_s=stage.store.may_act_until_s, report=report,
+            policy=policy_of(), may_act_until_s=stage.client.may_act_until_s, report=report,
         )  # fmt: skip
         self.stage = stage
         self.answer = report
@@ -51,16 +51,17 @@ class Recorder(Executor):
 class Stage:
     """A loop on a store in memory, in virtual time; the scene says what the observers see."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    def __init__(self, client: Callable[[MemoryStore], MemoryClient] = MemoryClient) -> None:
         self.scene = Scene()
         self.tilted = False
-        self.store = store or MemoryStore(State(STORE, 0))
+        self.store = MemoryStore(State(STORE, 0))
+        self.client = client(self.store)
         self.steps: list[float] = []
         self.views: Callable[[], Sequence[ObserverView]] = lambda: self.scene.snapshot().observers
         self.look_on: Callable[[Snapshot, Decision], None] = lambda *_: None
         self.loop = Loop(
             policy=self.scene.policy,
-            coordination=self.store,
+            coordination=self.client,
             executor_with=self._executor,
             views=self._seen,
             clock=self,
@@ -97,9 +98,11 @@ class Stage:
         return [order.action.kind for _, order in self.executor.sent]
 
 
-def play(story: Callable[[Stage], Awaitable[None]], store: Callable[[], MemoryStore] | None = None) -> None:
+def play(
+    story: Callable[[Stage], Awaitable[None]], client: Callable[[MemoryStore], MemoryClient] = MemoryClient
+) -> None:
     async def main() -> None:
-        stage = Stage(store() if store else None)
+        stage = Stage(client)
         try:
             await story(stage)
         finally:
@@ -139,9 +142,9 @@ def test_a_commit_that_lost_sends_nothing_and_is_decided_anew() -> None:
 
 
 def test_a_commit_lost_to_a_pause_is_decided_with_the_pause() -> None:
-    class PausedMeanwhile(MemoryStore):
+    class PausedMeanwhile(MemoryClient):
         async def record(self, state: State, seen: object) -> Commit:
-            if self.pause is None and state.operation is not None:
+            if self.store.pause is None and state.operation is not None:
                 await self.post(Pause("ann", "wait", Moment("boot-1", 0, 0), 1e12))
             return await super().record(state, seen)  # type: ignore[arg-type]
 
@@ -150,7 +153,7 @@ def test_a_commit_lost_to_a_pause_is_decided_with_the_pause() -> None:
         assert "publish" not in stage.kinds()
         assert stage.store.state.operation is None
 
-    play(story, lambda: PausedMeanwhile(State(STORE, 0)))
+    play(story, PausedMeanwhile)
 
 
 def test_an_unknown_commit_that_was_applied_is_found_by_reading_and_sent_once() -> None:
@@ -184,11 +187,12 @@ def test_an_unknown_commit_that_was_not_applied_sends_nothing_says_so_and_is_tri
 def test_a_state_that_another_epoch_wrote_is_not_taken_for_ours() -> None:
     """The same words under another leader are not a commit of ours."""
 
-    class TakenOver(MemoryStore):
+    class TakenOver(MemoryClient):
         async def record(self, state: State, seen: object) -> Commit:
             said = await super().record(state, seen)  # type: ignore[arg-type]
             if said is Commit.UNKNOWN:
-                self.versions = replace(self.versions, epoch=self.versions.epoch + 1)
+                versions = self.store.versions
+                self.store.versions = replace(versions, epoch=versions.epoch + 1)
             return said
 
     async def story(stage: Stage) -> None:
@@ -198,7 +202,7 @@ def test_a_state_that_another_epoch_wrote_is_not_taken_for_ours() -> None:
         await asyncio.sleep(0.5)
         assert stage.executor.sent == []
 
-    play(story, lambda: TakenOver(State(STORE, 0)))
+    play(story, TakenOver)
 
 
 def test_commits_that_always_lose_do_not_spin_and_are_told() -> None:
@@ -271,16 +275,16 @@ def test_who_does_not_trust_its_own_sense_of_time_steps_down() -> None:
 
 
 def test_who_does_not_lead_any_more_decides_no_change() -> None:
-    class Deposed(MemoryStore):
-        leads = True
+    class Deposed(MemoryClient):
+        deposed = False
 
         async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
-            return await super().lead(willing=willing) if self.leads else Standing.FOLLOWING
+            return Standing.FOLLOWING if self.deposed else await super().lead(willing=willing)
 
     async def story(stage: Stage) -> None:
         await settled(stage)
-        assert isinstance(stage.store, Deposed)
-        stage.store.leads = False
+        assert isinstance(stage.client, Deposed)
+        stage.client.deposed = True
         commits = stage.store.commits
         stage.down()
         await asyncio.sleep(10)
@@ -288,11 +292,11 @@ def test_who_does_not_lead_any_more_decides_no_change() -> None:
         assert stage.loop.snapshot is not None
         assert stage.loop.snapshot.standing is Standing.FOLLOWING
 
-    play(story, lambda: Deposed(State(STORE, 0)))
+    play(story, Deposed)
 
 
 def test_a_store_that_cannot_be_read_holds_automation_with_its_own_words() -> None:
-    class Broken(MemoryStore):
+    class Broken(MemoryClient):
         broken = False
 
         async def read(self) -> Recorded:
@@ -302,16 +306,16 @@ def test_a_store_that_cannot_be_read_holds_automation_with_its_own_words() -> No
 
     async def story(stage: Stage) -> None:
         await settled(stage)
-        assert isinstance(stage.store, Broken)
-        stage.store.broken = True
+        assert isinstance(stage.client, Broken)
+        stage.client.broken = True
         await asyncio.sleep(2)
         assert stage.loop.problem == "state.json is not JSON"
         assert stage.loop.counters.errors == 0
-        stage.store.broken = False
+        stage.client.broken = False
         await asyncio.sleep(2)
         assert stage.loop.problem == ""
 
-    play(story, lambda: Broken(State(STORE, 0)))
+    play(story, Broken)
 
 
 def test_who_looks_on_and_fails_does_not_hold_up_a_failover(caplog: pytest.LogCaptureFixture) -> None:
