@@ -75,6 +75,14 @@ class CoordinationContract:
         assert await controller.lead(over=STRANGER) is Standing.LEADING
         assert await controller.read() == before
 
+    async def test_standing_over_a_stranger_where_nobody_leads_is_standing(self, setup: Setup) -> None:
+        controller = await setup.start()
+        before = (await controller.read()).versions
+        assert await controller.lead(over=STRANGER) is Standing.LEADING
+        after = (await controller.read()).versions
+        assert after.epoch > before.epoch
+        assert (after.state, after.pause) == (before.state, before.pause)
+
     async def test_what_is_recorded_is_read(self, setup: Setup) -> None:
         controller, before = await leading(setup)
         scene = Scene()
@@ -89,8 +97,9 @@ class CoordinationContract:
 
     async def test_nothing_is_recorded_without_leading(self, setup: Setup) -> None:
         controller = await setup.start()
-        seen = (await controller.read()).versions
-        assert await controller.record(State(STORE, 3, seq=1), seen) is not Commit.COMMITTED
+        before = await controller.read()
+        assert await controller.record(State(STORE, 3, seq=1), before.versions) is Commit.LOST
+        assert await controller.read() == before
 
     @pytest.mark.parametrize("what", ["epoch", "state", "pause"])
     async def test_a_commit_on_other_versions_than_were_seen_is_lost(self, setup: Setup, what: str) -> None:
@@ -157,9 +166,13 @@ class AloneContract(CoordinationContract):
         first = await setup.start()
         await first.lead()
         second = await setup.start()
-        with pytest.raises(StoreBusy, match="there can be only one"):
-            await second.lead()
+        before = await first.read()
+        for over in (None, STRANGER):
+            with pytest.raises(StoreBusy, match="there can be only one"):
+                await second.lead(over=over)
         assert second.may_act_until_s() == float("-inf")
+        assert await second.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+        assert await first.read() == before
         await setup.kill(first)
         assert await second.lead() is Standing.LEADING
 
@@ -183,7 +196,9 @@ class QuorumContract(CoordinationContract):
         second = await setup.start()
         assert await second.lead() is Standing.FOLLOWING
         assert second.may_act_until_s() == float("-inf")
-        assert await second.record(replace(before.state, seq=9), before.versions) is not Commit.COMMITTED
+        assert await second.lead(over=STRANGER) is Standing.FOLLOWING
+        assert await second.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+        assert await second.read() == await first.read() == before
         await setup.kill(first)
         assert await second.lead() is Standing.LEADING
         assert (await second.read()).versions.epoch > before.versions.epoch
@@ -210,6 +225,7 @@ class QuorumContract(CoordinationContract):
         second = await setup.start()
         assert await first.lead(willing=False) is Standing.FOLLOWING
         assert await first.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+        assert await first.read() == replace(before, leader=None)
         assert await second.lead() is Standing.LEADING
         assert await first.lead() is Standing.FOLLOWING
 
@@ -232,8 +248,10 @@ class QuorumContract(CoordinationContract):
         first, before = await leading(setup)
         second = await setup.start()
         assert await second.lead(over=(await second.read()).leader) is Standing.LEADING
+        elected = await second.read()
         assert await first.record(replace(before.state, seq=9), before.versions) is Commit.LOST
-        await first.read()
+        assert await first.read() == elected
+        assert elected.state == before.state
         assert first.may_act_until_s() == float("-inf")
         assert await first.lead() is Standing.FOLLOWING
 
