@@ -281,6 +281,33 @@ def test_an_automatic_readmission_that_fails_does_not_forget_why_the_node_was_ou
     assert record.cause is Cause.SERVICE
 
 
+def test_a_node_that_was_full_comes_back_with_twice_the_room() -> None:
+    """With just enough it would be full again within a moment."""
+    scene = Scene.settled()
+    least = scene.policy.rules.min_free_bytes
+    scene.disk("a", least // 2)
+    scene.run(5)
+    record = scene.state.phase_of("a", MAIL)
+    assert record is not None
+    assert (record.phase, record.cause) == (Phase.OUT, Cause.DISK)
+    scene.disk("a", least * 3 // 2)
+    scene.run(60)
+    assert scene.phase("a") is Phase.OUT
+    assert scene.finding("well", "a").answer is Answered.NO
+    assert "to come back it needs twice the least" in scene.finding("well", "a").reason
+    scene.disk("a", least * 5 // 2)
+    scene.run(60)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_what_was_out_for_another_reason_needs_no_more_room_than_any_other() -> None:
+    scene = out()
+    scene.up("a", for_s=20)
+    scene.disk("a", scene.policy.rules.min_free_bytes * 3 // 2)
+    scene.run(60)
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
 def checking() -> Scene:
     """a has just been opened, and is looked at from outside."""
     scene = out()
