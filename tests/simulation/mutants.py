@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mailward.controller import loop
 from mailward.controller.core import (
     admission,
     bounds,
@@ -30,6 +31,7 @@ from mailward.controller.core import (
     requests,
     sight,
 )
+from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.executor import Executor
@@ -42,7 +44,7 @@ from mailward.model.fencing import HelperAnswer
 from mailward.model.orders import Order, Outcome
 from mailward.model.ports import Recorded
 from mailward.model.snapshot import Versions
-from mailward.model.state import Kind, Step
+from mailward.model.state import Kind, Operation, Step
 from mailward.model.token import Sent, Token
 from mailward.simulator import nodes
 from mailward.simulator.names import Zone
@@ -207,6 +209,29 @@ def _behind_is_outside(patch: Patch) -> None:
     everywhere(patch, judged, lambda *args: replace(judged(*args), outside=True))
 
 
+def _nobody_who_fails_is_in_doubt(patch: Patch) -> None:
+    """Who is to be let in is asked about by what it adds to the zone alone."""
+
+    def by_the_zone(operation: Operation, cases: tuple[Case, ...]) -> str:
+        situation = cases[0].situation
+        targets = operations.targets_of(situation.snapshot.policy, operation)
+        return next(
+            filter(None, (doubts.adds_in_doubt(situation, t, operation.endpoints) for t in targets)), ""
+        )
+
+    everywhere(patch, doubts._let_in_in_doubt, by_the_zone)
+
+
+def _a_claim_overtakes_an_order(patch: Patch) -> None:
+    patch.setattr(claims, "OrderPorts", type("Nothing", (), {}))
+
+
+def _deposing(answer: Answered) -> Mutant:
+    """Followers are told the same, whoever saw the leader's process end."""
+    finding = Finding("depose", answer, "not asked")
+    return lambda patch: patch.setattr(loop, "may_depose", lambda _snapshot: finding)
+
+
 def _nobody_is_tilted(patch: Patch) -> None:
     patch.setattr(Tilt, "tilted", lambda _self, _now: False)
     patch.setattr(Tilt, "tick", lambda *_: "")
@@ -226,6 +251,10 @@ MUTANTS: Mapping[str, Mutant] = {
     "orders end when they expire": _never_too_late,
     "what cannot refuse is waited for": answering(expiry.earlier_orders_expired, True),
     "what may still arrive is waited for": answering(expiry.may_still_arrive, False),
+    "no claim overtakes an order": _a_claim_overtakes_an_order,
+    "claims rest between tries": answering(claims._may_be_tried, True),
+    "votes to depose a leader": _deposing(Answered.YES),
+    "a leader that ended is deposed": _deposing(Answered.NO),
     # what is believed
     "votes for a verdict": _one_vote_is_a_verdict,
     "old and tilted reports": _old_reports_count,
@@ -239,6 +268,14 @@ MUTANTS: Mapping[str, Mutant] = {
     "failed again": answering(doubts.failed_again, ""),
     "nobody is put in who fails": answering(publishing._without_the_failing, []),
     "nobody is let in in doubt": answering(doubts.adds_in_doubt, ""),
+    "nobody is let in who fails": _nobody_who_fails_is_in_doubt,
+    "who is known to serve": answering(doubts.known_to_serve, True),
+    "the last who serve are kept": answering(publishing._with_the_last, []),
+    "who is just being closed is not kept": answering(publishing._closing, False),
+    "what may be repeated": answering(doubts.may_be_repeated, True),
+    "restarts are seen": answering(conditions.restart_seen, ""),
+    "a restart is remembered": answering(gates._running, False),
+    "away for the other endpoints": answering(admission._away, None),
     # gates
     "acting": without("acting"),
     "deployment": without("deployment"),
@@ -249,33 +286,42 @@ MUTANTS: Mapping[str, Mutant] = {
     "grace": without("grace"),
     "self trust": without("self_trust"),
     "successor": without("successor"),
+    "a successor has answered since": answering(gates._answered_within, True),
+    "a successor is not behind": answering(gates._too_far_behind, ""),
     "last address": all_of(without("last_address"), answering(invariants.somebody_stays_open, ())),
     "claimed": without("claimed"),
+    "claimed by its helper": answering(gates._unclaimed_helper, []),
     "one operation": without("one_operation"),
     "helper answers": without("helper_answers"),
     "behind closed ports": without("behind_closed_ports"),
     "well": without("well"),
+    "room to come back": answering(gates._scarce, ""),
     "stable": without("stable"),
     "hold-down": without("hold_down"),
     # what is asked again while an operation runs
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),
+    "patience with who fails": lambda patch: patch.setattr(closing, "PATIENCE_S", 0.0),
     "what a target surely holds": lambda patch: everywhere(patch, in_common, lambda one, _other: one),
     "a drain's successor": answering(doubts.successor_lost, ""),
     "a drain's successor after the TTL": answering(
         operations._with_a_successor, operations.Progress(operations.Turn.DONE)
     ),
     "what gives way": answering(planning.preemptible, True),
+    "what gives way to a request": answering(requests._gives_way, True),
+    "what a request may begin": answering(requests._may_begin, True),
     "the check from outside": _checked_unseen,
     "impatience": _patience_without_end,
     "expiry of orders": _orders_that_never_expire,
     "an operator's word": _an_operators_word_forgotten,
     "reconciliation": answering(planning.reconcile, None),
+    "rests between reconciliations": answering(planning._may_reconcile, True),
     "publishing again after a drain": lambda patch: everywhere(patch, planning.abandon, planning.roll_back),
     "several stale claims": _the_first_stale_claim_believed,
     "believing a stale claim": answering(outcomes.believed_stale, False),
     "superseded": answering(outcomes.note_superseded, None),
+    "another store's target": answering(outcomes._watch_for_foreign, None),
     "claims of each epoch": _tokens_of_an_epoch_go_on,
     "claiming": answering(claims.claim, None),
     # the order of steps

@@ -7,8 +7,9 @@ it is tested, there or here. A guard that nobody misses is not there.
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.simulation.mutants import MUTANTS
@@ -22,26 +23,221 @@ from tests.simulation.worlds import Budget
 TABLE = Path(__file__).with_name("guards.md")
 SEARCH, CHANCE, SCENARIO = "exhaustive search", "runs by chance", "scenario"
 
-BY_UNIT_TESTS = {
-    "the store asks who leads": "tests/simulation/test_simulated_store.py",
-    "the store asks what was read": "tests/simulation/test_simulated_store.py",
-    "late orders are not sent": "tests/unit/controller/test_executor.py",
-    "orders end when they expire": "tests/unit/controller/test_executor.py",
-    "tilt": "tests/unit/health/test_tilt.py",
-    "closed before the store was made": "tests/unit/core/test_a_store_made_anew.py",
-    "seen from outside": "tests/unit/core/test_a_store_made_anew.py",
-    "helpers are heard first": "tests/unit/core/test_a_store_made_anew.py",
-    "failed again": "tests/unit/core/test_readmission.py",
-    "several stale claims": "tests/unit/core/test_another_controller.py",
-    "believing a stale claim": "tests/unit/core/test_another_controller.py",
-    "superseded": "tests/unit/core/test_another_controller.py",
-    "what may still arrive is waited for": "tests/unit/core/test_a_target_that_cannot_refuse.py",
-    "nobody is put in who fails": "tests/unit/core/test_publishing.py",
-    "fence before publish when repeating": "tests/unit/core/test_reconciling.py",
+
+class Unit(NamedTuple):
+    """Where a unit test fails without a guard, and why no simulation shows harm."""
+
+    file: str
+    test: str
+    why: str
+
+
+_ANEW = "tests/unit/core/test_a_store_made_anew.py"
+_ANOTHER = "tests/unit/core/test_another_controller.py"
+_EPOCH = "tests/unit/core/test_a_new_epoch.py"
+_EXECUTOR = "tests/unit/controller/test_executor.py"
+_GATES = "tests/unit/core/test_every_gate_matters.py"
+_PUBLISHING = "tests/unit/core/test_publishing.py"
+_READMISSION = "tests/unit/core/test_readmission.py"
+_RECONCILING = "tests/unit/core/test_reconciling.py"
+_REQUESTS = "tests/unit/core/test_requests.py"
+_STORE = "tests/simulation/test_simulated_store.py"
+_ONE_ENDPOINT = "it takes a second endpoint on the same target"
+_SELDOM_ANEW = "a store is seldom made anew there while ports are closed"
+
+BY_UNIT_TESTS: Mapping[str, Unit] = {
+    "publishers compare tokens": Unit(
+        "tests/unit/dns/test_publication.py",
+        "test_a_token_used_for_something_else_is_stale",
+        "name servers compare them again with each update, and are missed themselves",
+    ),
+    "the store asks who leads": Unit(
+        _STORE,
+        "test_who_has_stepped_down_records_nothing_though_nobody_has_raised_the_epoch_yet",
+        "who knows that it does not lead records nothing, and who does not know it has read another epoch",
+    ),
+    "the store asks what was read": Unit(
+        _STORE,
+        "test_what_was_decided_on_an_old_reading_is_not_recorded",
+        "of those who write to it only the leader writes states, each on what it has read just before",
+    ),
+    "late orders are not sent": Unit(
+        _EXECUTOR,
+        "test_an_order_whose_time_has_passed_is_not_sent",
+        "receivers refuse whatever is older than what they have obeyed, and that is missed itself",
+    ),
+    "orders end when they expire": Unit(
+        _EXECUTOR,
+        "test_a_port_that_never_answers_is_unknown_at_the_deadline",
+        "each call of a simulated driver ends by itself, with an answer or without",
+    ),
+    "what may still arrive is waited for": Unit(
+        "tests/unit/core/test_a_target_that_cannot_refuse.py",
+        "test_what_was_not_answered_may_still_arrive_and_nothing_is_sent_before_that",
+        "it takes an update that is late, yet not so late that it is excused, and a newer one that is not",
+    ),
+    "no claim overtakes an order": Unit(
+        _EPOCH,
+        "test_a_claim_never_overtakes_an_order_on_its_way_to_the_same_helper",
+        "an order made void by our own claim is given again, and costs a moment",
+    ),
+    "claims rest between tries": Unit(
+        _EPOCH,
+        "test_claims_are_repeated_more_and_more_slowly_and_without_end",
+        "haste tires nobody there",
+    ),
+    "votes to depose a leader": Unit(
+        "tests/unit/controller/test_deposing.py",
+        "test_the_end_of_another_process_makes_nobody_stand",
+        "to depose in error costs a change of leaders and no more",
+    ),
+    "tilt": Unit(
+        "tests/unit/health/test_tilt.py",
+        "test_disagreeing_clocks_are_a_tilt",
+        "simulated probes are never slow, and who wakes from a stop soon has fresh ones",
+    ),
+    "helpers are heard first": Unit(
+        _ANEW,
+        "test_nobody_is_admitted_to_an_empty_record_before_every_helper_has_had_time_to_answer",
+        _SELDOM_ANEW,
+    ),
+    "closed before the store was made": Unit(
+        _ANEW,
+        "test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_does",
+        _SELDOM_ANEW,
+    ),
+    "seen from outside": Unit(
+        _ANEW,
+        "test_nobody_is_left_to_a_node_that_is_known_to_work_behind_closed_ports_only",
+        _SELDOM_ANEW,
+    ),
+    "failed again": Unit(
+        _READMISSION,
+        "test_who_fails_again_before_it_is_published_is_not_published",
+        "who fails is not published by the next doubt either: this one only gives up sooner",
+    ),
+    "nobody is put in who fails": Unit(
+        _PUBLISHING,
+        "test_a_failover_puts_nobody_in_who_is_known_to_fail",
+        "it takes a third node, automation that only observes, and a store made anew",
+    ),
+    "nobody is let in who fails": Unit(
+        _READMISSION,
+        "test_who_just_fails_is_not_published_while_the_zone_may_name_anything",
+        "it takes a failure in the moment before publishing, while the zone may name anything",
+    ),
+    "who is known to serve": Unit(
+        _READMISSION,
+        "test_who_is_not_known_to_serve_any_more_is_not_published_blindly",
+        "nobody stays unknown there for long, and of who fails the doubts ask besides",
+    ),
+    "the last who serve are kept": Unit(
+        _PUBLISHING,
+        "test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_published",
+        _ONE_ENDPOINT,
+    ),
+    "who is just being closed is not kept": Unit(
+        _PUBLISHING,
+        "test_who_is_closed_is_not_kept_though_observers_have_not_noticed_yet",
+        _ONE_ENDPOINT,
+    ),
+    "what may be repeated": Unit(
+        _PUBLISHING,
+        "test_what_only_repeats_ports_does_not_write_to_a_target_that_was_never_written_to",
+        "who fails is left out of what is published besides, unless nobody is known to serve",
+    ),
+    "a restart is remembered": Unit(
+        "tests/unit/core/test_a_restart_is_not_a_crash.py",
+        "test_the_longer_grace_lasts_though_the_node_stops_reporting_the_restart",
+        "a simulated node tells of its restart until its services are back",
+    ),
+    "away for the other endpoints": Unit(
+        "tests/unit/core/test_configuration_changes.py",
+        "test_a_new_endpoint_does_not_let_in_a_node_that_an_operator_took_out",
+        "no endpoint is added there while it runs",
+    ),
+    "votes": Unit(
+        _GATES,
+        "test_each_gate_of_a_withdrawal[votes]",
+        "no verdict has fewer votes than it needs, which is missed itself",
+    ),
+    "self trust": Unit(
+        "tests/unit/core/test_nobody_to_fail_over_to.py",
+        "test_when_everything_looks_down_the_observer_suspects_itself",
+        "where nothing answers there is no successor either, which is missed itself",
+    ),
+    "a successor has answered since": Unit(
+        "tests/unit/core/test_a_restart_is_not_a_crash.py",
+        "test_silence_moves_a_node_only_after_the_other_has_answered",
+        "what strikes several nodes there strikes them at once, and their verdicts turn together",
+    ),
+    "a successor is not behind": Unit(
+        _REQUESTS,
+        "test_force_lifts_the_lag_limit_and_the_refusal_says_so",
+        "no mail is lost by it, and no rule broken: users miss what is new for a while",
+    ),
+    "last address": Unit(
+        _REQUESTS,
+        "test_the_last_serving_node_is_not_taken_out_even_by_force",
+        "a successor serves, and who serves has an address there; it is missed itself",
+    ),
+    "claimed": Unit(
+        _GATES,
+        "test_each_gate_of_a_withdrawal[claimed]",
+        "the token of the first order that is obeyed voids what came before as well",
+    ),
+    "claimed by its helper": Unit(
+        _READMISSION,
+        "test_a_helper_that_obeys_another_controller_keeps_its_node_out",
+        "the token of the order to open is refused by who obeys another",
+    ),
+    "helper answers": Unit(
+        _GATES,
+        "test_each_gate_of_a_readmission[helper_answers]",
+        "an order that no helper takes opens nothing, so the check from outside fails, and is missed itself",
+    ),
+    "well": Unit(
+        _READMISSION,
+        "test_a_node_that_fails_while_it_catches_up_goes_out_again",
+        "who is not well does not answer from outside with its ports open, and that check is missed itself",
+    ),
+    "room to come back": Unit(
+        _READMISSION,
+        "test_a_node_that_was_full_comes_back_with_twice_the_room",
+        "a simulated disk is full or empty, nothing between",
+    ),
+    "patience with who fails": Unit(
+        "tests/unit/core/test_closing.py",
+        "test_a_failed_node_stays_open_while_it_may_be_the_only_one_named_but_not_for_ever",
+        "closed in haste is only who serves nobody",
+    ),
+    "rests between reconciliations": Unit(
+        _RECONCILING,
+        "test_a_firewall_that_loses_its_rules_at_once_is_set_again_only_now_and_then",
+        "haste tires nobody there",
+    ),
+    "publishing again after a drain": Unit(
+        "tests/unit/core/test_preemption.py",
+        "test_a_drain_with_nobody_left_is_rolled_back_and_published_again_at_once",
+        "what a rolled back drain does not publish is not as recorded, and reconciled; that is missed itself",
+    ),
+    "several stale claims": Unit(
+        _ANOTHER,
+        "test_one_stale_claim_may_be_a_late_order_three_are_somebody_else",
+        "a late order of our own seldom meets a claim there, and never one of the same epoch",
+    ),
+    "believing a stale claim": Unit(
+        _ANOTHER,
+        "test_who_has_been_superseded_claims_no_more_and_does_nothing_not_even_when_started_anew",
+        "two stores of one id never lead at the same time there",
+    ),
+    "fence before publish when repeating": Unit(
+        _RECONCILING,
+        "test_ports_are_repeated_before_names_are",
+        "both orders leave within the same second, and no clients are sent to closed ports for long",
+    ),
 }
-"""Where the simulator sees no harm without them: two leaders' claims seldom compete in it, its probes are
-never slow, and a process does not stop between two instructions."""
-CLAIMED = ("claimed", "comparing tokens", f"{SEARCH}, test_guards_taken_away.py")
+"""Of these no simulation shows harm, and each says why."""
 
 
 def lines() -> Iterator[tuple[str, str, str]]:
@@ -54,15 +250,13 @@ def lines() -> Iterator[tuple[str, str, str]]:
         yield name, behind, f"{SEARCH} ({_bounds(budget)})"
     for hunt in HUNTS:
         yield hunt.guards[0], ", ".join(hunt.guards[1:]), f"{CHANCE} ({', '.join(hunt.kinds)})"
-    for scenario, mutant in MUTED.items():
-        for name in [name for name, known in MUTANTS.items() if known is mutant]:
-            yield name, "", f"{SCENARIO} {scenario}"
+    for scenario, guards in MUTED.items():
+        yield guards[0], ", ".join(guards[1:]), f"{SCENARIO} {scenario}"
     for path in FOUND:
         without = story_of(path.read_text()).without
         yield without[0], ", ".join(without[1:]), f"{CHANCE}, found/{path.name}"
-    for name, where in BY_UNIT_TESTS.items():
-        yield name, "", where
-    yield CLAIMED
+    for name, unit in BY_UNIT_TESTS.items():
+        yield name, "", f"{unit.file}, {unit.test}"
 
 
 def _bounds(budget: Budget) -> str:
@@ -72,6 +266,7 @@ def _bounds(budget: Budget) -> str:
 def table() -> str:
     order = list(MUTANTS)
     rows = sorted(set(lines()), key=lambda row: (order.index(row[0]), row[1], row[2]))
+    units = sorted(BY_UNIT_TESTS.items(), key=lambda item: order.index(item[0]))
     return "\n".join(
         [
             "# Guards, and what misses them\n",
@@ -79,14 +274,16 @@ def table() -> str:
             "| taken away | and, behind it | missed by |",
             "|---|---|---|",
             *(f"| {guard} | {behind} | {by} |" for guard, behind, by in rows),
+            "\nWhy no simulation misses what only a unit test does:\n",
+            *(f"- {name}: {unit.why}" for name, unit in units),
             "",
         ]
     )
 
 
-def test_every_guard_is_missed_by_somebody() -> None:
-    missed = {name for name, _, _ in lines()} | {behind for _, behind, _ in lines()}
-    assert sorted(set(MUTANTS) - missed) == []
+def test_every_guard_is_missed_itself() -> None:
+    """Alone, or with another away that stands behind it; to stand behind another is not enough."""
+    assert sorted(set(MUTANTS) - {name for name, _, _ in lines()}) == []
 
 
 def test_the_table_says_what_the_tests_do() -> None:
@@ -95,14 +292,36 @@ def test_the_table_says_what_the_tests_do() -> None:
     assert TABLE.read_text() == table()
 
 
+def test_each_guard_that_only_a_unit_test_misses_has_a_reason() -> None:
+    elsewhere = [name for name, _, by in lines() if not by.startswith("tests/")]
+    assert [name for name, unit in BY_UNIT_TESTS.items() if not unit.why] == []
+    assert sorted(set(BY_UNIT_TESTS) & set(elsewhere)) == []
+
+
+@pytest.mark.proof
+def test_with_every_guard_in_its_place_these_unit_tests_pass() -> None:
+    done = run_of(*sorted({f"{unit.file}::{unit.test}" for unit in BY_UNIT_TESTS.values()}))
+    assert done.returncode == 0, done.stdout[-1000:]
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("name", BY_UNIT_TESTS)
-def test_unit_tests_fail_without(name: str) -> None:
+def test_exactly_that_unit_test_fails_without(name: str) -> None:
+    unit = BY_UNIT_TESTS[name]
+    done = run_of(f"{unit.file}::{unit.test}", without=name)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert done.returncode == 1, done.stdout[-1000:]
+    assert failed, done.stdout[-1000:]
+    assert all(unit.test in line for line in failed)
+    print(failed[0])
+
+
+def run_of(*tests: str, without: str = "") -> "subprocess.CompletedProcess[str]":
     root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-qx", "-p", "tests.simulation.muting", BY_UNIT_TESTS[name]],
-        env={**os.environ, "MAILWARD_WITHOUT": name, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])},
+    path = os.pathsep.join([str(root), *sys.path])
+    muting = ["-p", "tests.simulation.muting"] if without else []
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *muting, *tests],
+        env={**os.environ, "MAILWARD_WITHOUT": without, "PYTHONPATH": path},
         cwd=root, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode == 1, done.stdout[-1000:]
-    print(next(line for line in done.stdout.splitlines() if line.startswith("FAILED")))

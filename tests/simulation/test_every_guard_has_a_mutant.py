@@ -1,0 +1,84 @@
+"""Whatever can hold or leave out anything is taken away by some mutant, or is named here as no guard.
+
+It is looked at what each mutant really changes, not at its name. A new gate, or a new function in one of
+these modules, fails here until it has a mutant; and a mutant fails in `test_every_guard_is_missed.py` until
+somebody misses it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
+
+import pytest
+from tests.simulation.mutants import MUTANTS
+
+from mailward.controller.core import claims, closing, doubts, expiry, gates, publishing
+from mailward.controller.core.cases import Case
+from mailward.controller.core.gates import Gate
+from mailward.model.decision import Finding
+
+MODULES = (gates, doubts, closing, publishing, claims, expiry)
+LISTS = ("WITHDRAW", "WITHDRAW_BY_HAND", "READMIT", "READMIT_BY_HAND")
+
+NOT_GUARDS: Mapping[str, str] = {
+    "gates._yes": "makes a finding",
+    "gates._no": "makes a finding",
+    "gates._unknown": "makes a finding",
+    "gates._for": "words of a finding",
+    "gates._force": "words of a finding",
+    "gates._held_now": "asks two that are: whether a successor has answered since, and is not behind",
+    "gates._behind": "what `caught_up` asks of one direction",
+    "doubts.about": "asks every doubt in its turn",
+    "doubts._has_left": "an exception from `nobody_to_leave_it_to`: without it more is held, not less",
+    "doubts.serving_and_away": "says what is recorded",
+    "doubts.surely_named": "says what a target is known to name",
+    "closing._names_another": "what `left_open` asks of one target",
+    "publishing.in_scope": "asks `may_be_repeated` of each action",
+    "publishing.with_care": "asks for the last who serve, and for those who fail",
+}
+"""Functions of these modules without a mutant, each with the reason."""
+
+
+def functions() -> Iterator[tuple[str, ModuleType, Callable[..., object]]]:
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+                yield name, module, value
+
+
+def taken_away() -> set[str]:
+    """The functions that some mutant puts something else in the place of."""
+    known = list(functions())
+    found: set[str] = set()
+    for mutant in MUTANTS.values():
+        with pytest.MonkeyPatch.context() as patch:
+            mutant(patch)
+            gone = [(module, name) for name, module, value in known if getattr(module, name) is not value]
+            found.update(f"{module.__name__.rpartition('.')[2]}.{name}" for module, name in gone)
+    return found
+
+
+def test_every_gate_of_every_list_is_taken_away_by_some_mutant() -> None:
+    left: dict[str, list[Gate]] = {which: list(getattr(gates, which)) for which in LISTS}
+    for mutant in MUTANTS.values():
+        with pytest.MonkeyPatch.context() as patch:
+            mutant(patch)
+            left = {which: [g for g in some if g in getattr(gates, which)] for which, some in left.items()}
+    assert {which: [gate.__name__ for gate in some] for which, some in left.items() if some} == {}
+
+
+def test_every_function_that_may_hold_something_has_a_mutant_or_is_named_as_no_guard() -> None:
+    names = {f"{module.__name__.rpartition('.')[2]}.{name}" for name, module, _ in functions()}
+    assert sorted(names - taken_away()) == sorted(NOT_GUARDS)
+
+
+def test_a_new_gate_without_a_mutant_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_moon(case: Case) -> Finding:
+        return gates.acting(case)
+
+    full_moon.__module__ = gates.__name__
+    monkeypatch.setattr(gates, "full_moon", full_moon, raising=False)
+    monkeypatch.setattr(gates, "READMIT", (*gates.READMIT, full_moon))
+    with pytest.raises(AssertionError, match="full_moon"):
+        test_every_gate_of_every_list_is_taken_away_by_some_mutant()
+    with pytest.raises(AssertionError, match=r"gates\.full_moon"):
+        test_every_function_that_may_hold_something_has_a_mutant_or_is_named_as_no_guard()
