@@ -283,6 +283,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "votes": without("votes"),
     "rate": without("rate"),
     "caught up": without("caught_up"),
+    "measured since the catch-up began": answering(gates._measured_before, ""),
     "grace": without("grace"),
     "self trust": without("self_trust"),
     "successor": without("successor"),

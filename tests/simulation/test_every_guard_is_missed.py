@@ -206,6 +206,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_a_node_that_was_full_comes_back_with_twice_the_room",
         "a simulated disk is full or empty, nothing between",
     ),
+    "measured since the catch-up began": Unit(
+        _READMISSION,
+        "test_a_figure_from_before_the_catch_up_does_not_count",
+        "it takes mail accepted in the last moments before, and hours of chance",
+    ),
     "patience with who fails": Unit(
         "tests/unit/core/test_closing.py",
         "test_a_failed_node_stays_open_while_it_may_be_the_only_one_named_but_not_for_ever",
