@@ -12,7 +12,7 @@ from mailward.app.status import (
     OperationStatus,
     Suggestion,
 )
-from mailward.app.wording import duration, listed, printable
+from mailward.app.wording import WHOLE, duration, listed, printable
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
 from mailward.model.snapshot import Snapshot, Standing
@@ -54,7 +54,7 @@ def automation(view: View) -> Automation:
     if why or view.snapshot is None or view.decision is None:
         return Automation(Mode.HELD, why)
     if view.decision.superseded:
-        return Automation(Mode.HELD, printable(view.decision.superseded))
+        return Automation(Mode.HELD, printable(view.decision.superseded, WHOLE))
     pause = pause_in_force(view.snapshot)
     if pause is not None:
         return Automation(Mode.PAUSED, printable(pause.reason), printable(pause.owner), pause.until_wall_s)
@@ -135,10 +135,10 @@ def worst(endpoints: tuple[EndpointStatus, ...]) -> EndpointStatus | None:
 def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
     """The rest of a sentence that begins with the node's name; '' if all is well."""
     each = worst(node.endpoints)
-    if each is None or (_in_place(each) and each.condition is Condition.HEALTHY):
-        return ""
     if operation is not None and operation.node == node.node:
         return f"is in the middle of a {operation.kind} (step {operation.step})."
+    if each is None or (_in_place(each) and each.condition is Condition.HEALTHY):
+        return ""
     if each.phase is None:
         return "has no recorded phase yet."
     if _in_place(each):
@@ -169,9 +169,14 @@ def suggestions(
         found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
     if now.mode is Mode.PAUSED:
         found.append(Suggestion("mailward resume", "let automation act again"))
-    found += _for_held(view.decision)
-    found += _for_handed_over(nodes, ended)
-    found += [each for node in nodes for each in _for_node(node)]
+    if view.decision is not None and view.decision.superseded:
+        store = view.decision.state.store_id
+        anew = "if no other controller runs: with the store moved away, make it anew"
+        found.append(Suggestion(f"mailward state init --adopt {store}", anew))
+    else:
+        found += _for_held(view.decision)
+        found += _for_handed_over(nodes, ended)
+        found += [each for node in nodes for each in _for_node(node)]
     if now.mode is Mode.OBSERVING:
         found.append(Suggestion("mailward explain", "what it would do, and why"))
     if not found:

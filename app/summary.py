@@ -16,7 +16,7 @@ from mailward.app.status import (
     Status,
     TargetStatus,
 )
-from mailward.app.wording import printable
+from mailward.app.wording import WHOLE, printable
 from mailward.model.decision import Decision, Explanation, Finding
 from mailward.model.orders import Result
 from mailward.model.snapshot import Snapshot
@@ -90,7 +90,7 @@ def _running_of(snapshot: Snapshot, decision: Decision | None) -> OperationStatu
 
 
 def _notices(decision: Decision | None) -> tuple[str, ...]:
-    return tuple(printable(notice) for notice in decision.notices) if decision else ()
+    return tuple(printable(notice, WHOLE) for notice in decision.notices) if decision else ()
 
 
 def _target(record: TargetRecord, snapshot: Snapshot) -> TargetStatus:

@@ -10,6 +10,10 @@ from datetime import datetime, tzinfo
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+WHOLE = 600
+"""The limit of a sentence that ends with what to type."""
+
+
 def printable(text: str, limit: int = 200) -> str:
     """`text` on one line without control or invisible characters, at most `limit` long."""
     head = text[: limit * 4]

@@ -12,7 +12,8 @@ def admit(draft: Draft, sight: Sight) -> None:
     """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
     One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
     for its other endpoints is away for this one as well, and so is one whose helper closed its ports before
-    this store was made, if that leaves somebody to serve it.
+    this store was made, if that leaves somebody to serve it: it may have been an operator's word, and only
+    another brings it back.
     A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
@@ -29,7 +30,7 @@ def admit(draft: Draft, sight: Sight) -> None:
         for name, record in records.items():
             gone = away[name]
             if name in closed and not nobody and (record is None or record.phase is Phase.IN_SERVICE):
-                draft.set_phase(name, endpoint.name, Phase.OUT, detail=_CLOSED_BEFORE)
+                draft.set_phase(name, endpoint.name, Phase.OUT, Cause.OPERATOR, _CLOSED_BEFORE)
             elif record is not None:
                 continue
             elif gone is not None and not nobody:
@@ -56,7 +57,7 @@ def _stays(record: PhaseRecord | None, gone: PhaseRecord | None) -> bool:
     return EFFECTS[record.phase].published if record is not None else gone is None
 
 
-_CLOSED_BEFORE = "its client ports were closed before this store was made"
+_CLOSED_BEFORE = "its client ports were closed before this store was made, and nobody knows why"
 
 
 def _closed_before(state: State, sight: Sight, endpoint: Endpoint) -> list[str]:

@@ -25,7 +25,7 @@ HOURS, PACE_S = 0.25, 15.0
 @dataclass(frozen=True)
 class Hunt:
     """Which guards are away, which faults strike, what is set in the policy, and which rule is broken then.
-    `seeds` is how many may be needed."""
+    `seeds` is how many may be needed, from `first` on: where harm is rare, those before it show none."""
 
     guards: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -33,6 +33,7 @@ class Hunt:
     rules: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 12
+    first: int = 1
 
     @property
     def name(self) -> str:
@@ -64,6 +65,13 @@ HUNTS = (
         "I1: primary obeyed",
         policy={"unguarded": ("primary",)},
         seeds=30,
+        first=71,
+    ),
+    Hunt(
+        ("what may still arrive is waited for",),
+        ("crash", "daemon-kill", "disk-slow", "late-orders"),
+        "I1: primary obeyed",
+        policy={"unguarded": ("primary",)},
     ),
     # what is believed
     Hunt(("votes for a verdict",), ("cut", "isolated"), "I6: "),
@@ -105,7 +113,7 @@ def broken_without(
 @pytest.mark.parametrize("hunt", HUNTS, ids=lambda hunt: hunt.name)
 def test_a_rule_is_broken_without(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(hunt.guards) <= set(MUTANTS)
-    for seed in range(1, hunt.seeds + 1):
+    for seed in range(hunt.first, hunt.first + hunt.seeds):
         broken = broken_without(hunt.guards, hunt, seed, monkeypatch)
         if broken:
             print(f"without {hunt.name}, seed {seed}: {broken[0]}")

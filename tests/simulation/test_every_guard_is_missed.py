@@ -71,11 +71,6 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_a_port_that_never_answers_is_unknown_at_the_deadline",
         "each call of a simulated driver ends by itself, with an answer or without",
     ),
-    "what may still arrive is waited for": Unit(
-        "tests/unit/core/test_a_target_that_cannot_refuse.py",
-        "test_what_was_not_answered_may_still_arrive_and_nothing_is_sent_before_that",
-        "it takes an update that is late, yet not so late that it is excused, and a newer one that is not",
-    ),
     "no claim overtakes an order": Unit(
         _EPOCH,
         "test_a_claim_never_overtakes_an_order_on_its_way_to_the_same_helper",

@@ -13,7 +13,7 @@ from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Automation
-from mailward.model.state import Phase, RequestKind, State
+from mailward.model.state import Cause, Phase, RequestKind, State
 
 
 def closed(scene: Scene, *nodes: str) -> None:
@@ -22,19 +22,24 @@ def closed(scene: Scene, *nodes: str) -> None:
         scene.facts[node] = replace(facts(node), ports=ports)
 
 
-def test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_does() -> None:
+def test_a_node_that_an_earlier_store_had_closed_is_out_until_a_person_readmits_it() -> None:
+    """It may have been drained by hand: for new disks."""
     scene = Scene()
     closed(scene, "a")
     scene.looked_at_behind = ("a",)
     scene.step()
     record = scene.state.phase_of("a", MAIL)
     assert record is not None
-    assert (record.phase, record.detail) == (
+    assert (record.phase, record.cause, record.detail) == (
         Phase.OUT,
-        "its client ports were closed before this store was made",
+        Cause.OPERATOR,
+        "its client ports were closed before this store was made, and nobody knows why",
     )
     scene.looked_at_behind = ()
     scene.run(60)
+    assert scene.phase("a") is Phase.OUT
+    scene.ask(RequestKind.READMIT, "a")
+    scene.run(10)
     assert scene.phase("a") is Phase.IN_SERVICE
     ordered = [a.ports["imaps"] for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "a"]
     assert ordered == [CLOSED, OPEN]
@@ -88,7 +93,7 @@ def test_it_is_noticed_also_when_its_helper_answers_late() -> None:
     assert scene.phase("a") is Phase.OUT
 
 
-def test_when_all_are_closed_one_is_opened_and_the_other_comes_back_to_it() -> None:
+def test_when_all_are_closed_one_is_opened_and_the_other_is_readmitted_to_it() -> None:
     scene = Scene()
     closed(scene, "a", "b")
     for node in "ab":
@@ -102,6 +107,8 @@ def test_when_all_are_closed_one_is_opened_and_the_other_comes_back_to_it() -> N
     scene.back("a")
     scene.back("b")
     scene.run(60)
+    scene.ask(RequestKind.READMIT, "b")
+    scene.run(10)
     assert [scene.phase(n) for n in "ab"] == [Phase.IN_SERVICE] * 2
 
 
