@@ -1,6 +1,7 @@
 """One controller in the world: the production loop, executor, publisher and ladder on simulated ports."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from mailward.dns.publication import TargetPublisher
 from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
 from mailward.model.decision import Decision
-from mailward.model.errors import MailwardError
+from mailward.model.errors import MailwardError, StoreError
 from mailward.model.policy import Policy
 from mailward.model.snapshot import Snapshot
 from mailward.simulator.names import Zone, ZoneClient
@@ -108,7 +109,7 @@ class Controller:
         )
         process.run(session.run(), "session")
         process.run(observer.run(), "observer")
-        process.run(self._lead(self.loop), "loop")
+        process.run(self._lead(self.loop, session), "loop")
 
     def kill(self) -> None:
         if self.process is not None and self.process.alive:
@@ -125,11 +126,15 @@ class Controller:
         if self.loop is not None:
             self.loop.wake()
 
-    async def _lead(self, loop: Loop) -> None:
+    async def _lead(self, loop: Loop, session: Session) -> None:
+        """What ends the loop ends the process, and with it the lead; a person starts it again."""
         try:
             await loop.run()
         except MailwardError as error:
             self.ended = error
+            with contextlib.suppress(StoreError):
+                await session.leave()
+            self.kill()
 
     def _publishers(self) -> dict[str, TargetPublisher]:
         found = {}

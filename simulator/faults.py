@@ -271,8 +271,7 @@ def target_turns_foreign(world: World, target: str) -> End:
         if zone.token is not None and zone.token.store_id != STORE_ID:
             zone.token = before
         for controller in world.controllers.values():
-            if controller.ended is not None and controller.host.up:
-                controller.kill()
+            if controller.ended is not None and controller.host.up and not controller.runs:
                 controller.start()
 
     return end

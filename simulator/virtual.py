@@ -105,7 +105,8 @@ class Process:
 class VirtualLoop(asyncio.BaseEventLoop):
     """Instead of waiting for the world it moves the clock; nothing to wait for is a deadlock."""
 
-    _stopping: bool  # asyncio's, as `_run_once` is
+    _stopping: bool  # asyncio's, as `_check_thread` and `_run_once` are
+    _check_thread: Callable[[], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,7 +208,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        raise RuntimeError("threads have no virtual time")
+        """From this very thread, as the handler of Ctrl-C does; others have no virtual time."""
+        self._check_thread()
+        return self.call_soon(callback, *args, context=context)
 
     async def getaddrinfo(self, *_args: object, **_kwargs: object) -> Any:
         raise RuntimeError("there is no resolver outside the simulated one")

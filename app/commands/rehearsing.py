@@ -1,6 +1,8 @@
 """`mailward simulate --scenario FILE`: a story played in the simulated cluster, told as it happened."""
 
 import json
+import os
+import stat
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -50,7 +52,9 @@ def play(file: Path, config: Config, policy: Policy, seed: int, *, as_json: bool
 def read(file: Path, config: Config, policy: Policy) -> tuple[Scenario, tuple[str, ...]]:
     """The scenario, and all that is wrong with it for this cluster. Of a larger file no more is read than
     shows that it is too large."""
-    with file.open("rb") as opened:
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # a named pipe would keep us waiting
+            return Scenario(), (f"{file} is not a file",)
         raw = opened.read(4 * LARGEST + 1)
     try:
         text = raw.decode("utf-8-sig")

@@ -1,7 +1,12 @@
 """`mailward simulate`: a table for people, one object for programs, the same seed twice; and scenarios."""
 
+import contextlib
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -262,3 +267,31 @@ def test_the_screen_of_a_story_is_as_kept(golden: Callable[[str, str], None]) ->
     title = "A screen with everything on it"
     played = Played(title, 7, 0.1, lines, expected, broken, 4, EXCUSES, (REASON,), aside, 1, "0" * 16)
     golden("simulate_scenario.txt", "\n".join(story(played, 80)) + "\n")
+
+
+def test_a_story_is_broken_off_with_ctrl_c(tmp_path: Path) -> None:
+    """Found in the lab: it was called a fault of mailward's."""
+    file = tmp_path / "day.txt"
+    file.write_text(
+        "# A day\nat 30 s mail-a loses power\nat the end everything is well\nat 23 h the story ends\n"
+    )
+    program = [sys.executable, "-c", "from mailward.app.cli import main; main()"]
+    with subprocess.Popen(
+        [*program, "simulate", str(HYBRID), "--scenario", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(4)
+        assert process.poll() is None, "it was over already"
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert "fault of mailward" not in shown
+    assert "Traceback" not in shown
+    assert process.returncode == 130
+
+
+def test_a_pipe_is_no_story(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, shown = simulated(str(HYBRID), "--scenario", str(tmp_path / "pipe"))
+    assert code == 1
+    assert "is not a file" in shown

@@ -18,7 +18,7 @@ from mailward.model.fencing import Space
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.replication import Confidence
-from mailward.model.state import Phase, PhaseRecord
+from mailward.model.state import Kind, Phase, PhaseRecord, Step
 
 Golden = Callable[[str, str], None]
 
@@ -59,6 +59,32 @@ def test_a_controller_that_another_one_has_superseded_is_held_and_says_so_first(
         summary.status_of(replace(view, decision=replace(view.decision, superseded=why))), UTC
     )
     assert text.splitlines()[0].startswith(f"Automation: HELD: {why}")
+
+
+def test_who_is_superseded_is_told_what_to_type_and_that_nothing_comes_back_by_itself() -> None:
+    """Found in the lab: the sentence was cut off before its command, and what followed was not true."""
+    scene = scenes.withdrawn()
+    view = scene.view()
+    assert view.decision is not None
+    why = f"mailward-node on mail-b remembers {scenes.token(9)}, {'x' * 250}: do this: mailward state init"
+    view = replace(view, decision=replace(view.decision, superseded=why, notices=(why,)))
+    for text in (
+        render.status(summary.status_of(view), UTC, 200),
+        render.explanations(summary.explanations_of(view, None), UTC, 200),
+    ):
+        assert "do this: mailward state init" in " ".join(text.split())
+        assert f"mailward state init --adopt {scenes.token(1).store_id}" in text
+        assert "by itself" not in text
+
+
+def test_what_runs_is_said_of_a_node_though_every_service_of_it_is_well() -> None:
+    """Found in the lab: all were in service and healthy, it said, and the last step of a readmission waited
+    for a name server that did not answer."""
+    scene = replace(
+        scenes.healthy(), operation=scenes.operation(Kind.READMIT, "mail-a", Step.PUBLISH, 40, "x")
+    )
+    text = render.status(summary.status_of(scene.view()), UTC)
+    assert "mail-a is in the middle of a readmit (step publish)." in " ".join(text.split())
 
 
 def test_a_healthy_pair_fits_on_a_screen_of_24_lines() -> None:
