@@ -36,8 +36,9 @@ _MARKS = {
 _INDENT = " " * 13
 
 
-def play(file: Path, config: Config, policy: Policy, seed: int, *, as_json: bool) -> Exit:
-    """Play it with this policy; every mistake of the file at once, and then nothing is played."""
+def play(file: Path, config: Config, policy: Policy, seed: int, as_if: str, *, as_json: bool) -> Exit:
+    """Play it with this policy, and say what it is not as configured (`as_if`); every mistake of the file at
+    once, and then nothing is played."""
     scenario, problems = read(file, config, policy)
     if problems:
         for problem in problems:
@@ -45,7 +46,8 @@ def play(file: Path, config: Config, policy: Policy, seed: int, *, as_json: bool
         terminal.complain(f"{file} has {_counted(len(problems), 'mistake')}; nothing was played")
         return Exit.FAILED
     played = rehearse(policy, scenario, seed)
-    typer.echo(json.dumps(_object(played)) if as_json else "\n".join(story(played, terminal.width())))
+    said = [*story(played, terminal.width()), *([as_if] if as_if else [])]
+    typer.echo(json.dumps(_object(played)) if as_json else "\n".join(said))
     return Exit.DONE if played.well else Exit.FAILED
 
 

@@ -18,6 +18,8 @@ from mailward.model.policy import Automation, Deployment, Policy
 from mailward.simulator.expectations import Expectation, expectations
 from mailward.simulator.run import Outcome, play
 
+AS_IF = "Played as if it acted; as configured (automation: {}) it only watches."
+
 
 def simulate(
     file: Path, *, hours: float, seed: int | None, as_json: bool, scenario: Path | None = None
@@ -28,21 +30,30 @@ def simulate(
     if policy.deployment is not Deployment.HYBRID or len(policy.nodes) < 2:
         terminal.complain(f"{file}: only a hybrid cluster of two or more nodes can be simulated yet")
         return Exit.FAILED
-    policy = replace(policy, automation=Automation.ACT)
+    configured, policy = policy.automation, replace(policy, automation=Automation.ACT)
+    as_if = "" if configured is Automation.ACT else AS_IF.format(configured)
     chosen = seed if seed is not None else secrets.randbelow(2**31)
     logging.disable(logging.CRITICAL)
     try:
         if scenario is not None:
-            return rehearsing.play(scenario, config, policy, chosen, as_json=as_json)
+            return rehearsing.play(scenario, config, policy, chosen, as_if, as_json=as_json)
         expected, outcome = expectations(policy, chosen), play(policy, chosen, hours)
     finally:
         logging.disable(logging.NOTSET)
     if as_json:
         typer.echo(
-            json.dumps({**asdict(outcome), **_summed(outcome), "expected": [asdict(e) for e in expected]})
+            json.dumps(
+                {
+                    **asdict(outcome),
+                    **_summed(outcome),
+                    "configured": configured,
+                    "expected": [asdict(e) for e in expected],
+                }
+            )
         )
     else:
         typer.echo(_text(policy, expected, outcome))
+        typer.echo(as_if, nl=bool(as_if))
     return Exit.FAILED if outcome.violations else Exit.DONE
 
 
@@ -63,11 +74,13 @@ def _text(policy: Policy, expected: tuple[Expectation, ...], outcome: Outcome) -
         *(_row(each) for each in expected),
         "",
         f'A client may hold the old answer for its TTL, {expected[0].ttl_s:.0f} s, after that. "Only there"',
-        "counts messages that had not reached another node: they come with its return.",
+        "counts messages that had not reached another node (simulated replication takes",
+        "half a second): they come with its return, if yours replicate.",
         "",
         f"{outcome.hours:.1f} hours of {sum(outcome.faults.values())} faults at random, seed {outcome.seed}: "
         f"{sum(outcome.operations.values())} operations,",
         f"{outcome.elections} elections, {len(outcome.violations)} rules broken, {outcome.excused} excused.",
+        "To try more than is configured, its rules (grace, limits, ...) were drawn too.",
         *outcome.violations,
         *apart(outcome.outside, outcome.excused_by_reason, outcome.set_aside, terminal.width()),
     ]

@@ -25,6 +25,7 @@ from mailward.simulator.expectations import Expectation
 from mailward.simulator.rehearsal import Judged, Line, Played, Told
 from mailward.simulator.run import Outcome
 
+WATCHES = "Played as if it acted; as configured (automation: observe) it only watches.\n"
 HYBRID = Path(mailward.configs.__file__).parent / "deployments" / "hybrid.yaml"
 
 
@@ -95,7 +96,8 @@ def test_a_run_that_stayed_inside_and_needs_no_excuse_says_only_that(
 ) -> None:
     by_chance(replace(LEFT, excused=0, excused_by_reason={}, outside=(), set_aside=()))
     shown = simulated(str(HYBRID))[1]
-    assert shown.endswith("4 elections, 0 rules broken, 0 excused.\n")
+    assert "4 elections, 0 rules broken, 0 excused.\nTo try more" in shown
+    assert shown.endswith(WATCHES)
 
 
 def test_of_very_much_that_is_set_aside_the_screen_has_the_first_and_the_number(
@@ -105,7 +107,7 @@ def test_of_very_much_that_is_set_aside_the_screen_has_the_first_and_the_number(
     by_chance(replace(LEFT, set_aside=many))
     shown = simulated(str(HYBRID))[1]
     assert shown.count("Excused at ") == MOST_SENTENCES
-    assert shown.endswith("and 3 more like these: --json has them all\n")
+    assert shown.endswith(f"and 3 more like these: --json has them all\n{WATCHES}")
     assert json.loads(simulated(str(HYBRID), "--json")[1])["set_aside"] == list(many)
 
 
@@ -158,7 +160,8 @@ def test_a_story_is_told_with_what_was_decided_and_why(tmp_path: Path) -> None:
     assert re.search(r"controller: failover 1-\d+ of mail-a started \(row 1[12]0\): ", words)
     assert "DOWN: timeout at connect" in words
     assert "60.0 s MET: by 60 s mail-a is out of every endpoint" in words
-    assert re.search(r" 3 of 3 expectations met, no rule broken, \d operations in 3 min; seed 5\.$", words)
+    met = r" 3 of 3 expectations met, no rule broken, \d operations in 3 min; seed 5\. "
+    assert re.search(met + re.escape(WATCHES.strip()), words)
 
 
 def test_the_story_in_the_readme_comes_true(tmp_path: Path) -> None:
