@@ -148,11 +148,24 @@ class _At:
 
     def undone(self) -> str:
         """What is not done yet and why, '' when all is."""
-        return "; ".join(
-            f"{key}: {attempt.detail or (attempt.result or 'under way') if attempt else 'not yet sent'}"
-            for key, attempt in self.attempts()
-            if attempt is None or attempt.result is not Result.DONE
-        )
+        found = []
+        for action, (key, attempt) in zip(self.actions, self.attempts(), strict=True):
+            if attempt is None:
+                found.append(f"{key}: {self._not_claimed(action) or 'not yet sent'}")
+            elif attempt.result is not Result.DONE:
+                found.append(f"{key}: {attempt.detail or attempt.result or 'under way'}")
+        return "; ".join(found)
+
+    def _not_claimed(self, action: Action) -> str:
+        """Why nothing can be sent to a DNS target yet, '' where that is not the reason."""
+        if not isinstance(action, Publish | Verify):
+            return ""
+        state = self.cases[0].state
+        record = state.target(action.target)
+        if record.claimed_in(state.epoch):
+            return ""
+        why = record.claim.detail if record.claim is not None else ""
+        return f"not claimed yet{f' ({why})' if why else ''}"
 
     def answered(self) -> bool:
         """Whether every target has answered that may be written to; one that is asked again has before."""

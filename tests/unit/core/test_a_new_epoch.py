@@ -363,6 +363,8 @@ def test_while_it_may_name_only_who_is_to_be_closed_it_is_tried_again_and_again(
     scene.down("a", "imaps", for_s=5)
     scene.run(6)
     assert ports_and_publications(scene) == ["publish ns1"]
+    scene.run(0.5)
+    assert scene.look().waits_for == "publish:ns2: not claimed yet (as told)"
     scene.answers.clear()
     scene.run(2.5)
     assert ports_and_publications(scene) == ["publish ns1", "publish ns2", "order-ports a"]

@@ -19,7 +19,7 @@ from mailward.model.orders import Result
 from mailward.model.policy import Policy, Rules
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Phase, RequestKind
+from mailward.model.state import Phase, RequestKind, State
 
 RULES = Rules(
     stable_s=2.0, hold_down_s=5.0, hold_down_max_s=40.0, catch_up_wait_s=60.0, failovers_per_hour=1000
@@ -146,9 +146,13 @@ def play(policy: Policy, history: list[Event]) -> Scene:
 
 
 def heal(scene: Scene) -> None:
-    """All is well, from now on."""
+    """All is well, from now on; a store that was told it is an old copy has been made anew."""
     scene.answers.clear()
     scene.standing = Standing.LEADING
+    scene.step()  # what was answered before is heard
+    if scene.state.superseded:
+        scene.state = State(scene.state.store_id, scene.epoch, scene.epoch)
+        scene.restarted()
     scene.pause = None
     for node in NODES:
         scene.back(node)
