@@ -40,10 +40,11 @@ class Baseline:
 @dataclass
 class Scene:
     """The world while a scenario is played: `begun` lists operations in the order in which they began,
-    `heard` all that was said of commits and by whoever led. Clients have a resolver of their own."""
+    `heard` all that was said of commits and by whoever led. Clients have resolvers of their own, one for
+    each DNS target."""
 
     world: World
-    resolver: Resolver
+    resolvers: Mapping[str, Resolver]
     begun: list[Kind] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
 
@@ -134,12 +135,14 @@ def _ports(kind: PortKind) -> Look:
 def _served(scene: Scene, said: Said, _since: Baseline) -> str:
     world = scene.world
     for endpoint in _endpoints(scene, said):
-        nodes = [world.node_at(address) for address in scene.resolver.resolve(endpoint.name)]
-        if not any(
-            world.network.passes("clients", node.name) and all(node.serves(s) for s in endpoint.services)
-            for node in nodes
-        ):
-            return f"a client of {endpoint.name} knows {' and '.join(n.name for n in nodes) or 'nobody'} only"
+        for target in endpoint.targets:
+            nodes = [world.node_at(a) for a in scene.resolvers[target].resolve(endpoint.name)]
+            if not any(
+                world.network.passes("clients", node.name) and all(node.serves(s) for s in endpoint.services)
+                for node in nodes
+            ):
+                known = " and ".join(node.name for node in nodes) or "nobody"
+                return f"a client of {endpoint.name} that asks {target} knows {known} only"
     return ""
 
 

@@ -20,7 +20,6 @@ from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
 from mailward.simulator.claims import Baseline, Scene
 from mailward.simulator.faults import End
-from mailward.simulator.names import Resolver
 from mailward.simulator.scenario import Event, Expected, Scenario
 from mailward.simulator.store import Ephemeral, Written
 from mailward.simulator.world import World
@@ -127,8 +126,7 @@ class _Rehearsal:
     async def play(self) -> Played:
         rng = random.Random(self.seed)
         self._world = world = World(self.policy, rng.randrange(2**32))
-        resolver = Resolver(world.network, "clients", next(iter(world.zones.values())), random.Random(0))
-        self._scene = Scene(world, resolver)
+        self._scene = Scene(world, world.new_resolvers(random.Random(0)))
         self._audit = Audit(world, self._objected)
         recorded = world.ensemble.on_commit
 

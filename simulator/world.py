@@ -100,11 +100,16 @@ class World:
             observer.name: Controller(observer.name, self.network.hosts[observer.name], self.policy, around)
             for observer in self.policy.observers
         }
-        self.resolver = Resolver(
-            self.network, "clients", next(iter(self.zones.values())), random.Random(self.rng.random())
-        )
+        self.resolvers = self.new_resolvers(self.rng)
         self._tasks: list[asyncio.Task[None]] = []
         self._asked = 0
+
+    def new_resolvers(self, rng: random.Random) -> dict[str, Resolver]:
+        """For clients: one that asks each target's name servers. Whoever asks may meet any of them."""
+        return {
+            name: Resolver(self.network, "clients", zone, random.Random(rng.random()))
+            for name, zone in self.zones.items()
+        }
 
     def _zone(self, target: str) -> Zone:
         names = [f"{target}-ns1", f"{target}-ns2"]
@@ -194,7 +199,9 @@ class World:
 
     def reached(self, endpoint: Endpoint) -> MailNode | None:
         """The node a client ends at which resolves now and tries each address."""
-        for address in self.resolver.resolve(endpoint.name):
+        targets = endpoint.targets
+        target = targets[0] if len(targets) == 1 else self.rng.choice(targets)
+        for address in self.resolvers[target].resolve(endpoint.name):
             node = self.node_at(address)
             if all(node.serves(service) for service in endpoint.services) and self.network.passes(
                 "clients", node.name

@@ -54,6 +54,13 @@ def test_a_scenario_expects_something_in_vain_when_nothing_happens(name: str) ->
     assert any(not each.met for each in outcome.expected)
 
 
+def test_clients_of_each_endpoint_ask_the_targets_that_publish_it() -> None:
+    """One of the endpoints is on the second target only: all asked the first one, and knew nobody."""
+    served = "throughout clients of every endpoint are served"
+    story = parse(f"# Nothing happens\ncluster: three-nodes\n{served}\nat 60 s the story ends\n")
+    assert played(story).well
+
+
 def test_the_same_seed_is_the_same_story() -> None:
     again = played(scenario("aws-2025-delayed-plan"))
     assert again == as_written("aws-2025-delayed-plan")
