@@ -142,6 +142,9 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
             return
         doubt = doubts.about(operation, cases)
+        if doubt.give_up and operation.kind is Kind.FAILOVER:
+            _give_up(draft, doubt.why)  # nothing of it is undone
+            return
         if doubt.give_up:
             abandon(draft, doubt.why)
             return
