@@ -16,6 +16,9 @@ from mailward.simulator.world import STORE_ID, World
 
 End = Callable[[], None]
 
+SENT_WITHIN_S = 4.0
+"""After a process goes on, until what it had begun has been obeyed or not."""
+
 
 def _nothing() -> None:
     """Nothing is to be ended."""
@@ -92,6 +95,7 @@ def host_freezes(world: World, name: str) -> End:
         process.stop()
 
     def end() -> None:
+        _sends_what_was_begun(world)
         host.frozen = False
         if process is not None:
             process.proceed()
@@ -159,7 +163,17 @@ def daemon_stops(world: World, name: str) -> End:
     if process is None:
         return _nothing
     process.stop()
-    return process.proceed
+
+    def end() -> None:
+        _sends_what_was_begun(world)
+        process.proceed()
+
+    return end
+
+
+def _sends_what_was_begun(world: World) -> None:
+    """Who stood still between its last look at the clock and sending does not look again."""
+    world.late_until_s = max(world.late_until_s, world.now_s + SENT_WITHIN_S)
 
 
 def clock_jumps(world: World, name: str, by_s: float) -> End:

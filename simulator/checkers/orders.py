@@ -92,7 +92,7 @@ class StaysAsItIs:
         for name, entries in news.obeyed.items():
             for entry in entries:
                 if world.now_s < world.late_until_s:
-                    continue  # it may have been sent in time, and be late in the network
+                    continue  # it may have been begun in time
                 if self._lost_s is not None and entry.at_s > self._lost_s + longest_s:
                     since_s = entry.at_s - self._lost_s
                     found.append(f"{name} obeyed {entry.token} {since_s:.0f} s after the store was lost")
