@@ -46,10 +46,11 @@ class Recorded:
 
 @dataclass
 class World:
-    """One run's world, from `policy` and `seed`. `open` before use, `close` after. `accepted` counts messages
-    which some node took responsibility for. Of the receivers in `outdated` the store knows less than they
-    remember, since then; it knows what happened from `memory_from_s` on. Until `late_until_s` something may be
-    obeyed that was begun in time, and was late in the network or in a process that stood still."""
+    """One run's world, from `policy` and `seed`. `open` before use, `close` after. `accepted` counts
+    messages which some node took responsibility for. Of the receivers in `outdated` the store knows less
+    than they remember, since then; it knows what happened from `memory_from_s` on. Until `late_until_s`
+    something may be obeyed that was begun in time, and was late in the network or in a process that
+    stood still."""
 
     policy: Policy
     seed: int
