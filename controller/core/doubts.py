@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from mailward.controller.core import gates
 from mailward.controller.core.cases import FAILING, WELL, Case, Situation
+from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
 from mailward.controller.core.phases import EFFECTS
 from mailward.model.decision import Answered
 from mailward.model.policy import Automation
-from mailward.model.state import Kind, Operation, Step
+from mailward.model.state import Cause, Kind, Operation, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,18 @@ def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[
     judgements = situation.judgements
     for name in endpoints:
         serving, away = serving_and_away(situation, name)
-        gone = all(judgements[node, name].condition in FAILING for node in away)
+        gone = all(_answers_nobody(judgements[node, name]) for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
         if not any(known_to_serve(situation, node, name) for node in serving):
             said = "; ".join(f"{node} is {judgements[node, name].condition}" for node in serving)
             return f"nobody is known to serve {name} instead: {said or 'nobody is in service'}"
     return ""
+
+
+def _answers_nobody(judgement: Judgement) -> bool:
+    """Whether users lose nothing with it. One with a full disk still has their mail."""
+    return judgement.condition in FAILING and judgement.cause is not Cause.DISK
 
 
 def successor_lost(cases: tuple[Case, ...]) -> str:

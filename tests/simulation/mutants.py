@@ -300,6 +300,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "stable": without("stable"),
     "hold-down": without("hold_down"),
     # what is asked again while an operation runs
+    "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),

@@ -231,6 +231,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_who_has_been_superseded_claims_no_more_and_does_nothing_not_even_when_started_anew",
         "two stores of one id never lead at the same time there",
     ),
+    "a full disk still serves": Unit(
+        _RECONCILING,
+        "test_a_full_disk_is_not_taken_out_of_a_zone_again_while_nobody_is_known_to_serve_instead",
+        "it takes a full disk and a new leader that knows nothing of others, which fail: once in 300 hours",
+    ),
     "fence before publish when repeating": Unit(
         _RECONCILING,
         "test_ports_are_repeated_before_names_are",

@@ -183,3 +183,23 @@ def test_ports_are_repeated_before_names_are() -> None:
     first = next(order for order in scene.sent if order.operation is not None)
     assert first.action.kind == "order-ports"
     assert "publish" in kinds(scene.actions())
+
+
+def test_a_full_disk_is_not_taken_out_of_a_zone_again_while_nobody_is_known_to_serve_instead() -> None:
+    """Found by simulation: whoever led next knew nothing of the others, and went on with a repetition that
+    took the last one out which users could read their mail on."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED}
+    scene.disk("a", free_bytes=0)
+    scene.run(100)
+    operation = scene.state.operation
+    assert scene.phase("a") is Phase.OUT
+    scene.restarted()
+    scene.unknown("b")
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(60)
+    assert "publish" not in kinds(scene.actions()), operation
+    scene.back("b")
+    scene.run(60)
+    assert "publish" in kinds(scene.actions())
