@@ -98,7 +98,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
     ),
     "closed before the store was made": Unit(
         _ANEW,
-        "test_a_node_that_an_earlier_store_had_closed_is_out_and_comes_back_as_any_does",
+        "test_a_node_that_an_earlier_store_had_closed_is_out_until_a_person_readmits_it",
         _SELDOM_ANEW,
     ),
     "seen from outside": Unit(
