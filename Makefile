@@ -48,7 +48,7 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.simulation.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 test: check proof
-	$(MAKE) soak HOURS=20 SEED=1
+	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
 	$(BIN)/python -m pytest tests/lab
 
