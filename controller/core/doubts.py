@@ -50,8 +50,11 @@ def _let_in_in_doubt(operation: Operation, cases: tuple[Case, ...]) -> str:
         served = any(known_to_serve(situation, n, case.endpoint.name) for n in others)
         if served and case.judgement.condition in FAILING:
             return f"{case.node} is {case.judgement.condition}: {case.judgement.evidence}"
-    targets = targets_of(situation.snapshot.policy, operation)
-    return next(filter(None, (adds_in_doubt(situation, t, operation.endpoints) for t in targets)), "")
+    for target in targets_of(situation.snapshot.policy, operation):
+        doubt = adds_in_doubt(situation, target, operation.endpoints, let_in=operation.node)
+        if doubt:
+            return doubt
+    return ""
 
 
 def _has_left(operation: Operation) -> bool:
@@ -127,9 +130,9 @@ def may_be_repeated(situation: Situation, target: str) -> bool:
     return not adds_in_doubt(situation, target, names)
 
 
-def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -> str:
+def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str], *, let_in: str = "") -> str:
     """Nobody is put into a zone who is not known to serve, while it surely names somebody who may; nor who is
-    known to fail, whoever else it names (I2)."""
+    known to fail, whoever else it names (I2). Who fails keeps out nobody that is `let_in`: he is left out."""
     nodes, judgements = situation.snapshot.policy.node_by_name, situation.judgements
     surely = surely_named(situation, target)
     for name in endpoints:
@@ -141,6 +144,8 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str]) -
         for node in serving:
             judgement = judgements[node, name]
             if node in there or known_to_serve(situation, node, name):
+                continue
+            if let_in not in ("", node) and judgement.condition in FAILING:
                 continue
             if there and (not lost or judgement.condition in FAILING):
                 return f"{node} is not known to serve {name}: {judgement.evidence}"

@@ -449,3 +449,23 @@ def test_who_just_fails_is_not_published_while_the_zone_may_name_anything() -> N
     scene.back("b")
     scene.run(2)
     assert "publish" in kinds(scene.actions())
+
+
+def test_who_comes_back_does_not_wait_for_another_one_that_fails() -> None:
+    """Found in the lab: b, drained, was readmitted when a had died, whose own publication nobody had heard
+    of; it was kept waiting for a minute, and nobody served."""
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(60)
+    assert scene.phase("b") is Phase.OUT
+    (target,) = scene.state.targets
+    kept = tuple(replace(rrset, values=("192.0.2.12",)) for rrset in target.surely if rrset.type == "A")
+    scene.state = replace(scene.state, targets=(replace(target, published=None, kept=kept),))
+    scene.gone("a", for_s=2)
+    scene.paused()
+    scene.ask(RequestKind.READMIT, "b", force=True)
+    scene.sent.clear()
+    scene.run(10)
+    published = [a.rrsets[0].values for a in scene.actions() if isinstance(a, Publish)]
+    assert ("192.0.2.11", "192.0.2.12") in published
+    assert scene.phase("b") is Phase.IN_SERVICE
