@@ -26,12 +26,14 @@ class RRset:
 
 def in_common(one: tuple[RRset, ...], other: tuple[RRset, ...]) -> tuple[RRset, ...]:
     """The records that are in both."""
-    held = {rrset.key: rrset.values for rrset in other}
-    return tuple(
-        replace(rrset, values=values)
-        for rrset in one
-        if (values := tuple(value for value in rrset.values if value in held.get(rrset.key, ())))
-    )
+    held = {rrset.key: set(rrset.values) for rrset in other}
+    found = []
+    for rrset in one:
+        there = held.get(rrset.key, set())
+        values = tuple(value for value in rrset.values if value in there)
+        if values:
+            found.append(replace(rrset, values=values))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,12 @@ def serving_and_away(situation: Situation, name: str) -> tuple[list[str], list[s
     """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
     endpoint = situation.snapshot.policy.endpoint_by_name.get(name)
     nodes = endpoint.nodes if endpoint else ()
-    records = {node: situation.state.phase_of(node, name) for node in nodes}
-    serving = [node for node, r in records.items() if r is not None and EFFECTS[r.phase].published]
-    return serving, [node for node in nodes if node not in serving]
+    serving: list[str] = []
+    away: list[str] = []
+    for node in nodes:
+        record = situation.state.phase_of(node, name)
+        (serving if record is not None and EFFECTS[record.phase].published else away).append(node)
+    return serving, away
 
 
 def may_be_repeated(situation: Situation, target: str) -> bool:

@@ -61,7 +61,7 @@ def _without_the_failing(
 def _with_the_last(situation: Situation, endpoint: Endpoint) -> list[RRset]:
     """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does; none
     where that is not so."""
-    serving, _ = doubts.serving_and_away(situation, endpoint.name)
+    serving = set(doubts.serving_and_away(situation, endpoint.name)[0])
     seen = {node: situation.judgements[node, endpoint.name] for node in endpoint.nodes}
     well = [node for node in endpoint.nodes if seen[node].condition in WELL and seen[node].outside]
     serves = [node for node in well if not _closing(situation.state, node, endpoint)]
