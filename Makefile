@@ -39,7 +39,7 @@ check: $(STAMP)
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports --no-cache
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -m "not proof" -n auto tests/unit tests/contract tests/simulation
-	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q -m "not proof" -n auto tests/unit/core tests/simulation
+	PYTHONHASHSEED=1 $(BIN)/python -m pytest -q -m "not proof" -n auto tests/unit/core tests/simulation/test_runs.py
 
 proof: $(STAMP)
 	$(BIN)/python -m pytest -q -m proof -n auto tests/simulation
