@@ -68,6 +68,7 @@ def test_who_is_superseded_is_told_what_to_type_and_that_nothing_comes_back_by_i
     assert view.decision is not None
     why = f"mailward-node on mail-b remembers {scenes.token(9)}, {'x' * 250}: do this: mailward state init"
     view = replace(view, decision=replace(view.decision, superseded=why, notices=(why,)))
+    assert summary.status_of(view).automation.reason == why
     for text in (
         render.status(summary.status_of(view), UTC, 200),
         render.explanations(summary.explanations_of(view, None), UTC, 200),

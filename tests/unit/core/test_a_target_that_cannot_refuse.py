@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from tests.unit.core.scene import Scene, kinds, policy_of
+from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
 
-from mailward.model.orders import Result
+from mailward.model.orders import OrderPorts, Publish, Result
+from mailward.model.policy import Endpoint
 from mailward.model.state import Phase, RequestKind
 
 
@@ -85,3 +86,19 @@ def test_what_was_answered_holds_up_nothing() -> None:
         assert scene.phase("a") is Phase.IN_SERVICE
         scene.back("b", for_s=60)
         scene.run(3)
+
+
+def test_nobody_is_closed_before_a_claim_that_is_waited_for_has_been_tried_again() -> None:
+    both = (Endpoint(MAIL, ("imaps",), ("a", "b"), 30, ("ns1", "ns2")),)
+    scene = Scene.settled(policy_of(endpoints=both))
+    scene.policy = replace(scene.policy, unguarded=("ns1",))
+    scene.restarted()
+    scene.answers["claim-target:ns1"] = Result.UNKNOWN
+    scene.run(scene.policy.rules.order_timeout_s + 3)
+    assert scene.state.target("ns1").begun is not None
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(15)
+    ordered = [a.kind for a in scene.actions() if isinstance(a, Publish | OrderPorts)]
+    assert ordered == ["publish", "publish", "order-ports"]

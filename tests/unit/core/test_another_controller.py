@@ -240,6 +240,14 @@ def test_a_store_that_never_sent_anything_explains_what_was_there_before_it_was_
         assert bool(scene.look().superseded) is known
 
 
+def test_a_target_is_claimed_with_what_it_may_remember_from_before_the_store_was_made() -> None:
+    scene = Scene()
+    scene.state = replace(scene.state, made_epoch=0)
+    scene.step()
+    (claim,) = [action for action in scene.actions() if isinstance(action, ClaimTarget)]
+    assert claim.sent == Sent(made=0)
+
+
 def test_a_copy_from_before_anything_was_sent_is_found_out_however_often_it_is_started() -> None:
     """It says in which epoch it was made. Each start raised its epoch, until it was above what was
     remembered: then it opened a node that had been drained by hand."""
