@@ -9,12 +9,17 @@ name another node which serves and is well, clients may be left with this one:
 - One that does not fail, or of which nobody knows, stays open. The operation goes on to publish without
   the fence, or ends in a human's hands, and the ports follow when the target has taken what is recorded.
 - One on whose way out a target surely names another node already, as when it named both, waits for nothing.
+
+And one that was let in a moment ago stays open until what was sent to put it in is void: a name server that
+takes that late would name a node with closed ports.
 """
 
+from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.controller.core.phases import EFFECTS
 from mailward.model.fencing import PortKind
 from mailward.model.policy import Endpoint
+from mailward.model.state import Kind
 
 PATIENCE_S = 10.0
 """How long a withdrawn node that fails waits for a target to name another. Most answer a second try."""
@@ -33,6 +38,25 @@ def left_open(situation: Situation, node: str, *, even_failing: bool = False) ->
         for target in endpoint.targets:
             if not _names_another(situation, endpoint, target, node):
                 return f"{target} is not known to name another node that serves {endpoint.name}"
+    return ""
+
+
+def may_yet_be_put_in(situation: Situation, node: str) -> str:
+    """Why a node that was just let in must stay open for now, '' if it need not. An update is void once a
+    later one was taken, or when it expires: this never lasts longer than an order may take."""
+    policy, state, now = situation.snapshot.policy, situation.state, situation.snapshot.now
+    longest_s = policy.rules.order_timeout_s + EXPIRY_MARGIN_S
+    for entry in state.ended:
+        operation = entry.operation
+        if operation.kind is not Kind.READMIT or operation.node != node or entry.at.age_s(now) > longest_s:
+            continue
+        for endpoint in policy.endpoints_of(node):
+            record = state.phase_of(node, endpoint.name)
+            if record is None or EFFECTS[record.phase].ports is not PortKind.CLOSED:
+                continue
+            unknown = [target for target in endpoint.targets if state.target(target).published is None]
+            if unknown:
+                return f"{unknown[0]} may yet take what was sent to put {node} into {endpoint.name}"
     return ""
 
 

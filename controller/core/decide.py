@@ -12,7 +12,7 @@ from mailward.controller.core import doubts, episodes, gates, invariants, operat
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
 from mailward.controller.core.claims import claim
-from mailward.controller.core.closing import left_open
+from mailward.controller.core.closing import left_open, may_yet_be_put_in
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import may_still_arrive
@@ -227,7 +227,7 @@ def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgement
         return
     held = doubts.about(operation, _cases(draft, sight, judgements)).why
     if operation.step is Step.FENCE and not held:
-        held = left_open(situation, operation.node)
+        held = left_open(situation, operation.node) or may_yet_be_put_in(situation, operation.node)
     for action in due:
         if held and isinstance(action, Publish | OrderPorts):
             continue

@@ -221,9 +221,13 @@ def _fence(at: _At) -> Progress:
     """In a hybrid nothing waits for the fence: one answer, whatever it is, ends the step, and so does what
     must stay open for now."""
     for _, attempt in at.attempts():
-        held = closing.left_open(at.situation, at.operation.node) if attempt is None else ""
-        if held:
-            return Progress(Turn.DONE, f"left open: {held}")
+        if attempt is None:
+            held = closing.left_open(at.situation, at.operation.node)
+            if held:
+                return Progress(Turn.DONE, f"left open: {held}")
+            for_now = closing.may_yet_be_put_in(at.situation, at.operation.node)
+            if for_now:
+                return Progress(Turn.WAIT, for_now)
         if attempt is None or attempt.result is None:
             return Progress(Turn.WAIT, "waiting for the fence")
         if attempt.result is not Result.DONE:

@@ -177,3 +177,24 @@ def test_what_two_publications_have_in_common(
     a, b = (RRset("mail.example.test.", "A", 30, values) for values in (one, other))
     ipv6 = RRset("mail.example.test.", "AAAA", 30, ("::1",))
     assert [rrset.values for rrset in in_common((a,), (b, ipv6))] == ([both] if both else [])
+
+
+def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_puts_it_in() -> None:
+    """The zone named b alone; a was let in, and failed before anybody had heard of the update."""
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(25)
+    scene.answers["publish"] = None
+    scene.down("b", "imaps")
+    scene.settle()
+    assert scene.phase("a") is Phase.IN_SERVICE
+    scene.up("b")
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.phase("a") is Phase.OUT
+    scene.sent.clear()
+    waits = scene.run(8).waits_for
+    assert waits == "ns1 may yet take what was sent to put a into mail.example.test"
+    assert not closed(scene, "a")
+    scene.run(3)
+    assert closed(scene, "a"), "by now it is void"
