@@ -160,6 +160,10 @@ class TargetRecord:
         """The records it holds, whatever came of what was sent."""
         return self.kept if self.published is None else self.published
 
+    def surely_names(self, endpoint: str) -> set[str]:
+        """The addresses it names for an endpoint, whatever came of what was sent."""
+        return {value for rrset in self.surely if rrset.name == f"{endpoint}." for value in rrset.values}
+
     def claimed_in(self, epoch: int) -> bool:
         return self.claimed is not None and self.claimed.epoch == epoch
 

@@ -8,7 +8,7 @@ from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Cause, Phase, PhaseRecord, State
 
 
-def admit(draft: Draft, sight: Sight) -> None:
+def admit(draft: Draft) -> None:
     """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
     One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
     for its other endpoints is away for this one as well, and so is one whose helper closed its ports before
@@ -17,12 +17,12 @@ def admit(draft: Draft, sight: Sight) -> None:
     A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
-    if acting and not state.phases and _may_yet_tell(draft, sight):
+    if acting and not state.phases and _may_yet_tell(draft):
         return
     for endpoint in policy.endpoints:
         records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
         served = any(r is not None and r.phase is Phase.IN_SERVICE for r in records.values())
-        closed = _closed_before(state, sight, endpoint) if acting else []
+        closed = _closed_before(state, draft.sight, endpoint) if acting else []
         if not closed and None not in records.values():
             continue
         away = {name: _away(state, name) for name in endpoint.nodes}
@@ -45,10 +45,10 @@ def admit(draft: Draft, sight: Sight) -> None:
                 draft.forget_phase(record)
 
 
-def _may_yet_tell(draft: Draft, sight: Sight) -> bool:
+def _may_yet_tell(draft: Draft) -> bool:
     """Nothing is recorded yet, and some helper has not said what it holds: a moment's patience."""
     since, patience_s = draft.state.epoch_since, draft.policy.rules.step_patience_s
-    silent = any(node.fenced and sight.nodes[node.name].facts is None for node in draft.policy.nodes)
+    silent = any(node.fenced and draft.sight.nodes[node.name].facts is None for node in draft.policy.nodes)
     return silent and since is not None and since.age_s(draft.now) < patience_s
 
 

@@ -62,6 +62,10 @@ class Behind:
         return tuple(name for name in self.endpoint.nodes if self._serves(name))
 
     @cached_property
+    def away(self) -> tuple[str, ...]:
+        return tuple(name for name in self.endpoint.nodes if not self._serves(name))
+
+    @cached_property
     def addressed(self) -> tuple[str, ...]:
         """Those serving which have an address."""
         nodes = self.situation.snapshot.policy.node_by_name

@@ -8,13 +8,12 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import earlier_orders_expired, may_still_arrive
 from mailward.controller.core.operations import claim_is_due_again, may_retry, targets_of
 from mailward.controller.core.outcomes import believed_stale
-from mailward.controller.core.sight import Sight
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts
 from mailward.model.policy import Automation
 from mailward.model.state import Attempt, Operation
 
 
-def claim(draft: Draft, sight: Sight) -> None:
+def claim(draft: Draft) -> None:
     """Order the claims that are due."""
     policy, state = draft.policy, draft.state
     busy = state.operation is not None or bool(draft.snapshot.requests)
@@ -33,7 +32,7 @@ def claim(draft: Draft, sight: Sight) -> None:
     ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
     for node in policy.nodes:
         helper = state.helper(node.name)
-        if sight.nodes[node.name].facts is None:
+        if draft.sight.nodes[node.name].facts is None:
             continue  # what it remembers must be known before it is overwritten
         if node.name in ordered:
             continue  # the order carries a token of its own; a claim could overtake and void it

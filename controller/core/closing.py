@@ -61,8 +61,7 @@ def may_yet_be_put_in(situation: Situation, node: str) -> str:
 
 
 def _names_another(situation: Situation, endpoint: Endpoint, target: str, node: str) -> bool:
-    surely = situation.state.target(target).surely
-    named = [value for rrset in surely if rrset.name == f"{endpoint.name}." for value in rrset.values]
+    named = situation.state.target(target).surely_names(endpoint.name)
     nodes = situation.snapshot.policy.node_by_name
     return any(
         address in named

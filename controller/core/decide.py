@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
-from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
+from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.claims import claim
 from mailward.controller.core.closing import left_open, may_yet_be_put_in
 from mailward.controller.core.conditions import condition_of
@@ -18,10 +18,11 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import may_still_arrive
 from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
-from mailward.controller.core.planning import abandon, plan, reconcile
+from mailward.controller.core.planning import abandon, plan
 from mailward.controller.core.publishing import in_scope, with_care
+from mailward.controller.core.reconciling import reconcile
 from mailward.controller.core.requests import refuse_all, take_up
-from mailward.controller.core.sight import Sight, see
+from mailward.controller.core.sight import see
 from mailward.model.decision import Decision
 from mailward.model.orders import (
     Action,
@@ -45,17 +46,15 @@ def decide(snapshot: Snapshot) -> Decision:
     if snapshot.standing is Standing.FOLLOWING:  # changes nothing, and looks only when somebody asks
         seen = Explanations(snapshot.policy, lambda: _situation(snapshot))
         return Decision(snapshot.state, (), seen, check_again_s=_FOLLOWING_S)
-    draft = Draft(snapshot)
-    situation = _situation(snapshot)
-    sight, judgements = situation.sight, situation.judgements
+    draft = Draft(_situation(snapshot))
     if may_act(snapshot):
-        _act(draft, sight, judgements)
+        _act(draft)
     elif snapshot.standing is Standing.OBSERVING_ONLY:
-        _observe(draft, sight, judgements)
-    situation = Situation(snapshot, draft.state, sight, judgements)
+        _observe(draft)
+    situation = draft.situation
     explanations = Explanations(snapshot.policy, lambda: situation)
     if (may_act(snapshot) or snapshot.standing is Standing.OBSERVING_ONLY) and not draft.fatal:
-        episodes.note_what_would_have_been_done(draft, situation)
+        episodes.note_what_would_have_been_done(draft)
     broken = invariants.violations(snapshot.policy, snapshot.state, draft.state, draft.send)
     if broken:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
@@ -67,7 +66,7 @@ def decide(snapshot: Snapshot) -> Decision:
         explanations=explanations,
         notices=(*draft.notices, *([superseded] if superseded else ())),
         waits_for=draft.waits_for if draft.state.operation is not None else "",
-        check_again_s=_check_again_s(draft, judgements),
+        check_again_s=_check_again_s(draft),
         fatal=draft.fatal,
         superseded=superseded,
     )
@@ -99,45 +98,45 @@ def may_act(snapshot: Snapshot) -> bool:
     return snapshot.standing is Standing.LEADING and snapshot.now.boot_s < snapshot.may_act_until_s
 
 
-def _observe(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def _observe(draft: Draft) -> None:
     """What a controller records that may not act: where the nodes stand, and what it has seen."""
     outcomes.take_up_epoch(draft)
-    admit(draft, sight)
-    episodes.keep(draft, sight, judgements)
+    admit(draft)
+    episodes.keep(draft)
     refuse_all(draft, gates.OBSERVES_ONLY)
 
 
-def _act(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def _act(draft: Draft) -> None:
     outcomes.take_up_epoch(draft)
     outcomes.fold(draft)
     if draft.fatal:
         return
-    admit(draft, sight)
+    admit(draft)
     admitted = draft.state.phases != draft.snapshot.state.phases
-    episodes.keep(draft, sight, judgements)
-    outcomes.note_superseded(draft, sight)
+    episodes.keep(draft)
+    outcomes.note_superseded(draft)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
-    claim(draft, sight)
+    claim(draft)
     if admitted or not draft.state.phases:
         return  # where the nodes stand is recorded before anything is made of it
-    _advance(draft, sight, judgements)
+    _advance(draft)
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time
-    take_up(draft, sight, judgements)
-    plan(draft, sight, judgements)
-    reconcile(draft, sight, judgements)
-    _order_what_the_step_needs(draft, sight, judgements)
+    take_up(draft)
+    plan(draft)
+    reconcile(draft)
+    _order_what_the_step_needs(draft)
 
 
-def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def _advance(draft: Draft) -> None:
     """Take the running operation as far as its evidence goes."""
     for _ in range(_MOST_STEPS):
         operation = draft.state.operation
         if operation is None:
             return
-        cases = _cases(draft, sight, judgements)
+        cases = _cases(draft)
         if not cases:
             draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
             return
@@ -172,17 +171,16 @@ def _advance(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             return  # each phase is recorded, also the one that the next step would leave at once
 
 
-def _cases(draft: Draft, sight: Sight, judgements: Judgements) -> tuple[Case, ...]:
+def _cases(draft: Draft) -> tuple[Case, ...]:
     """One for each of the operation's endpoints. What only repeats is about no node more than another."""
     operation, policy = draft.running(), draft.policy
-    situation = Situation(draft.snapshot, draft.state, sight, judgements)
     pairs = [(operation.node, name) for name in operation.endpoints]
     if operation.kind is Kind.RECONCILE:
         pairs = [(e.nodes[0], e.name) for e in policy.endpoints]
     return tuple(
-        Case(situation, node, policy.endpoint_by_name[name], operation.force)
+        Case(draft.situation, node, policy.endpoint_by_name[name], operation.force)
         for node, name in pairs
-        if (node, name) in judgements
+        if (node, name) in draft.judgements
     )
 
 
@@ -216,16 +214,16 @@ def _give_up(draft: Draft, reason: str, first: str = "") -> None:
     draft.end(Ending.HANDED_OVER, f"{reason}; {command}")
 
 
-def _order_what_the_step_needs(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def _order_what_the_step_needs(draft: Draft) -> None:
     state, operation = draft.state, draft.state.operation
     if operation is None:
         return
-    situation = Situation(draft.snapshot, state, sight, judgements)
+    situation = draft.situation
     wanted = operations.wanted(draft.policy, state, operation)
     due = [a for a in in_scope(situation, operation, wanted) if _due(draft, state, a)]
     if not due:
         return
-    held = doubts.about(operation, _cases(draft, sight, judgements)).why
+    held = doubts.about(operation, _cases(draft)).why
     if operation.step is Step.FENCE and not held:
         held = left_open(situation, operation.node) or may_yet_be_put_in(situation, operation.node)
     for action in due:
@@ -248,10 +246,10 @@ def _due(draft: Draft, state: State, action: Action) -> bool:
     return operations.may_retry(attempt, age, draft.policy)
 
 
-def _check_again_s(draft: Draft, judgements: Judgements) -> float:
+def _check_again_s(draft: Draft) -> float:
     calm_s = _BUSY_S if draft.state.operation or draft.state.orders else _QUIET_S
     for record in draft.state.phases:
-        judgement = judgements.get((record.node, record.endpoint))
+        judgement = draft.judgements.get((record.node, record.endpoint))
         if judgement and record.phase is Phase.IN_SERVICE and judgement.condition in FAILING:
             if judgement.failing_s <= draft.policy.rules.known_restart_grace_s:
                 return _TROUBLE_S  # a grace is about to be over

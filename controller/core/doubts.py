@@ -4,14 +4,13 @@ An operation was decided on what was seen then. Since then a controller may have
 another goes on; another node may have failed. Before each of its orders an operation is asked again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailward.controller.core import gates
-from mailward.controller.core.cases import FAILING, WELL, Case, Situation
+from mailward.controller.core.cases import FAILING, WELL, Behind, Case, Situation
 from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
-from mailward.controller.core.phases import EFFECTS
 from mailward.model.decision import Answered
 from mailward.model.policy import Automation
 from mailward.model.state import Cause, Kind, Operation, Step
@@ -63,10 +62,15 @@ def _has_left(operation: Operation) -> bool:
     return operation.kind is Kind.DRAIN and operation.step in (Step.WAIT_TTL, Step.FENCE)
 
 
+def _configured(situation: Situation, endpoints: Iterable[str]) -> Iterator[tuple[str, Behind]]:
+    """What stands behind those endpoints that are still configured."""
+    return ((name, situation.behind[name]) for name in endpoints if name in situation.behind)
+
+
 def only_the_withdrawn_serve(situation: Situation, endpoints: Iterable[str]) -> str:
     """Of an endpoint every node in service has failed since, and one that is to be kept away is well (I2)."""
-    for name in endpoints:
-        serving, away = serving_and_away(situation, name)
+    for name, behind in _configured(situation, endpoints):
+        serving, away = behind.serving, behind.away
         well = [node for node in away if situation.judgements[node, name].condition in WELL]
         if well and all(situation.judgements[node, name].condition in FAILING for node in serving):
             return f"{well[0]} is well, and nobody else serves {name} any more"
@@ -76,8 +80,8 @@ def only_the_withdrawn_serve(situation: Situation, endpoints: Iterable[str]) -> 
 def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[str]) -> str:
     """Nothing is taken away while nobody else is known to serve (I8)."""
     judgements = situation.judgements
-    for name in endpoints:
-        serving, away = serving_and_away(situation, name)
+    for name, behind in _configured(situation, endpoints):
+        serving, away = behind.serving, behind.away
         gone = all(_answers_nobody(judgements[node, name]) for node in away)
         if not away or (gone and kind is Kind.RECONCILE):
             continue
@@ -111,18 +115,6 @@ def failed_again(cases: tuple[Case, ...]) -> str:
     return ""
 
 
-def serving_and_away(situation: Situation, name: str) -> tuple[list[str], list[str]]:
-    """The nodes behind an endpoint, by what is recorded; none for one no longer configured."""
-    endpoint = situation.snapshot.policy.endpoint_by_name.get(name)
-    nodes = endpoint.nodes if endpoint else ()
-    serving: list[str] = []
-    away: list[str] = []
-    for node in nodes:
-        record = situation.state.phase_of(node, name)
-        (serving if record is not None and EFFECTS[record.phase].published else away).append(node)
-    return serving, away
-
-
 def may_be_repeated(situation: Situation, target: str) -> bool:
     """Whether what is recorded may be published there again. A target never written to is left alone until
     automation acts and everybody is known to be well: what it holds may be better than what is recorded."""
@@ -137,11 +129,11 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str], *
     """Nobody is put into a zone who is not known to serve, while it surely names somebody who may; nor who is
     known to fail, whoever else it names (I2). Who fails keeps out nobody that is `let_in`: he is left out."""
     nodes, judgements = situation.snapshot.policy.node_by_name, situation.judgements
-    surely = surely_named(situation, target)
-    for name in endpoints:
-        if target not in situation.snapshot.policy.endpoint_by_name[name].targets:
+    record = situation.state.target(target)
+    for name, behind in _configured(situation, endpoints):
+        if target not in behind.endpoint.targets:
             continue
-        serving, named = serving_and_away(situation, name)[0], surely.get(f"{name}.", set())
+        serving, named = behind.serving, record.surely_names(name)
         there = {node for node in serving if not named.isdisjoint(nodes[node].addresses)}
         lost = all(judgements[node, name].condition in FAILING for node in there)
         for node in serving:
@@ -153,14 +145,6 @@ def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str], *
             if there and (not lost or judgement.condition in FAILING):
                 return f"{node} is not known to serve {name}: {judgement.evidence}"
     return ""
-
-
-def surely_named(situation: Situation, target: str) -> Mapping[str, set[str]]:
-    """The addresses that a target is known to name, by the full name."""
-    found: dict[str, set[str]] = {}
-    for rrset in situation.state.target(target).surely:
-        found.setdefault(rrset.name, set()).update(rrset.values)
-    return found
 
 
 def known_to_serve(situation: Situation, node: str, endpoint: str) -> bool:

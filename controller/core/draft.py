@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from mailward.controller.core import bounds
+from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
 from mailward.model.dns import in_common
@@ -24,7 +25,6 @@ from mailward.model.orders import (
     Publish,
     key_of,
 )
-from mailward.model.snapshot import Snapshot
 from mailward.model.state import (
     Answer,
     Attempt,
@@ -58,17 +58,18 @@ _SORTED = ("phases", "targets", "helpers", "ports")
 
 
 class Draft:
-    """`state` is the state so far; `send` the orders so far, in the order they were decided."""
+    """Begins with the situation as it is `seen`. `state` is the state so far; `send` the orders so far, in
+    the order they were decided."""
 
     _state: State
     _seq: int
     _open: dict[str, dict[Any, Any]]
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.policy = snapshot.policy
-        self.now = snapshot.now
-        self.state = snapshot.state
+    def __init__(self, seen: Situation) -> None:
+        self.snapshot, self.sight, self.judgements = seen.snapshot, seen.sight, seen.judgements
+        self.policy = self.snapshot.policy
+        self.now = self.snapshot.now
+        self.state, self._situation = seen.state, seen
         self.send: list[Order] = []
         self.notices: list[str] = []
         self.fatal = ""
@@ -94,6 +95,14 @@ class Draft:
     @state.setter
     def state(self, state: State) -> None:
         self._state, self._seq, self._open = state, state.seq, {}
+
+    @property
+    def situation(self) -> Situation:
+        """What is seen, with the state so far."""
+        state = self.state
+        if self._situation.state is not state:
+            self._situation = replace(self._situation, state=state)
+        return self._situation
 
     def _table(self, name: str) -> dict[Any, Any]:
         """The state's records `name` by key, to be changed."""

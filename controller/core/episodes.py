@@ -8,11 +8,10 @@ lasts until the service is back.
 from dataclasses import replace
 
 from mailward.controller.core import bounds
-from mailward.controller.core.cases import FAILING, Case, Judgements, Situation
+from mailward.controller.core.cases import FAILING, Case
 from mailward.controller.core.conditions import restart_seen
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.explain import explain
-from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Condition, Goal
 from mailward.model.policy import Automation
 from mailward.model.snapshot import Standing
@@ -21,11 +20,11 @@ from mailward.model.state import Episode, Phase
 _OBSERVE_ONLY = ("automation", "claimed")
 
 
-def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def keep(draft: Draft) -> None:
     """Open, colour and close episodes."""
     begun = {(e.node, e.endpoint) for e in draft.state.episodes if not e.ended}
     for record in draft.state.phases:
-        judgement = judgements.get((record.node, record.endpoint))
+        judgement = draft.judgements.get((record.node, record.endpoint))
         if judgement is None:
             continue
         failing = judgement.condition in FAILING and record.phase is Phase.IN_SERVICE
@@ -37,7 +36,7 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             _put(draft, running)
         if running is None:
             continue
-        seen = restart_seen(sight.nodes[record.node].facts)
+        seen = restart_seen(draft.sight.nodes[record.node].facts)
         if failing and seen and seen != running.seen and running.seen != "upgrade":
             running = replace(running, seen=seen)
             _put(draft, running)
@@ -47,7 +46,7 @@ def keep(draft: Draft, sight: Sight, judgements: Judgements) -> None:
             _close(draft, running, running.seen or ("outage" if running.would else "blip"))
 
 
-def note_what_would_have_been_done(draft: Draft, situation: Situation) -> None:
+def note_what_would_have_been_done(draft: Draft) -> None:
     """Once an episode: every gate but acting itself said yes."""
     if draft.policy.automation is Automation.ACT and draft.snapshot.standing is not Standing.OBSERVING_ONLY:
         return
@@ -55,7 +54,7 @@ def note_what_would_have_been_done(draft: Draft, situation: Situation) -> None:
     for (node, name), endpoint in draft.policy.pairs.items():
         if (node, name) not in untold:
             continue
-        explanation = explain(Case(situation, node, endpoint))
+        explanation = explain(Case(draft.situation, node, endpoint))
         held_by = [f.gate for f in explanation.findings if f.answer is not Answered.YES]
         if explanation.goal is Goal.WITHDRAW and all(gate in _OBSERVE_ONLY for gate in held_by):
             would = f"failover of {node} for {name} (row {explanation.row})"

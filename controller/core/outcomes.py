@@ -9,7 +9,6 @@ from dataclasses import replace
 from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import earlier_orders_expired
-from mailward.controller.core.sight import Sight
 from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import (
@@ -35,7 +34,7 @@ def believed_stale(claim: Attempt | None) -> bool:
     return claim is not None and claim.result is Result.STALE and claim.tries >= STALE_CLAIMS_BELIEVED
 
 
-def note_superseded(draft: Draft, sight: Sight) -> None:
+def note_superseded(draft: Draft) -> None:
     """Once seen it is recorded: whoever leads next on this store is no better."""
     state = draft.state
     if state.superseded:
@@ -48,7 +47,7 @@ def note_superseded(draft: Draft, sight: Sight) -> None:
         _note(draft, f"DNS target {record.target}: {claim.detail}" if claim.result is Result.AHEAD else stale)
         return
     for node in draft.policy.nodes:
-        facts = sight.nodes[node.name].facts
+        facts = draft.sight.nodes[node.name].facts
         token = facts.token if facts is not None else None
         if token is None or token.store_id != state.store_id:
             continue

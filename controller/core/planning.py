@@ -7,17 +7,13 @@ pre-empts planned work, which rolls back first; it also takes in further endpoin
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mailward.controller.core import bounds, doubts, gates
-from mailward.controller.core.cases import Case, Judgements, Situation
+from mailward.controller.core import bounds, gates
+from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
-from mailward.controller.core.phases import desired_rrsets, port_map
-from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Finding, Goal
-from mailward.model.fencing import OPEN, FenceOutcome
-from mailward.model.policy import Automation, Node
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
 
 
@@ -26,9 +22,9 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
     return tuple(f for f in (gate(case) for gate in checks) if f.answer is not Answered.YES)
 
 
-def plan(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def plan(draft: Draft) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
-    wanting = _wanting(Situation(draft.snapshot, draft.state, sight, judgements))
+    wanting = _wanting(draft.situation)
     for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
         for node in draft.policy.nodes:
             cases = wanting.get((goal, node.name), ())
@@ -101,7 +97,7 @@ def withdraw(
         _set_out(draft, cases, cause, why)
         draft.enter(Step.PUBLISH)
         return
-    draft.start(_operation(draft, Kind.FAILOVER, node, names, cause, why, row, request))
+    draft.start(operation_of(draft, Kind.FAILOVER, node, names, cause, why, row, request))
     _set_out(draft, cases, cause, why)
 
 
@@ -113,7 +109,7 @@ def _set_out(draft: Draft, cases: list[Case], cause: Cause, why: str) -> None:
 def drain(draft: Draft, cases: list[Case], request: str, reason: str, force: bool) -> None:
     names = [case.endpoint.name for case in cases]
     node = cases[0].node
-    operation = _operation(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request)
+    operation = operation_of(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request)
     draft.start(replace(operation, force=force))
     for name in names:
         draft.set_phase(node, name, Phase.DRAINING, Cause.OPERATOR, reason)
@@ -127,7 +123,7 @@ def readmit(
     cause = record.cause if record else Cause.NONE
     row = diagnose(record, cases[0].judgement.condition).id
     why = reason or cases[0].judgement.evidence
-    operation = _operation(draft, Kind.READMIT, node, names, cause, why, row, request)
+    operation = operation_of(draft, Kind.READMIT, node, names, cause, why, row, request)
     draft.start(replace(operation, force=force))
     for case in cases:
         before = case.record
@@ -137,7 +133,7 @@ def readmit(
         )  # fmt: skip
 
 
-def _operation(
+def operation_of(
     draft: Draft, kind: Kind, node: str, names: list[str], cause: Cause, reason: str, row: int,
     request: str | None,
 ) -> Operation:  # fmt: skip
@@ -172,77 +168,5 @@ def abandon(draft: Draft, why: str) -> None:
     roll_back(draft, why)
     if operation.kind is Kind.DRAIN:
         names, reason = list(operation.endpoints), f"drain rolled back: {why}"
-        back = _operation(draft, Kind.READMIT, operation.node, names, Cause.OPERATOR, reason, 0, None)
+        back = operation_of(draft, Kind.READMIT, operation.node, names, Cause.OPERATOR, reason, 0, None)
         draft.start(replace(back, step=Step.PUBLISH))
-
-
-def reconcile(draft: Draft, sight: Sight, judgements: Judgements) -> None:
-    """Repeat effects that could not be confirmed when they were due, one node at a time."""
-    if draft.state.operation is not None:
-        return
-    situation = Situation(draft.snapshot, draft.state, sight, judgements)
-    node = _longest_unsettled(draft, sight)
-    targets = _targets_unsettled(situation)
-    if not (node or targets) or not _may_reconcile(draft, node):
-        return
-    names = [e.name for e in draft.policy.endpoints]
-    if doubts.nobody_to_leave_it_to(situation, Kind.RECONCILE, names):
-        return
-    why = "; ".join(
-        [*([f"client ports of {node} are not as recorded"] if node else []),
-         *(f"{target} is not known to hold what is recorded" for target in targets)]
-    )  # fmt: skip
-    draft.start(_operation(draft, Kind.RECONCILE, node, names, Cause.NONE, why, 0, None))
-
-
-def _may_reconcile(draft: Draft, node: str) -> bool:
-    """At once, unless the last one failed, or settled this very node for a moment only."""
-    pause = draft.snapshot.pause
-    if pause is not None and pause.in_force(draft.now):
-        return False
-    last = draft.state.ended[-1] if draft.state.ended else None
-    if last is None or last.operation.kind is not Kind.RECONCILE:
-        return True
-    settled = last.ending is Ending.DONE and not last.operation.notes
-    if settled and (not node or last.operation.node != node):
-        return True
-    return last.at.age_s(draft.now) >= draft.policy.rules.retry_max_s
-
-
-def _longest_unsettled(draft: Draft, sight: Sight) -> str:
-    """The node whose ports were touched longest ago: one that never settles holds up nobody."""
-    unsettled = []
-    for node in draft.policy.nodes:
-        if _ports_unsettled(draft, sight, node):
-            record = draft.state.ports_of(node.name)
-            unsettled.append((-record.at.age_s(draft.now) if record else float("-inf"), node.name))
-    return min(unsettled)[1] if unsettled else ""
-
-
-def _ports_unsettled(draft: Draft, sight: Sight, node: Node) -> bool:
-    """Only where the helper answers: elsewhere there is nobody to tell."""
-    facts, record = sight.nodes[node.name].facts, draft.state.ports_of(node.name)
-    if not node.fenced or facts is None or facts.forced:
-        return False
-    wanted = port_map(draft.policy, draft.state, node.name)
-    if record is None:  # never ordered by this store: an earlier one may have closed them
-        differ = any(facts.ports.get(service, OPEN) != port for service, port in wanted.items())
-        away = any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
-        return away or (differ and draft.policy.automation is Automation.ACT)
-    if record.fence is not FenceOutcome.CONFIRMED:
-        return True
-    if dict(record.ports) != wanted:
-        return True
-    return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
-
-
-def _targets_unsettled(situation: Situation) -> list[str]:
-    """Of those that may be written to."""
-    state, policy, found = situation.state, situation.snapshot.policy, []
-    for target in policy.targets:
-        record = state.target(target)
-        if not record.claimed_in(state.epoch) or record.published == desired_rrsets(policy, state, target):
-            continue
-        if doubts.may_be_repeated(situation, target):
-            found.append(target)
-    return found

@@ -33,12 +33,12 @@ def with_care(situation: Situation, operation: Operation, action: Publish) -> Pu
     last that serve: it was decided, but not done, when somebody else was well. And it puts in nobody who is
     known to fail while somebody else serves (I2)."""
     found = {rrset.key: rrset for rrset in action.rrsets}
-    surely = doubts.surely_named(situation, action.target)
+    record = situation.state.target(action.target)
     for endpoint in situation.snapshot.policy.endpoints:
         if action.target not in endpoint.targets:
             continue
         last = [] if endpoint.name in operation.endpoints else _with_the_last(situation, endpoint)
-        named = surely.get(f"{endpoint.name}.", set())
+        named = record.surely_names(endpoint.name)
         for rrset in last or _without_the_failing(situation, operation, endpoint, named):
             found[rrset.key] = rrset
     return replace(action, rrsets=tuple(sorted(found.values())))
@@ -49,7 +49,7 @@ def _without_the_failing(
 ) -> list[RRset]:
     """What an endpoint is to answer without those who fail and are not known to be named; none where that is
     all, or nobody."""
-    serving, _ = doubts.serving_and_away(situation, endpoint.name)
+    serving = situation.behind[endpoint.name].serving
     nodes = situation.snapshot.policy.node_by_name
     fails = {node for node in serving if situation.judgements[node, endpoint.name].condition in FAILING}
     left_out = {n for n in fails if n != operation.node and named.isdisjoint(nodes[n].addresses)}
@@ -61,7 +61,7 @@ def _without_the_failing(
 def _with_the_last(situation: Situation, endpoint: Endpoint) -> list[RRset]:
     """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does; none
     where that is not so."""
-    serving = set(doubts.serving_and_away(situation, endpoint.name)[0])
+    serving = set(situation.behind[endpoint.name].serving)
     seen = {node: situation.judgements[node, endpoint.name] for node in endpoint.nodes}
     well = [node for node in endpoint.nodes if seen[node].condition in WELL and seen[node].outside]
     serves = [node for node in well if not _closing(situation.state, node, endpoint)]

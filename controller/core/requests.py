@@ -6,9 +6,8 @@ closed, a daemon just started) not longer than `UNKNOWN_PATIENCE_S`.
 """
 
 from mailward.controller.core import bounds, gates, planning
-from mailward.controller.core.cases import Case, Judgements, Situation
+from mailward.controller.core.cases import Case
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.sight import Sight
 from mailward.model.decision import Answered, Finding
 from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
 
@@ -33,10 +32,10 @@ _GATES = {
 }
 
 
-def take_up(draft: Draft, sight: Sight, judgements: Judgements) -> None:
+def take_up(draft: Draft) -> None:
     """Look at every unanswered request, oldest first."""
     for request in _unanswered(draft):
-        _consider(draft, sight, judgements, request)
+        _consider(draft, request)
 
 
 def refuse_all(draft: Draft, why: str) -> None:
@@ -52,13 +51,13 @@ def _unanswered(draft: Draft) -> list[Request]:
     return sorted(waiting, key=lambda r: (r.at.wall_s, r.id))[: bounds.ANSWERS // 2]
 
 
-def _consider(draft: Draft, sight: Sight, judgements: Judgements, request: Request) -> None:
+def _consider(draft: Draft, request: Request) -> None:
     node = draft.policy.node_by_name.get(request.node)
     if node is None:
         known = ", ".join(draft.policy.node_by_name)
         draft.answer(request, False, f"no node is named {request.node!r}; there are: {known}")
         return
-    situation = Situation(draft.snapshot, draft.state, sight, judgements)
+    situation = draft.situation
     cases = [
         Case(situation, node.name, endpoint, request.force)
         for endpoint in draft.policy.endpoints_of(node.name)

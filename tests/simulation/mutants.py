@@ -28,6 +28,7 @@ from mailward.controller.core import (
     outcomes,
     planning,
     publishing,
+    reconciling,
     requests,
     sight,
 )
@@ -318,8 +319,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "impatience": _patience_without_end,
     "expiry of orders": _orders_that_never_expire,
     "an operator's word": _an_operators_word_forgotten,
-    "reconciliation": answering(planning.reconcile, None),
-    "rests between reconciliations": answering(planning._may_reconcile, True),
+    "reconciliation": answering(reconciling.reconcile, None),
+    "rests between reconciliations": answering(reconciling._may_reconcile, True),
     "publishing again after a drain": lambda patch: everywhere(patch, planning.abandon, planning.roll_back),
     "several stale claims": _the_first_stale_claim_believed,
     "believing a stale claim": answering(outcomes.believed_stale, False),

@@ -11,12 +11,12 @@ from types import FunctionType, ModuleType
 import pytest
 from tests.simulation.mutants import MUTANTS
 
-from mailward.controller.core import claims, closing, doubts, expiry, gates, publishing
+from mailward.controller.core import claims, closing, doubts, expiry, gates, publishing, reconciling
 from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Finding
 
-MODULES = (gates, doubts, closing, publishing, claims, expiry)
+MODULES = (gates, doubts, closing, publishing, reconciling, claims, expiry)
 LISTS = ("WITHDRAW", "WITHDRAW_BY_HAND", "READMIT", "READMIT_BY_HAND")
 
 NOT_GUARDS: Mapping[str, str] = {
@@ -29,9 +29,11 @@ NOT_GUARDS: Mapping[str, str] = {
     "gates._behind": "what `caught_up` asks of one direction",
     "doubts.about": "asks every doubt in its turn",
     "doubts._has_left": "an exception from `nobody_to_leave_it_to`: without it more is held, not less",
-    "doubts.serving_and_away": "says what is recorded",
-    "doubts.surely_named": "says what a target is known to name",
+    "doubts._configured": "leaves out only what is no longer configured",
     "closing._names_another": "what `left_open` asks of one target",
+    "reconciling._longest_unsettled": "says whose turn it is",
+    "reconciling._ports_unsettled": "says what is not as recorded",
+    "reconciling._targets_unsettled": "asks `may_be_repeated` of each target",
     "publishing.in_scope": "asks `may_be_repeated` of each action",
     "publishing.with_care": "asks for the last who serve, and for those who fail",
 }
