@@ -102,15 +102,20 @@ class StaysAsItIs:
 @dataclass
 class LeftAlone:
     """I14: what obeys another store is not written to; nor is a name server that remembers more than our
-    store, restored from a backup, has sent to it; unless just that number has come again since, and
-    nobody can tell. (A helper says what it remembers in its status only.)"""
+    store, restored from a backup, has sent to it; unless the epoch has come again since, with lower and
+    higher numbers sent there, and nobody can tell. (A helper says what it remembers in its status only.)"""
 
     truth: Truth
     rule: str = "I14"
     _remembered: dict[str, Token] = field(default_factory=dict)
+    _sent_since: dict[tuple[str, float], list[Token]] = field(default_factory=dict)
 
     def look(self, world: World, news: News) -> Sequence[str]:
         found = []
+        for order in (order for commit in news.commits for order in commit.after.orders):
+            name = getattr(order.action, "target", "")
+            if name in world.outdated:
+                self._sent_since.setdefault((name, world.outdated[name]), []).append(order.token)
         for name, entries in news.obeyed.items():
             for entry in entries:
                 if name in world.foreign and name not in world.policy.unguarded:
@@ -125,7 +130,11 @@ class LeftAlone:
         since_s, before = world.outdated.get(name), self._remembered.get(name)
         if since_s is None or not _recorded_after(world, token, since_s):
             return False
-        return before is None or not _recorded_after(world, before, since_s)
+        if before is None or _recorded_after(world, before, since_s):
+            return False
+        sent = self._sent_since.get((name, since_s), ())
+        again = [token for token in sent if token.epoch == before.epoch]
+        return not again or not min(again) <= before <= max(again)
 
 
 def _recorded_after(world: World, token: Token, moment_s: float) -> bool:
