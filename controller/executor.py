@@ -108,9 +108,9 @@ class Executor:
 
     async def _in_time(self, order: Order) -> Outcome:
         if self._left_s(order) <= 0 or self._clock.now().boot_s >= self._may_act_until_s():
-            return self._outcome(order, Result.FAILED, "not sent: its time had passed")
+            return self._outcome(order, Result.FAILED, "not sent: its time had passed", sent=False)
         if broken := of_order(self._policy, order):
-            return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}")
+            return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}", sent=False)
         return await self._dispatch(order)
 
     def _dispatch(self, order: Order) -> Coroutine[Any, Any, Outcome]:
@@ -130,7 +130,7 @@ class Executor:
 
     async def _claim_target(self, order: Order, action: ClaimTarget) -> Outcome:
         done = await self._publishers[action.target].claim(order.token, action.sent)
-        return self._outcome(order, done.result, done.detail)
+        return self._outcome(order, done.result, done.detail, sent=done.sent)
 
     async def _publish(self, order: Order, action: Publish) -> Outcome:
         done = await self._publishers[action.target].publish(order.token, action.rrsets)
@@ -160,5 +160,5 @@ class Executor:
         problem = await source.kick()
         return self._outcome(order, Result.FAILED if problem else Result.DONE, problem)
 
-    def _outcome(self, order: Order, result: Result, detail: str) -> Outcome:
-        return Outcome(order.token, result, self._clock.now(), detail)
+    def _outcome(self, order: Order, result: Result, detail: str, *, sent: bool = True) -> Outcome:
+        return Outcome(order.token, result, self._clock.now(), detail, sent=sent)

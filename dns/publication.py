@@ -117,7 +117,7 @@ class TargetPublisher:
         view = await self._target.read(self._keys if wanted else ())
         if isinstance(view, Unread):
             if view.failure is ReadFailure.FOREIGN:
-                return _unread(view)
+                return Published(Result.FOREIGN, view.detail)
             return Published(Result.UNKNOWN, f"{applied.detail}; read again: {view.detail}")
         if view.token == token and not diff(wanted, view.rrsets):
             return Published(Result.DONE, f"seen by reading again ({applied.detail})")
@@ -129,7 +129,7 @@ class TargetPublisher:
 def _unread(unread: Unread) -> Published:
     """Nothing was sent."""
     result = Result.FOREIGN if unread.failure is ReadFailure.FOREIGN else Result.FAILED
-    return Published(result, unread.detail)
+    return Published(result, unread.detail, sent=False)
 
 
 def _overtaken(there: Token | None, ours: Token) -> Published | None:

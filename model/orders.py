@@ -103,7 +103,8 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the order `token`. `fence` and `scope` are set by OrderPorts only."""
+    """What became of the order `token`. `fence` and `scope` are set by OrderPorts only. Not `sent`: it has
+    certainly never left; what was sent may yet arrive once more, however it was answered."""
 
     token: Token
     result: Result
@@ -111,3 +112,4 @@ class Outcome:
     detail: str = ""
     fence: FenceOutcome | None = None
     scope: Scope = Scope.NONE
+    sent: bool = True

@@ -125,10 +125,11 @@ class LagSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What publishing to one target achieved."""
+    """What publishing to one target achieved. Not `sent`: it was only read, and nothing was to be changed."""
 
     result: Result
     detail: str = ""
+    sent: bool = True
 
 
 class Publisher(Protocol):

@@ -170,8 +170,8 @@ def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:
 def _claimed_target(draft: Draft, record: TargetRecord, sent: Sent, outcome: Outcome) -> None:
     if outcome.result is Result.DONE:
         record = replace(record, claimed=outcome.token, sent=record.sent.arrived(outcome.token))
-    elif outcome.result is Result.FAILED and record.sent.newest == outcome.token:
-        record = replace(record, sent=sent)  # nothing was sent, and nothing may be explained by it
+    elif not outcome.sent and record.sent.newest == outcome.token:
+        record = replace(record, sent=sent)  # nothing may be explained by it
     begun = record.begun if outcome.result is Result.UNKNOWN else None
     draft.put_target(replace(record, claim=_result(record.claim, outcome), begun=begun))
     _watch_for_foreign(draft, record.target, outcome)

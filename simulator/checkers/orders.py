@@ -102,8 +102,9 @@ class StaysAsItIs:
 @dataclass
 class LeftAlone:
     """I14: what obeys another store is not written to; nor is a name server that remembers more than our
-    store, restored from a backup, has sent to it; unless the epoch has come again since, with lower and
-    higher numbers sent there, and nobody can tell. (A helper says what it remembers in its status only.)"""
+    store, restored from a backup, has sent to it; unless its epoch has come again and gone since, with lower
+    and higher numbers sent there, and nobody can tell. (A helper says what it remembers in its status only.)
+    """
 
     truth: Truth
     rule: str = "I14"
@@ -133,7 +134,7 @@ class LeftAlone:
         if before is None or _recorded_after(world, before, since_s):
             return False
         sent = self._sent_since.get((name, since_s), ())
-        again = [token for token in sent if token.epoch == before.epoch]
+        again = [one for one in sent if one.epoch == before.epoch < token.epoch]
         return not again or not min(again) <= before <= max(again)
 
 

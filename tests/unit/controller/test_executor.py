@@ -264,6 +264,7 @@ async def test_an_order_whose_time_has_passed_is_not_sent() -> None:
     bench.executor.send(order)
     (outcome,) = await bench.until(1)
     assert (outcome.result, outcome.detail) == (Result.FAILED, "not sent: its time had passed")
+    assert not outcome.sent
     assert bench.publisher.calls == []
 
 

@@ -127,6 +127,7 @@ class Scene:
         self.asked = 0
         self.answers: dict[str, Result | None] = {}
         self.details: dict[str, str] = {}
+        self.never_leave: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.sent: list[Order] = []
         self.notices: list[str] = []
@@ -277,7 +278,8 @@ class Scene:
     def _outcome(self, order: Order, result: Result) -> Outcome:
         detail = self.details.get(order.action.kind, "" if result is Result.DONE else "as told")
         if not isinstance(order.action, OrderPorts):
-            return Outcome(order.token, result, self.now, detail)
+            sent = order.action.kind not in self.never_leave
+            return Outcome(order.token, result, self.now, detail, sent=sent)
         fence = {Result.DONE: FenceOutcome.CONFIRMED, Result.FAILED: FenceOutcome.FAILED}.get(
             result, FenceOutcome.UNKNOWN
         )

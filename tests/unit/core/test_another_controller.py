@@ -143,11 +143,22 @@ def test_a_claim_that_was_certainly_not_sent_explains_nothing() -> None:
     before = scene.state.target("ns1").sent
     scene.restarted()
     scene.answers["claim-target"] = Result.FAILED
+    scene.never_leave = {"claim-target"}
     scene.run(30)
     assert scene.state.target("ns1").sent == before
-    scene.answers["claim-target"] = Result.UNKNOWN
-    scene.run(60)
-    assert scene.state.target("ns1").sent != before
+
+
+def test_a_claim_that_was_refused_is_remembered_as_sent() -> None:
+    """A frozen zone refused it; it came once more, late, when the zone could be written to again, and a
+    healthy controller stopped for good: its name server remembered what it thought it had never sent."""
+    scene = Scene.settled()
+    scene.restarted()
+    scene.sent.clear()
+    scene.answers["claim-target"] = Result.FAILED
+    scene.step()
+    (claim,) = [order.token for order in scene.sent if order.action.kind == "claim-target"]
+    scene.run(30)
+    assert scene.state.target("ns1").sent.explains(claim, scene.state.epoch)
 
 
 def test_a_helper_is_not_claimed_before_it_is_known_what_it_remembers() -> None:

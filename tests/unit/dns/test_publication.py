@@ -234,7 +234,7 @@ async def test_a_target_that_cannot_be_read_fails_and_nothing_is_sent(
 ) -> None:
     zone.unreadable = UNREACHABLE
     done = await ours.publish(token(1, 1), [A_LEFT])
-    assert done == Published(Result.FAILED, UNREACHABLE.detail)
+    assert done == Published(Result.FAILED, UNREACHABLE.detail, sent=False)
     assert there(zone) == "absent"
 
 
