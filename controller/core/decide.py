@@ -142,6 +142,7 @@ def _advance(draft: Draft) -> None:
             return
         doubt = doubts.about(operation, cases)
         if doubt.give_up and operation.kind is Kind.FAILOVER:
+            draft.void_what_is_unheard()
             _give_up(draft, doubt.why)  # nothing of it is undone
             return
         if doubt.give_up:

@@ -23,6 +23,7 @@ from mailward.model.orders import (
     Order,
     OrderPorts,
     Publish,
+    Result,
     key_of,
 )
 from mailward.model.state import (
@@ -182,6 +183,14 @@ class Draft:
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
         if self._state.operation is not None:
             self.put_attempt(self._again(self.attempt(key), key))
+
+    def void_what_is_unheard(self) -> None:
+        """Claim anew what the running operation has written to without an answer: if that comes late, it is
+        void. For one that is given up when nothing else is written."""
+        unheard = {a.key for a in self.running().attempts if a.result in (None, Result.UNKNOWN)}
+        for record in self.state.targets:
+            if key_of(Publish(record.target, ())) in unheard:
+                self.put_target(replace(record, claim=None, claimed=None))
 
     def _begun(self, target: str) -> Moment | None:
         return self.now if target in self.policy.unguarded else None

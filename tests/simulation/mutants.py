@@ -305,6 +305,9 @@ MUTANTS: Mapping[str, Mutant] = {
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),
+    "what is given up is void": lambda patch: patch.setattr(
+        draft.Draft, "void_what_is_unheard", lambda _self: None
+    ),
     "put in late": answering(closing.may_yet_be_put_in, ""),
     "patience with who fails": lambda patch: patch.setattr(closing, "PATIENCE_S", 0.0),
     "what a target surely holds": lambda patch: everywhere(patch, in_common, lambda one, _other: one),

@@ -6,8 +6,9 @@ import pytest
 from tests.unit.core.scene import Scene, policy_of
 
 from mailward.model.decision import Answered, Finding
+from mailward.model.orders import ClaimTarget
 from mailward.model.policy import Endpoint
-from mailward.model.state import Phase
+from mailward.model.state import Ending, Phase, RequestKind
 
 
 def both_down(scene: Scene) -> None:
@@ -129,3 +130,18 @@ def test_the_endpoints_of_one_node_are_judged_one_by_one() -> None:
         ("b", imap.name): Phase.IN_SERVICE,
         ("b", smtp.name): Phase.OUT,
     }
+
+
+def test_what_a_failover_that_is_given_up_has_sent_is_void_if_it_comes_late() -> None:
+    """The other node failed while the update was on its way; late it would take out who serves."""
+    scene = Scene.settled()
+    scene.answers["publish"] = None
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.settle()
+    (publish,) = [order for order in scene.sent if order.action.kind == "publish"]
+    scene.sent.clear()
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert scene.state.ended[-1].ending is Ending.HANDED_OVER
+    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
+    assert claim.token > publish.token
