@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from mailward.controller.coordination.contact import Contact, Heard
 from mailward.model.errors import StoreError
 from mailward.model.policy import Observer
 from mailward.model.ports import Commit, Recorded
@@ -215,9 +216,8 @@ class Session:
         self._pace = pace or Pace()
         self._session: int | None = None
         self._led: Ephemeral | None = None
-        self._sent: list[float] = []
-        self._heard: dict[str, tuple[int, float, Report]] = {}
-        self._read_s = float("-inf")
+        self._contact = Contact(TICK_S / 2, self._pace.margin_s)
+        self._heard: Heard[int] = Heard()
 
     async def run(self) -> None:
         """The heartbeat: a write, and the only proof of contact."""
@@ -234,7 +234,7 @@ class Session:
                 await self._in_session(self._ensemble.touch)
         except StoreError:
             return
-        self._sent = [*self._sent[-1:], sent_s]
+        self._contact.acknowledged(sent_s)
 
     # Coordination
 
@@ -242,9 +242,7 @@ class Session:
         if not willing:
             await self._step_down()
             return Standing.FOLLOWING
-        if not self._may_lead or self._session is None or len(self._sent) < 2:
-            return Standing.FOLLOWING
-        if self._now_s() >= self._deadline_s():
+        if not self._may_lead or self._session is None or self._now_s() >= self._deadline_s():
             return Standing.FOLLOWING
         if self._led is None:
             try:
@@ -268,10 +266,7 @@ class Session:
     async def read(self) -> Recorded:
         asked_s = self._now_s()
         recorded, leader, reports = await self._in_session(self._ensemble.read)
-        before_s, self._read_s = self._read_s, asked_s
-        for name, (seq, report) in sorted(reports.items()):
-            if name not in self._heard or self._heard[name][0] != seq:
-                self._heard[name] = (seq, before_s, report)
+        self._heard.read(asked_s, reports)
         if leader != self._led:
             self._led = None
         return recorded
@@ -294,15 +289,8 @@ class Session:
         await self._in_session(lambda session: self._ensemble.report(session, self.name, report))
 
     def views(self) -> tuple[ObserverView, ...]:
-        """Every configured observer's newest report, and how old it may be: it was not there when we read
-        before it moved. Of one that was there when we first read nobody knows; nor, after a gap in our
-        reading, of one that moved meanwhile."""
-        found = []
-        for observer in self._observers:
-            heard = self._heard.get(observer.name)
-            report, age_s = (heard[2], self._now_s() - heard[1]) if heard else (None, 0.0)
-            found.append(ObserverView(observer.name, observer.votes, report, age_s))
-        return tuple(found)
+        """Every configured observer's newest report, and how old it may be."""
+        return self._heard.views(self._observers, self._now_s())
 
     async def leave(self) -> None:
         """A clean stop: the next one may lead at once."""
@@ -315,9 +303,7 @@ class Session:
         return self._clock.boot_s()
 
     def _deadline_s(self) -> float:
-        if len(self._sent) < 2:
-            return float("-inf")
-        return self._sent[-2] + self._ensemble.session_timeout_s - self._pace.margin_s
+        return self._contact.deadline_s(self._ensemble.session_timeout_s)
 
     async def _in_session(self, step: Callable[[int], T]) -> T:
         """Within the session; one that has expired is forgotten, and with it the lead."""
@@ -327,7 +313,8 @@ class Session:
         try:
             return await self._ask(lambda: step(session))
         except SessionExpired:
-            self._session, self._led, self._sent = None, None, []
+            self._session, self._led = None, None
+            self._contact.lost()
             raise StoreError("the session with the store has expired") from None
 
     async def _ask(self, step: Callable[[], T]) -> T:
