@@ -159,7 +159,7 @@ def pause(
         for_s = pausing.seconds(duration)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--for") from None
-    path, store = settings.socket_path(socket, config), settings.store_directory(config)
+    path, store = settings.socket_path(socket, config), settings.store(config)
     raise typer.Exit(pausing.pause(path, store, for_s, reason, as_json=as_json))
 
 
@@ -168,7 +168,7 @@ def resume(as_json: Json = False, config: Config = CONFIG, socket: Socket = None
     """End the pause."""
     from mailward.app.commands import pausing
 
-    path, store = settings.socket_path(socket, config), settings.store_directory(config)
+    path, store = settings.socket_path(socket, config), settings.store(config)
     raise typer.Exit(pausing.resume(path, store, as_json=as_json))
 
 

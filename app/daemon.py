@@ -1,25 +1,27 @@
 """The daemon: the one place where the parts are put together and run.
 
-Order of start: the store (nothing is done without it, I14), the embedded name servers with their last
-answers, the API, then observer and loop. A clean stop lets go of the store's lock, so that the next
-controller may start at once; what was under way is for it to find out.
+Order of start: the store (nothing is done without it, I14), the API, and, once the store has been read, the
+embedded name servers with their last answers, observer and loop. A clean stop leaves the store, so that the
+next controller may lead at once; what was under way is for it to find out.
 """
 
 import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from mailward.app.api import serve
+from mailward.app.api import Listening, serve
 from mailward.app.compose import Parts, build
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
+from mailward.app.stores import observer_of, store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
-from mailward.controller.coordination.local import LocalStore
+from mailward.controller.coordination.zookeeper.client import Unanswered
 from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
@@ -28,7 +30,7 @@ from mailward.health.observer import Observer
 from mailward.model.decision import Decision
 from mailward.model.errors import StoreError
 from mailward.model.orders import Outcome
-from mailward.model.ports import Commit
+from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView, Snapshot
 from mailward.model.state import Pause, Request
@@ -36,21 +38,21 @@ from mailward.model.state import Pause, Request
 log = logging.getLogger(__name__)
 
 ENDING_TRIES, ENDING_S = 5, 1.0
+FIRST_READING_S = 0.2
 STALLED_S = 30.0
 """A loop that has not finished a step for so long is reported as not ready, and to systemd."""
 
 
 class Daemon:
-    """One controller with the `local` store; `app.live.Live` for the API."""
+    """One observer and controller; `app.live.Live` for the API."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._name = config.observers[0].name
+        self._name = observer_of(config)
         self._clock = SystemClock()
         self._started = self._clock.now()
-        self._store = LocalStore(
-            Path(config.coordination.local.directory), observe_only=config.on_node is not None
-        )
+        self._store = store_of(config, self._clock, self._wake)
+        self._waits_for = ""
         self._parts: Parts | None = None
         self._observer: Observer | None = None
         self._loop: Loop | None = None
@@ -63,24 +65,22 @@ class Daemon:
         running_loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running_loop.add_signal_handler(number, stop.set)
-        async with self._running() as tasks:
-            waiting = asyncio.create_task(stop.wait(), name="stop")
-            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            notify("STOPPING=1")
-            for task in done:
-                if task is not waiting:
-                    task.result()
-                    raise RuntimeError(f"the task {task.get_name()!r} ended by itself")
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._store.leave)
+            await self._store.lead()
+            await stack.enter_async_context(self._api())
+            await _until(stop, {"store": self._store.run(), "work": self._work()})
         log.info("stopped")
 
-    @contextlib.asynccontextmanager
-    async def _running(self) -> AsyncIterator[list[asyncio.Task[None]]]:
-        tasks: list[asyncio.Task[None]] = []
+    def _api(self) -> contextlib.AbstractAsyncContextManager[Listening]:
+        api = self._config.api
+        token = api.token.get_secret_value() if api.token else None
+        listen = (api.listen.address, api.listen.port) if api.listen else None
+        return serve(self, Path(api.socket), listen, token)
+
+    async def _work(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._store.close)
-            await self._store.lead()
-            recorded = await self._store.read()
+            recorded = await self._first_reading()
             self._vantages.update(recorded.state)
             parts = self._parts = build(self._config, recorded.state.store_id, self._clock)
             stack.push_async_callback(parts.close)
@@ -89,20 +89,23 @@ class Daemon:
                     await dns.server.start()
             self._observer = self._make_observer(parts)
             self._loop = self._make_loop(parts)
-            api = self._config.api
-            token = api.token.get_secret_value() if api.token else None
-            listen = (api.listen.address, api.listen.port) if api.listen else None
-            await stack.enter_async_context(serve(self, Path(api.socket), listen, token))
-            for name, body in (
-                ("observer", self._observer.run()),
-                ("controller", self._loop.run()),
-                ("systemd", self._tell_systemd()),
-            ):
-                tasks.append(asyncio.create_task(body, name=name))
+            bodies = {
+                "observer": self._observer.run(),
+                "controller": self._loop.run(),
+                "systemd": self._tell_systemd(),
+            }  # fmt: skip
+            await _until(asyncio.Event(), bodies)
+
+    async def _first_reading(self) -> Recorded:
+        """Servers that do not answer yet are waited for; what they answer counts."""
+        while True:
             try:
-                yield tasks
-            finally:
-                await _end(tasks)
+                return await self._store.read()
+            except Unanswered as error:
+                if str(error) != self._waits_for:
+                    log.warning("waiting for the store: %s", error)
+                self._waits_for = str(error)
+            await asyncio.sleep(FIRST_READING_S)
 
     def _make_observer(self, parts: Parts) -> Observer:
         return Observer(
@@ -139,7 +142,14 @@ class Daemon:
 
     # between observer and loop
 
-    async def _heard(self, _report: Report) -> None:
+    async def _heard(self, report: Report) -> None:
+        self._wake()
+        try:
+            await self._store.publish(report)
+        except StoreError as error:
+            log.debug("report %d reaches nobody: %s", report.seq, error)
+
+    def _wake(self) -> None:
         if self._loop is not None:
             self._loop.wake()
 
@@ -147,12 +157,15 @@ class Daemon:
         return self._observer is not None and self._observer.tilted()
 
     def _views(self) -> Sequence[ObserverView]:
-        """Our own report as of now, and that nobody else has reported."""
+        """Our own report as of now, and what the store has of the others."""
         assert self._parts is not None
         assert self._observer is not None
+        others = {view.name: view for view in self._store.views()}
         own = self._observer.report()
         return [
-            ObserverView(observer.name, observer.votes, own if observer.name == self._name else None, 0.0)
+            ObserverView(observer.name, observer.votes, own, 0.0)
+            if observer.name == self._name
+            else others.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
             for observer in self._parts.policy.observers
         ]
 
@@ -203,18 +216,34 @@ class Daemon:
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._store.post(entry)
-        if self._loop is not None:
-            self._loop.wake()
+        self._wake()
 
     def _not_ready(self) -> str:
         if self._loop is None or self._loop.decision is None:
-            return "starting: nothing has been decided yet"
+            return f"starting: {self._waits_for or 'nothing has been decided yet'}"
         if self._loop.problem:
             return self._loop.problem
         stalled = self._clock.now().boot_s - self._last_step_s
         if stalled > STALLED_S:
             return f"the controller has not finished a step for {stalled:.0f} s"
         return ""
+
+
+async def _until(stop: asyncio.Event, bodies: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
+    """Run them all until `stop`, or until one of them fails or ends, which none does by itself."""
+    waiting = asyncio.create_task(stop.wait(), name="stop")
+    tasks = [asyncio.create_task(body, name=name) for name, body in bodies.items()]
+    try:
+        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if waiting in done:
+            notify("STOPPING=1")
+            return
+        for task in done:
+            task.result()
+            raise RuntimeError(f"the task {task.get_name()!r} ended by itself")
+    finally:
+        waiting.cancel()
+        await _end(tasks)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -4,6 +4,7 @@ Taken from the configuration file without checking it: a mistake in it, or a sec
 not read, must not keep anybody from asking for the status or from pausing.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ DEFAULT_CONFIG = Path("/etc/mailward/mailward.yaml")
 DEFAULT_SOCKET = Path("/run/mailward/mailward.sock")
 DEFAULT_STORE = Path("/var/lib/mailward")
 MAX_CONFIG_BYTES = 1024 * 1024
+_TLS = ("ca", "cert", "key")
 
 
 def socket_path(given: Path | None, config: Path) -> Path:
@@ -18,15 +20,40 @@ def socket_path(given: Path | None, config: Path) -> Path:
     return given or _path(config, ("api", "socket")) or DEFAULT_SOCKET
 
 
-def store_directory(config: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class ZooKeeperAt:
+    """Where a cluster's store is, as the file says; `tls` are CA, certificate and key."""
+
+    cluster: str
+    servers: tuple[str, ...]
+    tls: tuple[Path, Path, Path] | None
+
+    def __str__(self) -> str:
+        return f"in ZooKeeper at {', '.join(self.servers)}"
+
+
+def store(config: Path) -> Path | ZooKeeperAt:
+    """The directory of the embedded store, or where ZooKeeper is."""
+    raw = _raw(config)
+    found = _inside(raw, ("coordination", "zookeeper", "servers"))
+    cluster = _inside(raw, ("cluster",))
+    if isinstance(found, list) and found and isinstance(cluster, str):
+        files = [_path(config, ("coordination", "zookeeper", "tls", f"{one}_file")) for one in _TLS]
+        ca, certificate, key = files
+        tls = (ca, certificate, key) if ca and certificate and key else None
+        return ZooKeeperAt(cluster, tuple(map(str, found)), tls)
     return _path(config, ("coordination", "local", "directory")) or DEFAULT_STORE
 
 
 def _path(config: Path, keys: tuple[str, ...]) -> Path | None:
-    value: Any = _raw(config)
+    value = _inside(_raw(config), keys)
+    return config.absolute().parent / value if isinstance(value, str) and value else None
+
+
+def _inside(value: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return config.absolute().parent / value if isinstance(value, str) and value else None
+    return value
 
 
 def _raw(config: Path) -> Any:

@@ -122,8 +122,32 @@ def _observers(config: Config) -> Iterator[Problem]:
     names = [observer.name for observer in config.observers]
     if not names:
         yield Problem(("observers",), "no observer is listed: leave the section out for one")
-    elif len(names) > 1:
-        yield Problem(("observers", 1), "the local store takes one observer: keep the one that leads")
+    elif len(names) > 1 and config.coordination.zookeeper is None:
+        sentence = (
+            "the local store takes one observer: keep the one that leads, or write coordination.zookeeper"
+        )
+        yield Problem(("observers", 1), sentence, (("coordination",),))
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            yield Problem(("observers", position, "name"), f"{shown(name)} stands here twice: keep one")
+    if names and all(observer.leader == "never" for observer in config.observers):
+        yield Problem(("observers", 0, "leader"), "nobody may lead: write `leader: may` for one at least")
+
+
+def _coordination(config: Config) -> Iterator[Problem]:
+    zookeeper = config.coordination.zookeeper
+    if zookeeper is None:
+        return
+    here: Path = ("coordination", "zookeeper", "servers")
+    if not zookeeper.servers:
+        yield Problem(here, "no server is listed: write all of the ensemble")
+    for position, server in enumerate(zookeeper.servers):
+        if server in zookeeper.servers[:position]:
+            yield Problem((*here, position), f"{shown(server)} stands here twice: keep one")
+    for name, target in config.dns.items():
+        if target.embedded is not None and len(config.observers) > 1:
+            sentence = "a name server inside one daemon cannot be written to by the others: write rfc2136"
+            yield Problem(("dns", name, "embedded"), sentence, (("observers",),))
 
 
 CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
@@ -131,6 +155,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _nodes,
     _services,
     _observers,
+    _coordination,
     publishing.endpoints,
     publishing.targets,
     access.replication,

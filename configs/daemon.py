@@ -1,12 +1,12 @@
 """The daemon itself: its store, the observers, its API. Nothing here changes what the cluster is."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
-from mailward.configs.values import Count, File, ListenOn, Name
+from mailward.configs.values import Count, File, ListenOn, Name, Seconds, StoreServer
 
 
 class Local(Section):
@@ -20,10 +20,44 @@ class Local(Section):
     )
 
 
+class StoreTls(Section):
+    """How a daemon and the ZooKeeper servers know each other."""
+
+    ca_file: File = Field(description="The CA of the servers' certificates, PEM.")
+    cert_file: File = Field(
+        description="This daemon's certificate, PEM. Its subject is who it is to ZooKeeper: each daemon has"
+        " one of its own."
+    )
+    key_file: File = Field(description="The key of that certificate, PEM, without a passphrase.")
+
+
+class ZooKeeper(Section):
+    """An ensemble that several daemons agree in, so that any of them may die."""
+
+    servers: tuple[StoreServer, ...] = Field(
+        description="All its servers with their ports, such as zk1.example.com:2281. Three, at three sites:"
+        " two of them must live."
+    )
+    session_s: Annotated[
+        float, Seconds(4, 60, "a shorter one ends with every hiccup, a longer one leads dead")
+    ] = Field(
+        default=10,
+        description="A leader that ZooKeeper has not heard of for so long is replaced. What the servers do"
+        " not grant is cut: 2 to 20 of their ticks.",
+    )
+    tls: StoreTls | None = Field(
+        default=None,
+        description="Left out: in the clear, and whoever reaches the servers may rewrite everything.",
+    )
+
+
 class Coordination(Section):
     """Where the recorded state lives and who may lead."""
 
-    local: Local = Field(default_factory=Local, description="The embedded store, the only one so far.")
+    local: Local = Field(default_factory=Local, description="The embedded store, for one daemon.")
+    zookeeper: ZooKeeper | None = Field(
+        default=None, description="The store of several daemons, instead of the embedded one."
+    )
 
 
 class ObserverEntry(Section):
@@ -31,6 +65,9 @@ class ObserverEntry(Section):
 
     name: Name = Field(description="The observer's name.")
     site: Name | None = Field(default=None, description="The site it stands in; best one without mail nodes.")
+    leader: Literal["may", "never"] = Field(
+        default="may", description="`may` (the default), or `never`: it watches and votes, and others lead."
+    )
     votes: Annotated[int, Count(1, 10, "votes", "more says the same")] = Field(
         default=1, description="Its votes on whether something failed."
     )

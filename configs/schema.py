@@ -81,6 +81,11 @@ class Config(Section):
         default=(ObserverEntry(name="controller"),),
         description="The running daemons. Default: one, called `controller`.",
     )
+    observer: Name | None = Field(
+        default=None,
+        description="Which of the observers this daemon is. Default: the only one, or the one that has this"
+        " host's name.",
+    )
     on_node: Name | None = Field(
         default=None,
         description="The node this daemon runs beside. With the embedded store it then only observes: cut off"

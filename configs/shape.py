@@ -32,6 +32,10 @@ STAND_INS: Mapping[str, Any] = {
     "zone": "invalid",
     "tsig": {},
     "ns": [],
+    "servers": [],
+    "ca_file": "unknown",
+    "cert_file": "unknown",
+    "key_file": "unknown",
 }
 """In place of what must be said and is not, or is broken: any value will do, since nothing that depends on
 it is reported."""

@@ -223,6 +223,18 @@ def _server(value: object) -> Listen:
     return Listen(_host_address(text), 53)
 
 
+def _store_server(value: object) -> str:
+    """A ZooKeeper server: `zk1.example.com:2281`, `192.0.2.7:2181` or `[2001:db8::7]:2181`."""
+    text = _text(value, "a ZooKeeper server and its port")
+    match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([^:]*)", text)
+    if match is None:
+        raise wrong(f"{shown(text)} is not a server and a port: write one such as zk1.example.com:2281")
+    host, port = match[1] or match[2], _port(match[3])
+    numeric = match[1] is not None or re.fullmatch(r"[0-9.]+", host)
+    host = _host_address(host) if numeric else _domain(host, "zk1.example.com")
+    return str(Listen(host, port))
+
+
 def _env(value: object) -> str:
     text = _text(value, "the name of an environment variable")
     if not _ENV.fullmatch(text):
@@ -270,6 +282,7 @@ Zone = Annotated[str, BeforeValidator(_zone)]
 Address = Annotated[str, BeforeValidator(_host_address)]
 ListenOn = Annotated[Listen, BeforeValidator(_listen)]
 Server = Annotated[Listen, BeforeValidator(_server)]
+StoreServer = Annotated[str, BeforeValidator(_store_server)]
 Port = Annotated[int, BeforeValidator(_port)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 EnvName = Annotated[str, BeforeValidator(_env)]

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mailward.model.errors import StoreError
+from mailward.model.report import Report
 from mailward.model.snapshot import Snapshot
 from mailward.model.state import MIN_WRITER, SCHEMA, Pause, Request, State
 
@@ -80,4 +81,5 @@ def to_bytes(plain: Any) -> bytes:
 STATE = StateCodec()
 PAUSE: Codec[Pause] = Codec(Pause)
 REQUEST: Codec[Request] = Codec(Request)
+REPORT: Codec[Report] = Codec(Report)
 SNAPSHOT: Codec[Snapshot] = Codec(Snapshot)

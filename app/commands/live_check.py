@@ -7,12 +7,11 @@ replication measured, DNS targets read and their servers asked. Each answer is o
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mailward.app.compose import DnsPart, Parts, build
+from mailward.app.stores import store_id_of
 from mailward.configs import effective
 from mailward.configs.schema import Config
-from mailward.controller.coordination.local import store_id_of
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
@@ -37,7 +36,7 @@ class Tried:
 
 async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     """Try everything, side by side, each within `LIMIT_S`; in the order of the configuration."""
-    store_id, store = _store(config)
+    store_id, store = await _store(config)
     parts = build(config, store_id, clock)
     slots = asyncio.Semaphore(AT_ONCE)
     try:
@@ -135,13 +134,12 @@ async def _dns(what: str, config: Config, part: DnsPart) -> Tried:
     return Tried(what, True, f"signed read works, all servers agree; it holds {now}")
 
 
-def _store(config: Config) -> tuple[str, Tried]:
+async def _store(config: Config) -> tuple[str, Tried]:
     """Whose tokens are ours: before there is a store, nobody's."""
-    directory = Path(config.coordination.local.directory)
     try:
-        found = store_id_of(directory)
+        found, where = await store_id_of(config)
     except StoreError as error:
         return NOBODY, Tried("store", False, str(error))
     if found is None:
-        return NOBODY, Tried("store", False, f"{directory} holds none yet: mailward state init")
-    return found, Tried("store", True, f"{directory} holds store {found}")
+        return NOBODY, Tried("store", False, f"{where} holds none yet: mailward state init")
+    return found, Tried("store", True, f"{where} holds store {found}")

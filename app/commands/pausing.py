@@ -4,6 +4,7 @@ Whoever is frightened must be able to stop automation while the daemon hangs. Th
 into the store directly; a daemon that still runs reads it before its next decision.
 """
 
+import asyncio
 import getpass
 import json
 import os
@@ -17,8 +18,9 @@ import typer
 
 from mailward.app import client
 from mailward.app.exits import Exit
+from mailward.app.settings import ZooKeeperAt
 from mailward.app.wording import clock_time, duration, printable
-from mailward.model.errors import MailwardError
+from mailward.model.errors import MailwardError, StoreError
 from mailward.model.state import Pause
 
 LONGEST_S = 7 * 86400.0
@@ -37,7 +39,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def pause(socket: Path, store: Path, for_s: float, reason: str, *, as_json: bool) -> Exit:
+def pause(socket: Path, store: Path | ZooKeeperAt, for_s: float, reason: str, *, as_json: bool) -> Exit:
     body = {"for_s": for_s, "reason": reason}
     past = _past_the_daemon(lambda: client.call(socket, "POST", "/v1/pause", body), store, for_s, reason)
     until = f"for {duration(for_s)}"
@@ -55,7 +57,7 @@ def pause(socket: Path, store: Path, for_s: float, reason: str, *, as_json: bool
     return Exit.DONE
 
 
-def resume(socket: Path, store: Path, *, as_json: bool) -> Exit:
+def resume(socket: Path, store: Path | ZooKeeperAt, *, as_json: bool) -> Exit:
     past = _past_the_daemon(lambda: client.call(socket, "DELETE", "/v1/pause"), store, None, "")
     if as_json:
         offline = past if isinstance(past, str) else ""
@@ -65,7 +67,9 @@ def resume(socket: Path, store: Path, *, as_json: bool) -> Exit:
     return Exit.DONE
 
 
-def _past_the_daemon(ask: Callable[[], bytes], store: Path, for_s: float | None, reason: str) -> bytes | str:
+def _past_the_daemon(
+    ask: Callable[[], bytes], store: Path | ZooKeeperAt, for_s: float | None, reason: str
+) -> bytes | str:
     """The daemon's answer; or why it was done without it."""
     try:
         return ask()
@@ -84,14 +88,29 @@ def _past_the_daemon(ask: Callable[[], bytes], store: Path, for_s: float | None,
     return why
 
 
-def _write(store: Path, for_s: float | None, reason: str) -> None:
+def _write(store: Path | ZooKeeperAt, for_s: float | None, reason: str) -> None:
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.local import post_offline
 
     now = SystemClock().now()
     entry = None if for_s is None else Pause(_me(), printable(reason), now, now.wall_s + for_s)
+    if isinstance(store, ZooKeeperAt):
+        asyncio.run(_write_in_zookeeper(store, entry))
+        return
     with _as_owner_of(store):
         post_offline(store, entry)
+
+
+async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
+    from mailward.controller.coordination.zookeeper import tree
+    from mailward.controller.coordination.zookeeper.client import Servers, Tls, Write
+    from mailward.controller.coordination.zookeeper.trouble import connected
+
+    tls = Tls(*store.tls) if store.tls else None
+    async with connected(Servers(store.servers, tls=tls)) as client:
+        wrong = await client.commit(Write(tree.Tree(store.cluster).pause, tree.of_pause(entry)))
+    if wrong:
+        raise StoreError(f"ZooKeeper did not take it: {wrong}")
 
 
 @contextmanager

@@ -54,15 +54,14 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
 def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
     """Make the store, above every token that a target or helper remembers."""
     from mailward.app.commands.remembered import remembered
+    from mailward.app.stores import made
     from mailward.configs.loading import load
     from mailward.controller.clock import SystemClock
-    from mailward.controller.coordination.local import init as make
 
     try:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
-    directory = Path(config.coordination.local.directory)
     found = asyncio.run(remembered(config, SystemClock()))
     for each in found:
         told = each.problem or (f"remembers {each.token}" if each.token else "remembers nothing")
@@ -74,9 +73,9 @@ def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
             "not be obeyed. Mend that, or say --without-asking if they remember nothing"
         )
         return Exit.FAILED
-    state = make(directory, [each.token for each in found if each.token], adopt)
-    typer.echo(f"Made store {state.store_id} in {directory}, starting after epoch {state.epoch}.")
-    if os.geteuid() == 0:
-        typer.echo(f"Give it to the daemon's user: chown -R mailward: {directory}")
+    state, where = made(config, [each.token for each in found if each.token], adopt)
+    typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
+    if os.geteuid() == 0 and config.coordination.zookeeper is None:
+        typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
     typer.echo("Next: systemctl start mailward; mailward status")
     return Exit.DONE

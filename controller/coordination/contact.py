@@ -1,4 +1,4 @@
-"""What a daemon knows of the store by what was acknowledged: until when it may act, and how old each report is.
+"""What a daemon knows of the store by what was acknowledged: until when it may act, how old each report is.
 
 Nobody else's clock is looked at, and nothing is believed that only a library says of its connection. All
 times are boot seconds of this host.

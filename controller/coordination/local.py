@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,9 +27,11 @@ from typing import Any, TypeVar
 
 from mailward.controller.codec import PAUSE, REQUEST, STATE, to_bytes
 from mailward.controller.coordination import files
+from mailward.controller.coordination.making import first_state, is_store_id
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.ports import Commit, Recorded
-from mailward.model.snapshot import Leader, Standing, Versions
+from mailward.model.report import Report
+from mailward.model.snapshot import Leader, ObserverView, Standing, Versions
 from mailward.model.state import Pause, Request, State
 from mailward.model.token import Token
 
@@ -40,7 +41,6 @@ CALL_TIMEOUT_S = 5.0
 LOCK_WAIT_S = 2.0
 MAX_REQUESTS = 100
 _BUSY = "the store is being written by another process that does not finish: {}"
-_ID = re.compile(r"[0-9a-f]{8,32}")
 
 T = TypeVar("T")
 
@@ -54,31 +54,25 @@ class _Versioned:
 def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = None) -> State:
     """Make a new store in `directory`, above every token that targets or helpers remember.
 
-    Tokens of one other store are a clash unless `adopt` names it; the new store then takes its id.
-    Returns the first state. StoreError where there is a store already.
+    `adopt` as in `making.first_state`. Returns the first state. StoreError where there is a store already.
     """
+    state = first_state(remembered, adopt)
+    make(directory, state)
+    return state
+
+
+def make(directory: Path, state: State) -> None:
+    """A new store with this first state. StoreError where there is one already."""
     if (directory / "store.json").exists():
         raise StoreError(f"{directory} already holds a store; move it away first if it is really over")
-    foreign = sorted({token.store_id for token in remembered})
-    if foreign and foreign != [adopt]:
-        raise ForeignStore(
-            f"these targets already obey store {', '.join(foreign)}. If that controller is gone for good: "
-            f"mailward state init --adopt {foreign[0]}"
-        )
-    if adopt is not None and not _ID.fullmatch(adopt):
-        raise StoreError(f"{adopt!r} is no store-id (8 to 32 hexadecimal digits)")
-    store_id = adopt or secrets.token_hex(6)
-    epoch = max((token.epoch for token in remembered), default=0)
-    state = State(store_id=store_id, epoch=epoch, made_epoch=epoch)
     try:
         (directory / "requests").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make {directory}: {error.strerror}") from error
-    _write_json(directory / "epoch.json", {"epoch": epoch})
+    _write_json(directory / "epoch.json", {"epoch": state.epoch})
     files.write(directory / "state.json", _state_bytes(_Versioned(1, state)))
     _write_json(directory / "pause.json", {"version": 1, "pause": None})
-    _write_json(directory / "store.json", {"store_id": store_id})
-    return state
+    _write_json(directory / "store.json", {"store_id": state.store_id})
 
 
 def store_id_of(directory: Path) -> str | None:
@@ -87,7 +81,7 @@ def store_id_of(directory: Path) -> str | None:
     if content is None:
         return None
     store_id = content.get("store_id")
-    if not isinstance(store_id, str) or not _ID.fullmatch(store_id):
+    if not isinstance(store_id, str) or not is_store_id(store_id):
         raise StoreError(f"{directory / 'store.json'} holds no store-id")
     return store_id
 
@@ -149,6 +143,20 @@ class LocalStore:
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._call(lambda: post_offline(self._directory, entry))
+
+    async def run(self) -> None:
+        """Nobody else is to be kept in touch with."""
+        await asyncio.Event().wait()
+
+    async def leave(self) -> None:
+        self.close()
+
+    async def publish(self, _report: Report) -> None:
+        """Nobody else reads it."""
+
+    def views(self) -> Sequence[ObserverView]:
+        """Nobody else reports."""
+        return ()
 
     def close(self) -> None:
         """Let go of the lock; the next controller may start at once."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "build" / "lab"
-IMAGES = ("mailnode", "bind", "resolver")
+IMAGES = ("mailnode", "bind", "resolver", "zookeeper38", "zookeeper39")
 
 DOMAIN = "example.test"
 ENDPOINTS = ("mail", "imap", "smtp")
@@ -68,6 +68,10 @@ class Addresses:
     @property
     def resolver(self) -> str:
         return self._host(4)
+
+    def zookeeper(self, number: int) -> str:
+        """Server `number`, from 1."""
+        return self._host(20 + number)
 
     def node(self, name: str) -> str:
         return self._host(11 + NODE_NAMES.index(name))

@@ -71,7 +71,8 @@ class Authority:
         )
 
     def issue(self, folder: Path, names: list[str], address: str) -> None:
-        """Write `tls.crt` and `tls.key` for a node that answers to `names` and `address`."""
+        """Write `tls.crt` and `tls.key` for a node that answers to `names` and `address`, and both in one
+        file, `tls.pem`."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = [*map(x509.DNSName, names), x509.IPAddress(ipaddress.ip_address(address))]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -85,6 +86,7 @@ class Authority:
         (folder / "tls.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_private(folder / "tls.key", private)
+        write_private(folder / "tls.pem", private + certificate.public_bytes(Encoding.PEM))
 
 
 def make_ssh_key(path: Path) -> str:

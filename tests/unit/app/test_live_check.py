@@ -95,7 +95,7 @@ async def test_everything_is_tried_and_told_in_the_order_of_the_file(
 async def test_a_store_that_is_there_works(loaded: Callable[..., Config], tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "store.json").write_text('{"store_id": "abcdef01"}')
-    assert live._store(loaded()) == (
+    assert await live._store(loaded()) == (
         "abcdef01", Tried("store", True, f"{tmp_path}/state holds store abcdef01"),
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ async def test_a_store_that_is_there_works(loaded: Callable[..., Config], tmp_pa
 async def test_a_store_that_cannot_be_read_is_named(loaded: Callable[..., Config], tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "store.json").write_text("{}")
-    tried = live._store(loaded())[1]
+    _, tried = await live._store(loaded())
     assert (tried.works, tried.detail) == (False, f"{tmp_path}/state/store.json holds no store-id")
 
 

@@ -35,8 +35,8 @@ ROWS = {
         " state_file",
     ),
     "a backend that does not exist yet": (
-        ("canary: {", "coordination: {zookeeper: {hosts: [zk1]}}\ncanary: {"),
-        "line 18: coordination.zookeeper: unknown key: known here are local",
+        ("canary: {", "coordination: {etcd: {hosts: [e1]}}\ncanary: {"),
+        "line 18: coordination.etcd: unknown key: known here are local, zookeeper",
     ),
     "a secret written into the file": (
         ("password_file: canary", "password: hunter2"),
@@ -68,7 +68,8 @@ ROWS = {
         ("endpoints:\n", "endpoints:\nx:\n"),
         "line 19: endpoints: the section is empty: write keys with values, or leave it out",
         "line 20: x: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
-        " replication, services, canary, tls, endpoints, dns, coordination, observers, on_node, api, policy",
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
+        " api, policy",
     ),
     "a section where a value is wanted": (
         ("cluster: lab", "cluster: {name: lab}"),

@@ -21,6 +21,7 @@ MAIL_B = """\
     hostname: mail-b.example.com
 """
 
+ZOOKEEPER = "coordination: {zookeeper: {servers: [zk1:2181]}}"
 ROWS = {
     "an endpoint without services": (
         ("services: [imaps]", "services: []"),
@@ -103,7 +104,8 @@ ROWS = {
         (", nodes: [mail-a, mail-b]", ""),
         "line 4: nodes: no node is listed: write at least one, under its name",
         "line 5: old: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
-        " replication, services, canary, tls, endpoints, dns, coordination, observers, on_node, api, policy",
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
+        " api, policy",
     ),
     "no service": (
         ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services: {}\n"),
@@ -184,7 +186,33 @@ ROWS = {
     ),
     "two observers with the local store": (
         ("canary: {", "observers: [{name: one}, {name: two}]\ncanary: {"),
-        "line 18: observers[1]: the local store takes one observer: keep the one that leads",
+        "line 18: observers[1]: the local store takes one observer: keep the one that leads, or write"
+        " coordination.zookeeper",
+    ),
+    "two observers of one name": (
+        ("canary: {", f"{ZOOKEEPER}\nobservers: [{{name: one}}, {{name: one}}]\ncanary: {{"),
+        "line 19: observers[1].name: 'one' stands here twice: keep one",
+    ),
+    "nobody who may lead": (
+        ("canary: {", "observers: [{name: one, leader: never}]\ncanary: {"),
+        "line 18: observers[0].leader: nobody may lead: write `leader: may` for one at least",
+    ),
+    "an observer that is none of them": (
+        ("canary: {", "observer: two\nobservers: [{name: one}]\ncanary: {"),
+        "line 18: observer: 'two' is not one of the observers: known are one",
+    ),
+    "no ZooKeeper server": (
+        ("canary: {", "coordination: {zookeeper: {servers: []}}\ncanary: {"),
+        "line 18: coordination.zookeeper.servers: no server is listed: write all of the ensemble",
+    ),
+    "a ZooKeeper server twice": (
+        ("canary: {", "coordination: {zookeeper: {servers: [zk1:2181, zk1:2181]}}\ncanary: {"),
+        "line 18: coordination.zookeeper.servers[1]: 'zk1:2181' stands here twice: keep one",
+    ),
+    "a ZooKeeper server without its port": (
+        ("canary: {", "coordination: {zookeeper: {servers: [zk1.example.com]}}\ncanary: {"),
+        "line 18: coordination.zookeeper.servers[0]: 'zk1.example.com' is not a server and a port: write one"
+        " such as zk1.example.com:2281",
     ),
     "no observer": (
         ("canary: {", "observers: []\ncanary: {"),

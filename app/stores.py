@@ -1,0 +1,102 @@
+"""The store that a configuration names: as a daemon uses it, and as a single command does."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mailward.configs.daemon import ZooKeeper
+from mailward.configs.policy import policy_of
+from mailward.configs.schema import Config
+from mailward.controller.coordination import local
+from mailward.controller.coordination.local import LocalStore
+from mailward.controller.coordination.making import first_state
+from mailward.controller.coordination.zookeeper import tree
+from mailward.controller.coordination.zookeeper.client import Servers, Tls
+from mailward.controller.coordination.zookeeper.making import make
+from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
+from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.trouble import connected
+from mailward.model.errors import ConfigError
+from mailward.model.ports import Clock, Coordination
+from mailward.model.report import Report
+from mailward.model.snapshot import ObserverView
+from mailward.model.state import State
+from mailward.model.token import Token
+
+
+class Store(Coordination, Protocol):
+    """A store with what else a daemon needs of it: a task that keeps in touch, and the observers' reports."""
+
+    async def run(self) -> None: ...
+
+    async def leave(self) -> None:
+        """A clean stop: the next one may lead at once."""
+        ...
+
+    async def publish(self, report: Report) -> None: ...
+
+    def views(self) -> Sequence[ObserverView]:
+        """Every configured observer's newest report."""
+        ...
+
+
+def observer_of(config: Config) -> str:
+    """Which of the observers this daemon is; ConfigError where nothing says it."""
+    names = [observer.name for observer in config.observers]
+    if config.observer is not None:
+        return config.observer
+    host = socket.gethostname().partition(".")[0].lower()
+    if len(names) == 1 or host in names:
+        return names[0] if len(names) == 1 else host
+    problem = f"observer: missing: this host is {host!r}; write which of {', '.join(names)} this daemon is"
+    raise ConfigError((problem,))
+
+
+def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Store:
+    name = observer_of(config)
+    if config.coordination.zookeeper is None:
+        directory = Path(config.coordination.local.directory)
+        return LocalStore(directory, observe_only=config.on_node is not None)
+    entry = next(observer for observer in config.observers if observer.name == name)
+    return ZooKeeperStore(
+        config.cluster, name, servers_of(config.coordination.zookeeper), clock, policy_of(config).observers,
+        may_lead=entry.leader != "never", on_change=on_change,
+    )  # fmt: skip
+
+
+def made(config: Config, remembered: Sequence[Token], adopt: str | None) -> tuple[State, str]:
+    """Make the store; its first state, and where it is."""
+    state = first_state(remembered, adopt)
+    if config.coordination.zookeeper is None:
+        directory = Path(config.coordination.local.directory)
+        local.make(directory, state)
+        return state, str(directory)
+    asyncio.run(_made_in_zookeeper(servers_of(config.coordination.zookeeper), config.cluster, state))
+    return state, f"ZooKeeper at {Tree(config.cluster).root}"
+
+
+async def _made_in_zookeeper(servers: Servers, cluster: str, state: State) -> None:
+    async with connected(servers) as client:
+        await make(client, cluster, state)
+
+
+async def store_id_of(config: Config) -> tuple[str | None, str]:
+    """The id of the store that is there, None where none is; and where that is. StoreError."""
+    if config.coordination.zookeeper is None:
+        directory = Path(config.coordination.local.directory)
+        return local.store_id_of(directory), str(directory)
+    at = Tree(config.cluster)
+    async with connected(servers_of(config.coordination.zookeeper)) as client:
+        found = (await client.read([at.store])).znodes.get(at.store)
+    return tree.store_id(found, at.store) if found else None, f"ZooKeeper at {at.root}"
+
+
+def servers_of(zookeeper: ZooKeeper) -> Servers:
+    tls = zookeeper.tls
+    return Servers(
+        zookeeper.servers,
+        session_s=zookeeper.session_s,
+        tls=Tls(tls.ca_file, tls.cert_file, tls.key_file) if tls is not None else None,
+    )

@@ -1,0 +1,20 @@
+"""ZooKeeper: the store that several daemons agree in.
+
+    /mailward/<cluster>
+        store        the store-id, written once by `make`
+        epoch        a number; raised by each election, in the same step that makes the leader
+        leader       ephemeral: name, epoch and nonce of who leads
+        state        the state document; its znode's version is the state's
+        pause        the pause, or null
+        requests/    one for each request not yet answered
+        observers/   one for each daemon: its newest report; below it `beat`, written as the heartbeat
+
+Every write of a leader is one transaction that checks epoch and pause as they were read, and that its own
+leader znode is there. Either check alone would not do: the epoch stays when our session ends and nobody else
+is elected, and a leader znode made anew by another looks like ours.
+
+- `client` speaks to kazoo and lets nothing of it through: values, deadlines, `StoreError`s.
+- `tree` says where things are and what is in them.
+- `store` is `model.ports.Coordination`, the heartbeat and the reports.
+- `making` makes a new store.
+"""

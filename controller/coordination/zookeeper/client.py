@@ -1,0 +1,303 @@
+"""One connection to ZooKeeper: kazoo in its threads, the daemon in its loop, and a deadline on every call.
+
+Measured, and worked around here:
+
+- A deadline does not take a request back: what was not answered may have been done, or be done later.
+- kazoo keeps requests that are made while it is not connected, for ever; none is made then.
+- It may hold a dead server for connected as long as requests are made more often than it pings: whoever finds
+  that nothing is answered calls `hang_up`, and it connects anew, perhaps to another server.
+- It does not tell which session timeout the server granted, and says that it is connected before it has
+  shown who it is.
+- A failed transaction is a list of errors, not one that is raised; a lost connection may hide one that held.
+- A version of -1 means any, and znodes begin with 0: what was never there would match everything.
+- Its retries would make a node twice, or in another session: nothing is retried.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kazoo import exceptions
+from kazoo.client import KazooClient, TransactionRequest
+from kazoo.protocol.states import KazooState
+
+from mailward.model.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+STOP_S = 3.0
+
+
+class Unanswered(StoreError):
+    """Nothing came back: what was asked for may have been done, or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files in PEM. Servers must show a certificate of `ca_file` for the name they are asked by."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the ensemble is, as `host:port`, and how long a session outlives its daemon."""
+
+    addresses: tuple[str, ...]
+    session_s: float = 10.0
+    call_s: float = 2.0
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Znode:
+    """`moved` rises with every write, also when it is made anew; `owner` is the session it ends with."""
+
+    content: bytes
+    version: int
+    moved: int
+    owner: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    path: str
+    content: bytes
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`version` None: whatever is there."""
+
+    path: str
+    content: bytes
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    path: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    path: str
+    version: int
+
+
+Step = Create | Write | Delete | Check
+
+
+class Client:
+    """`on_change` is called in the loop whenever something that was read has changed, or the connection.
+    `trouble` is why there is none, as far as somebody has looked."""
+
+    def __init__(self, servers: Servers, on_change: Callable[[], None] = lambda: None) -> None:
+        self.session_s = servers.session_s
+        self.trouble = ""
+        self._servers = servers
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._connected = threading.Event()
+        self._session: int | None = None
+        self._kazoo = self._make()
+
+    # the connection
+
+    @property
+    def session(self) -> int | None:
+        """The session that is connected now; None while none is, though it may live on at the servers."""
+        return self._session if self._connected.is_set() else None
+
+    def start(self) -> None:
+        """Begin to connect, and never stop trying."""
+        self._kazoo.start_async()
+
+    async def stop(self) -> None:
+        """End the session: what hangs on it is gone at once. It may fail, and then ends by its timeout."""
+        self._connected.clear()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await asyncio.to_thread(self._stop)
+        except TimeoutError:
+            log.warning("the session with ZooKeeper could not be ended in %g s; it runs out", STOP_S)
+
+    def hang_up(self) -> None:
+        """Give up the connection, but not the session: it may hold a server that answers nothing."""
+        self._connected.clear()
+        connection = getattr(self._kazoo._connection, "_socket", None)
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    # reading
+
+    async def read(self, paths: Sequence[str], lists: Sequence[str] = ()) -> "Found":
+        """The znodes at `paths` and the names below `lists`, as the whole ensemble has agreed by now; what is
+        not there is left out. Whoever has read is told once when any of it changes."""
+        self._must_be_connected()
+        asked = [self._ask(self._kazoo.sync_async, paths[0])]
+        asked += [self._ask(self._kazoo.get_async, path, watch=self._changed) for path in paths]
+        asked += [self._ask(self._kazoo.get_children_async, path, watch=self._changed) for path in lists]
+        _, *answers = await self._all(asked)
+        znodes = {
+            path: Znode(content, stat.version, stat.last_modified_transaction_id, stat.ephemeralOwner)
+            for path, answer in zip(paths, answers, strict=False)
+            if answer is not None
+            for content, stat in (answer,)
+        }
+        names = answers[len(paths) :]
+        return Found(
+            znodes, {path: tuple(sorted(n)) for path, n in zip(lists, names, strict=True) if n is not None}
+        )
+
+    # writing
+
+    async def commit(self, *steps: Step) -> str:
+        """All of them, or nothing: '' when done, else what did not hold. `Unanswered` when nobody knows."""
+        self._must_be_connected()
+        transaction = self._kazoo.transaction()
+        for step in steps:
+            if not isinstance(step, Create) and step.version is not None and step.version < 0:
+                return f"{step.path}: it never had the version {step.version}"
+            self._add(transaction, step)
+        (results,) = await self._all([self._ask(transaction.commit_async)])
+        for step, result in zip(steps, results, strict=True):
+            if isinstance(result, exceptions.NoAuthError):
+                raise StoreError(
+                    f"ZooKeeper does not let this daemon write {step.path}: its ACL names others"
+                )
+            if isinstance(result, Exception) and not isinstance(result, _FOLLOWS_FROM_ANOTHER):
+                return f"{step.path}: {_told(result)}"
+        return ""
+
+    def _add(self, transaction: TransactionRequest, step: Step) -> None:
+        if isinstance(step, Create):
+            transaction.create(step.path, step.content, ephemeral=step.ephemeral)
+        elif isinstance(step, Write):
+            transaction.set_data(step.path, step.content, -1 if step.version is None else step.version)
+        elif isinstance(step, Delete):
+            transaction.delete(step.path, -1 if step.version is None else step.version)
+        else:
+            transaction.check(step.path, step.version)
+
+    # between the threads
+
+    def _make(self) -> KazooClient:
+        tls = self._servers.tls
+        options: dict[str, Any] = {}
+        if tls is not None:
+            options = {
+                "use_ssl": True, "ca": str(tls.ca_file), "certfile": str(tls.cert_file),
+                "keyfile": str(tls.key_file), "verify_certs": True, "check_hostname": True,
+            }  # fmt: skip
+        made = KazooClient(
+            hosts=",".join(self._servers.addresses),
+            timeout=self._servers.session_s,
+            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 2.0},
+            command_retry={"max_tries": 0, "ignore_expire": False},
+            randomize_hosts=True,
+            **options,
+        )
+        made.add_listener(self._turned)
+        self._learn_what_is_granted(made)
+        return made
+
+    def _learn_what_is_granted(self, made: KazooClient) -> None:
+        connect = made._connection._connect
+
+        def connect_and_learn(*arguments: Any) -> tuple[float, float]:
+            read_ms, connect_ms = connect(*arguments)
+            self.session_s = read_ms * 1.5 / 1000
+            self._session, _password = made.client_id
+            self._connected.set()
+            self._in_loop(self._on_change)
+            return read_ms, connect_ms
+
+        made._connection._connect = connect_and_learn
+
+    def _turned(self, state: str) -> None:
+        """In a thread of kazoo's, and at once: who is not connected must not act a moment longer."""
+        log.info("the connection to ZooKeeper is %s", state)
+        if state != KazooState.CONNECTED:
+            self._connected.clear()
+            self._in_loop(self._on_change)
+
+    def _changed(self, _event: Any) -> None:
+        self._in_loop(self._on_change)
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(call)
+
+    def _must_be_connected(self) -> None:
+        if not self._connected.is_set():
+            where = self.trouble or ", ".join(self._servers.addresses)
+            raise Unanswered(f"there is no connection to ZooKeeper: {where}")
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
+        answer: asyncio.Future[Any] = self._loop.create_future()
+
+        def settle(result: Any) -> None:
+            if answer.done():
+                return
+            if result.exception is None:
+                answer.set_result(result.value)
+            elif isinstance(result.exception, exceptions.NoNodeError):
+                answer.set_result(None)
+            else:
+                answer.set_exception(result.exception)
+
+        call(*arguments, **options).rawlink(lambda result: self._in_loop(lambda: settle(result)))
+        return answer
+
+    async def _all(self, asked: Sequence["asyncio.Future[Any]"]) -> list[Any]:
+        try:
+            async with asyncio.timeout(self._servers.call_s):
+                return await asyncio.gather(*asked)
+        except TimeoutError:
+            raise Unanswered(f"ZooKeeper did not answer within {self._servers.call_s:g} s") from None
+        except exceptions.NoAuthError as error:
+            raise StoreError(
+                "ZooKeeper does not let this daemon read its cluster: its ACL names others"
+            ) from error
+        except exceptions.KazooException as error:
+            raise Unanswered(f"ZooKeeper: {_told(error)}") from error
+
+    def _stop(self) -> None:
+        self._kazoo.stop()
+        self._kazoo.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a reading found, by path."""
+
+    znodes: dict[str, Znode]
+    names: dict[str, tuple[str, ...]]
+
+
+_FOLLOWS_FROM_ANOTHER = (exceptions.RolledBackError, exceptions.RuntimeInconsistency)
+"""Of the steps of a transaction that would have held."""
+
+
+def _told(error: Exception) -> str:
+    words = {
+        exceptions.NodeExistsError: "it is there already",
+        exceptions.NoNodeError: "it is not there",
+        exceptions.BadVersionError: "it has changed since it was read",
+        exceptions.ConnectionLoss: "the connection was lost",
+        exceptions.SessionExpiredError: "the session has expired",
+        exceptions.ConnectionClosedError: "the connection is closed",
+    }
+    return words.get(type(error), type(error).__name__)

@@ -1,0 +1,83 @@
+"""Why no ZooKeeper server can be used, one by one: kazoo says only that it tries again."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mailward.controller.coordination.zookeeper.client import Client, Servers, Tls
+from mailward.model.errors import StoreError
+
+TRY_S = 2.0
+PATIENCE_S = 6.0
+_BAD_CERTIFICATE = "refuses our certificate ({})"
+
+
+@asynccontextmanager
+async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIterator[Client]:
+    """A connection for one command. StoreError says of each server why it could not be had."""
+    news = asyncio.Event()
+    client = Client(servers, news.set)
+    client.start()
+    try:
+        try:
+            async with asyncio.timeout(patience_s):
+                while client.session is None:
+                    await news.wait()
+                    news.clear()
+        except TimeoutError:
+            raise StoreError(f"ZooKeeper cannot be used: {await of(servers)}") from None
+        yield client
+    finally:
+        await client.stop()
+
+
+async def of(servers: Servers) -> str:
+    """A sentence for each server, within `TRY_S`."""
+    found = await asyncio.gather(*(_one(server, servers.tls) for server in servers.addresses))
+    return "; ".join(f"{server} {said}" for server, said in zip(servers.addresses, found, strict=True))
+
+
+async def _one(server: str, tls: Tls | None) -> str:
+    host, _, port = server.rpartition(":")
+    try:
+        context = _context(tls) if tls is not None else None
+    except OSError as error:  # also ssl.SSLError
+        return f"is not asked: our certificate, key or CA cannot be read ({error.strerror or error})"
+    try:
+        async with asyncio.timeout(TRY_S):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+            try:
+                return await _asked(reader, writer)
+            finally:
+                writer.transport.abort()
+    except TimeoutError:
+        return f"does not answer within {TRY_S:g} s"
+    except ssl.SSLCertVerificationError as error:
+        return f"shows a certificate that is not believed: {error.verify_message}"
+    except ssl.SSLError as error:
+        return _BAD_CERTIFICATE.format(error.reason or error)
+    except ConnectionResetError:
+        return "hangs up while TLS begins" if tls is not None else "hangs up"
+    except OSError as error:
+        return f"cannot be reached: {error.strerror or error}"
+
+
+async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """A server that is no part of a quorum hangs up on whoever speaks to it."""
+    writer.write(_HELLO)
+    await writer.drain()
+    answer = await reader.read(4)
+    return "answers, and gives no session yet" if answer else "hangs up: it is no part of a quorum now"
+
+
+_HELLO = bytes.fromhex(
+    "0000002d" + "00" * 4 + "00" * 8 + "00002710" + "00" * 8 + "00000010" + "00" * 16 + "00"
+)
+"""A request for a new session of 10 s, as every client begins."""
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(tls.ca_file))
+    context.load_cert_chain(str(tls.cert_file), str(tls.key_file))
+    return context

@@ -1,0 +1,99 @@
+"""ZooKeeper servers of the lab: one that stands alone or an ensemble, in the clear or with TLS."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from docker.models.containers import Container
+from tests.lab.harness.engine import Engine
+from tests.lab.harness.layout import Addresses
+from tests.lab.harness.material import Authority
+from tests.lab.harness.waiting import wait_until
+
+from mailward.controller.coordination.zookeeper.client import Servers, Tls
+
+CLEAR, SECURE = 2181, 2281
+_TLS = """\
+secureClientPort={port}
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+ssl.keyStore.location=/conf/tls.pem
+ssl.trustStore.location=/conf/ca.pem
+ssl.clientAuth=need
+authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider
+"""
+
+
+class ZooKeepers:
+    """`version` is 38 or 39; `tick_ms` is what sessions are counted in: a granted one is 2 to 20 of them."""
+
+    def __init__(
+        self, engine: Engine, addresses: Addresses, folder: Path,
+        *, version: int = 38, servers: int = 1, first: int = 1, tick_ms: int = 1000, tls: bool = False,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._addresses = {number: addresses.zookeeper(number) for number in range(first, first + servers)}
+        self._folder = folder
+        self._version = version
+        self._tick_ms = tick_ms
+        self._port = SECURE if tls else CLEAR
+        self._authority: Authority | None = None
+        if tls:
+            folder.mkdir(parents=True)
+            self._authority = Authority(folder)
+        self.containers: dict[int, Container] = {}
+
+    def start(self) -> None:
+        """Every server running and answering."""
+        for number, address in self._addresses.items():
+            self._start(number, address)
+        for number, address in self._addresses.items():
+            wait_until(partial(_listens, address, self._port), f"zookeeper {number} listens", 30)
+
+    def servers(self, *, session_s: float, call_s: float = 2.0, identity: str = "daemon") -> Servers:
+        """How a client with a certificate for `identity` reaches them."""
+        where = tuple(f"{address}:{self._port}" for address in self._addresses.values())
+        return Servers(where, session_s=session_s, call_s=call_s, tls=self._tls(identity))
+
+    def stop(self) -> None:
+        for container in self.containers.values():
+            container.remove(force=True)
+
+    def _tls(self, identity: str) -> Tls | None:
+        if self._authority is None:
+            return None
+        folder = self._folder / identity
+        if not folder.exists():
+            folder.mkdir()
+            self._authority.issue(folder, [identity], "127.0.0.1")
+        return Tls(self._authority.ca_file, folder / "tls.crt", folder / "tls.key")
+
+    def _start(self, number: int, address: str) -> None:
+        folder = self._folder / f"server{number}"
+        folder.mkdir(parents=True)
+        if self._authority is not None:
+            self._authority.issue(folder, [f"zookeeper{number}"], address)
+            (folder / "ca.pem").write_bytes(self._authority.ca_file.read_bytes())
+        (folder / "zoo.cfg").write_text("\n".join(self._settings()) + "\n")
+        env = {"MYID": str(number)} if len(self._addresses) > 1 else {}
+        self.containers[number] = self._engine.run(
+            f"zookeeper{number}", f"mailward-lab/zookeeper{self._version}",
+            address=address, volumes={str(folder): "/conf"}, env=env,
+        )  # fmt: skip
+
+    def _settings(self) -> Sequence[str]:
+        settings = [f"tickTime={self._tick_ms}", "dataDir=/data", "initLimit=10", "syncLimit=3"]
+        settings.append(f"clientPort={CLEAR}" if self._authority is None else _TLS.format(port=SECURE))
+        if len(self._addresses) > 1:
+            settings += [f"server.{number}={a}:2888:3888" for number, a in self._addresses.items()]
+        return settings
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
