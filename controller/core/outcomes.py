@@ -90,6 +90,7 @@ def take_up_epoch(draft: Draft) -> None:
         orders=(),
         operation=operation,
         fenced_at=tuple(_carried_over(draft, at) for at in draft.state.fenced_at),
+        ended=tuple(replace(entry, at=_carried_over(draft, entry.at)) for entry in draft.state.ended),
         flaps=tuple(replace(flap, last=_carried_over(draft, flap.last)) for flap in draft.state.flaps),
         targets=tuple(replace(target, claim=None, begun=None) for target in draft.state.targets),
         helpers=tuple(replace(helper, claim=None) for helper in draft.state.helpers),

@@ -203,3 +203,21 @@ def test_a_full_disk_is_not_taken_out_of_a_zone_again_while_nobody_is_known_to_s
     scene.back("b")
     scene.run(60)
     assert "publish" in kinds(scene.actions())
+
+
+def test_a_clock_that_was_ahead_keeps_nobody_from_repeating() -> None:
+    """The host that led before had a clock hours ahead: by it the last repetition lay in the future."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED}
+    scene.ahead_s = 7200.0
+    scene.down("a", "imaps", for_s=5)
+    scene.run(200)
+    while scene.state.operation is not None:
+        scene.run(1)
+    assert scene.state.ended[-1].operation.kind is Kind.RECONCILE
+    scene.boot_id, scene.ahead_s = "boot-2", 0.0
+    scene.restarted()
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(60)
+    assert "publish" in kinds(scene.actions())
