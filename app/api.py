@@ -99,7 +99,7 @@ async def _started(live: Live, door: Door, listener: socket.socket) -> _Listener
 
 
 def _unix(path: Path) -> socket.socket:
-    _clear(path)
+    clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         os.fchmod(listener.fileno(), SOCKET_MODE)  # bind() takes the mode from here, less the umask
@@ -112,8 +112,8 @@ def _unix(path: Path) -> socket.socket:
     return listener
 
 
-def _clear(path: Path) -> None:
-    """Remove a socket nobody listens on any more."""
+def clear(path: Path) -> None:
+    """Remove a socket nobody listens on any more; MailwardError where somebody does."""
     try:
         mode = path.lstat().st_mode
     except OSError:

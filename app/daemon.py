@@ -1,8 +1,9 @@
 """The daemon: the one place where the parts are put together and run.
 
-Order of start: the store (nothing is done without it, I14), the API, and, once the store has been read, the
-embedded name servers with their last answers, observer and loop. A clean stop leaves the store, so that the
-next controller may lead at once; what was under way is for it to find out.
+Order of start: the API, which fails where another daemon answers; the store (nothing is done without it,
+I14); and, once that has been read, the embedded name servers with their last answers, observer and loop. A
+clean stop leaves the store, so that the next controller may lead at once; what was under way is for it to
+find out.
 """
 
 import asyncio
@@ -66,9 +67,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             running_loop.add_signal_handler(number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
             await self._store.lead()
-            await stack.enter_async_context(self._api())
             await _until(stop, {"store": self._store.run(), "work": self._work()})
         log.info("stopped")
 

@@ -11,7 +11,6 @@ from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination import local
 from mailward.controller.coordination.local import LocalStore
-from mailward.controller.coordination.making import first_state
 from mailward.controller.coordination.zookeeper import tree
 from mailward.controller.coordination.zookeeper.client import Servers, Tls
 from mailward.controller.coordination.zookeeper.making import make
@@ -23,7 +22,6 @@ from mailward.model.ports import Clock, Coordination
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import State
-from mailward.model.token import Token
 
 
 class Store(Coordination, Protocol):
@@ -66,9 +64,8 @@ def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Sto
     )  # fmt: skip
 
 
-def made(config: Config, remembered: Sequence[Token], adopt: str | None) -> tuple[State, str]:
-    """Make the store; its first state, and where it is."""
-    state = first_state(remembered, adopt)
+def made(config: Config, state: State) -> tuple[State, str]:
+    """Make the store with its first `state`; that, and where it is."""
     if config.coordination.zookeeper is None:
         directory = Path(config.coordination.local.directory)
         local.make(directory, state)

@@ -58,8 +58,8 @@ def unknown_names(config: Config, names: Names) -> Iterator[Problem]:
             yield _unknown(("observers", position, "site"), "site", observer.site, sites)
     observers = [observer.name for observer in config.observers]
     if config.observer is not None and config.observer not in observers:
-        known = ", ".join(observers) or "none"
-        sentence = f"{shown(config.observer)} is not one of the observers: known are {known}"
+        listed = ", ".join(observers) or "none"
+        sentence = f"{shown(config.observer)} is not one of the observers: known are {listed}"
         yield Problem(("observer",), sentence, (("observers",),))
     if config.on_node is not None and config.on_node not in names.nodes:
         yield _unknown(("on_node",), "node", config.on_node, names.nodes)

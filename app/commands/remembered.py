@@ -1,7 +1,8 @@
 """What the outside remembers: every token that a DNS target or helper of the configuration holds.
 
 A new store must start above all of them, or nothing would ever be obeyed again; and a target that
-obeys another store must be adopted or left alone, never overwritten.
+obeys another store must be adopted or left alone, never overwritten. Whom the targets do not name any more
+was taken out by somebody.
 """
 
 import asyncio
@@ -10,37 +11,63 @@ from dataclasses import dataclass
 
 from mailward.app.compose import Parts, build
 from mailward.configs.schema import Config
-from mailward.model.dns import ReadFailure, Unread, ZoneView
+from mailward.model.clock import Moment
+from mailward.model.dns import ReadFailure, RRset, Unread, ZoneView
 from mailward.model.fencing import NodeFacts
+from mailward.model.policy import Policy
 from mailward.model.ports import Clock
+from mailward.model.state import Cause, Phase, PhaseRecord
 from mailward.model.token import Token
 
 NOBODY = "0" * 8
 """A store-id nothing belongs to, so that every token found is told as foreign."""
+
+NOT_IN_DNS = "it was not in DNS when this store was made, and nobody knows why"
 
 LIMIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Where it was asked: a target or a node; its token, or why it could not be asked."""
+    """Where it was asked: a target or a node; its token, or why it could not be asked; and of a target what
+    it answers for the endpoints."""
 
     where: str
     token: Token | None
     problem: str = ""
+    rrsets: tuple[RRset, ...] = ()
 
 
-async def remembered(config: Config, clock: Clock) -> tuple[Remembered, ...]:
-    """Ask everybody at once, within a limit."""
-    parts = build(config, NOBODY, clock)
+async def remembered(config: Config, clock: Clock, adopt: str | None = None) -> tuple[Remembered, ...]:
+    """Ask everybody at once, within a limit. A target of another store than `adopt` tells its token only."""
+    parts = build(config, adopt or NOBODY, clock)
     try:
         return tuple(await asyncio.gather(*_questions(parts)))
     finally:
         await parts.close()
 
 
+def left_out(policy: Policy, found: Sequence[Remembered], now: Moment) -> tuple[PhaseRecord, ...]:
+    """Whom no target names for an endpoint, while some name another node. It may have been an operator's
+    word: they are out of service until a person readmits them."""
+    named: dict[str, set[str]] = {}
+    for rrset in (rrset for each in found for rrset in each.rrsets):
+        named.setdefault(rrset.name, set()).update(rrset.values)
+    nodes, missing = policy.node_by_name, []
+    for endpoint in policy.endpoints:
+        there = named.get(f"{endpoint.name}.", set())
+        absent = [name for name in endpoint.nodes if there.isdisjoint(nodes[name].addresses)]
+        if len(absent) < len(endpoint.nodes):
+            missing += [(name, endpoint.name) for name in absent]
+    return tuple(
+        PhaseRecord(node, endpoint, Phase.OUT, now, Cause.OPERATOR, NOT_IN_DNS)
+        for node, endpoint in sorted(missing)
+    )
+
+
 def _questions(parts: Parts) -> Sequence[Awaitable[Remembered]]:
-    targets = [_ask_target(name, part.driver.read(())) for name, part in sorted(parts.dns.items())]
+    keys = [(f"{endpoint.name}.", kind) for endpoint in parts.policy.endpoints for kind in ("A", "AAAA")]
+    targets = [_ask_target(name, part.driver.read(keys)) for name, part in sorted(parts.dns.items())]
     return [*targets, *(_ask_helper(name, each.status()) for name, each in sorted(parts.helpers.items()))]
 
 
@@ -53,7 +80,7 @@ async def _ask_target(name: str, reading: Awaitable[ZoneView | Unread]) -> Remem
         return Remembered(where, None, f"no answer within {LIMIT_S:g} s")
     if isinstance(found, Unread) and found.failure is not ReadFailure.FOREIGN:
         return Remembered(where, None, found.detail)
-    return Remembered(where, found.token)
+    return Remembered(where, found.token, rrsets=() if isinstance(found, Unread) else found.rrsets)
 
 
 async def _ask_helper(node: str, asking: Awaitable[NodeFacts | str]) -> Remembered:

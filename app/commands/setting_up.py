@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,16 +54,22 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
 
 def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
     """Make the store, above every token that a target or helper remembers."""
-    from mailward.app.commands.remembered import remembered
+    from mailward.app.api import clear
+    from mailward.app.commands.remembered import left_out, remembered
     from mailward.app.stores import made
     from mailward.configs.loading import load
+    from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
+    from mailward.controller.coordination.making import first_state
 
     try:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
-    found = asyncio.run(remembered(config, SystemClock()))
+    if config.coordination.zookeeper is None:
+        clear(config.api.socket)  # it would go on in the new store as if nothing had happened
+    clock = SystemClock()
+    found = asyncio.run(remembered(config, clock, adopt))
     for each in found:
         told = each.problem or (f"remembers {each.token}" if each.token else "remembers nothing")
         typer.echo(f"{each.where}: {printable(told, 300)}")
@@ -73,8 +80,13 @@ def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
             "not be obeyed. Mend that, or say --without-asking if they remember nothing"
         )
         return Exit.FAILED
-    state, where = made(config, [each.token for each in found if each.token], adopt)
+    tokens = [each.token for each in found if each.token]
+    out = left_out(policy_of(config), found, clock.now()) if tokens else ()
+    state, where = made(config, replace(first_state(tokens, adopt), phases=out))
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
+    for record in out:
+        stays = f"it stays out until you type: mailward readmit {record.node}"
+        typer.echo(f"{record.node} is not in DNS for {record.endpoint}: {stays}")
     if os.geteuid() == 0 and config.coordination.zookeeper is None:
         typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
     typer.echo("Next: systemctl start mailward; mailward status")

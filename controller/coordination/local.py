@@ -196,8 +196,24 @@ class LocalStore:
             _write_json(self._directory / "epoch.json", {"epoch": epoch})
             return epoch
 
+    def _must_be_the_same(self) -> None:
+        """Whoever puts another store in the place of one that is in use leaves us with a lock on nothing, and
+        with an epoch that the new one does not know."""
+        if self._lock is None:
+            return
+        try:
+            same = os.path.samestat(os.fstat(self._lock), (self._directory / "lock").stat())
+        except OSError:
+            same = False
+        if not same:
+            raise files.NotWritten(
+                f"{self._directory} is not the store any more that this daemon began with: somebody moved it "
+                "away, or removed its lock. Start mailward again: systemctl restart mailward"
+            )
+
     def _read(self) -> Recorded:
         store_id = _must_exist(self._directory)
+        self._must_be_the_same()
         state, pause = self._read_state_cached(), _read_pause(self._directory)
         if state.content.store_id != store_id:
             raise ForeignStore(
@@ -221,6 +237,7 @@ class LocalStore:
 
     def _record(self, content: bytes, seen: Versions, answered: Sequence[str]) -> Commit:
         with files.locked(self._directory / "write.lock", LOCK_WAIT_S, _BUSY.format(self._directory)):
+            self._must_be_the_same()
             now = Versions(
                 _read_epoch(self._directory),
                 _read_state(self._directory).version,

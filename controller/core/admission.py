@@ -12,12 +12,13 @@ def admit(draft: Draft) -> None:
     """A (node, endpoint) new to the record is in service, as configured: DNS may list it already.
     One that joins others in service comes in as any node does (I12): it may be empty. A node that is away
     for its other endpoints is away for this one as well, and so is one whose helper closed its ports before
-    this store was made, if that leaves somebody to serve it: it may have been an operator's word, and only
-    another brings it back.
+    this store was made, or has not said whether it did, if that leaves somebody to serve it: it may have been
+    an operator's word, and only another brings it back.
     A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
-    if acting and not state.phases and _may_yet_tell(draft):
+    first = not any(record.phase is Phase.IN_SERVICE for record in state.phases)
+    if acting and first and _may_yet_tell(draft):
         return
     for endpoint in policy.endpoints:
         records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
@@ -26,11 +27,17 @@ def admit(draft: Draft) -> None:
         if not closed and None not in records.values():
             continue
         away = {name: _away(state, name) for name in endpoint.nodes}
-        nobody = not any(_stays(records[name], away[name]) and name not in closed for name in endpoint.nodes)
+        stay = [name for name in endpoint.nodes if name not in closed and _stays(records[name], away[name])]
+        unheard = _unheard(draft, endpoint) if acting and first else []
+        if any(name not in unheard for name in stay):
+            stay = [name for name in stay if name not in unheard]
+        nobody = not stay
         for name, record in records.items():
             gone = away[name]
             if name in closed and not nobody and (record is None or record.phase is Phase.IN_SERVICE):
                 draft.set_phase(name, endpoint.name, Phase.OUT, Cause.OPERATOR, _CLOSED_BEFORE)
+            elif name in unheard and name not in stay and record is None:
+                draft.set_phase(name, endpoint.name, Phase.OUT, Cause.OPERATOR, _UNHEARD)
             elif record is not None:
                 continue
             elif gone is not None and not nobody:
@@ -46,7 +53,7 @@ def admit(draft: Draft) -> None:
 
 
 def _may_yet_tell(draft: Draft) -> bool:
-    """Nothing is recorded yet, and some helper has not said what it holds: a moment's patience."""
+    """Nobody is admitted yet, and some helper has not said what it holds: a moment's patience."""
     since, patience_s = draft.state.epoch_since, draft.policy.rules.step_patience_s
     silent = any(node.fenced and draft.sight.nodes[node.name].facts is None for node in draft.policy.nodes)
     return silent and since is not None and since.age_s(draft.now) < patience_s
@@ -71,6 +78,17 @@ def _closed_before(state: State, sight: Sight, endpoint: Endpoint) -> list[str]:
         if any(port is not None and port.kind is PortKind.CLOSED for port in ports):
             found.append(name)
     return found
+
+
+_UNHEARD = "its helper has not said, since this store was made, whether it had been taken out before"
+
+
+def _unheard(draft: Draft, endpoint: Endpoint) -> list[str]:
+    """The nodes whose helpers may hold ports closed for an earlier store, and have not answered this one."""
+    if not draft.state.made_epoch:
+        return []  # nothing remembered anything when it was made: there was none
+    nodes, views = draft.policy.node_by_name, draft.sight.nodes
+    return [name for name in endpoint.nodes if nodes[name].fenced and views[name].facts is None]
 
 
 def _away(state: State, node: str) -> PhaseRecord | None:

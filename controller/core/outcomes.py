@@ -60,8 +60,8 @@ def _note(draft: Draft, why: str) -> None:
     draft.state = replace(
         draft.state,
         superseded=f"{why[: bounds.DETAIL]}: another controller leads this cluster, or this store was "
-        "restored from a backup. Nothing is done any more. If no other controller runs, move the store away "
-        f"and make it anew: mailward state init --adopt {draft.state.store_id}",
+        "restored from a backup. Nothing is done any more. If no other controller runs, stop mailward, move "
+        f"the store away and make it anew: mailward state init --adopt {draft.state.store_id}",
     )
 
 

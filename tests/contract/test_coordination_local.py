@@ -441,3 +441,24 @@ def test_what_is_stored_is_readable_json(directory: Path) -> None:
     assert PAUSE.load(json.dumps(content["pause"]).encode(), "pause") == pause()
     state = json.loads((directory / "state.json").read_text())["state"]
     assert STATE.load(json.dumps(state).encode(), "state").schema == SCHEMA
+
+
+@pytest.mark.parametrize("how", ["another store in its place", "its lock removed"])
+async def test_a_store_that_is_replaced_while_it_is_in_use_says_so_and_records_nothing(
+    directory: Path, opened: Opened, how: str
+) -> None:
+    """The daemon went on in the new one, with an epoch that its targets had already seen."""
+    store = opened()
+    await store.lead()
+    seen = await store.read()
+    if how == "its lock removed":
+        (directory / "lock").unlink()
+    else:
+        directory.rename(directory.with_name("away"))
+        init(directory, adopt=seen.state.store_id)
+    replaced = "is not the store any more that this daemon began with"
+    with pytest.raises(StoreError, match=replaced):
+        await store.read()
+    with pytest.raises(StoreError, match=replaced):
+        await store.record(replace(seen.state, seq=7), seen.versions)
+    assert (await seen_by_another(directory)).state.seq == 0

@@ -265,6 +265,7 @@ MUTANTS: Mapping[str, Mutant] = {
         patch, outcomes._carried_over, lambda _draft, at: at
     ),
     "closed before the store was made": answering(admission._closed_before, []),
+    "who has not said what it holds": answering(admission._unheard, []),
     "seen from outside": _behind_is_outside,
     "failed again": answering(doubts.failed_again, ""),
     "nobody is put in who fails": answering(publishing._without_the_failing, []),

@@ -101,6 +101,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_a_node_that_an_earlier_store_had_closed_is_out_until_a_person_readmits_it",
         _SELDOM_ANEW,
     ),
+    "who has not said what it holds": Unit(
+        _ANEW,
+        "test_a_node_that_has_not_said_what_it_holds_is_out_until_a_person_readmits_it",
+        _SELDOM_ANEW,
+    ),
     "seen from outside": Unit(
         _ANEW,
         "test_nobody_is_left_to_a_node_that_is_known_to_work_behind_closed_ports_only",

@@ -19,6 +19,7 @@ from mailward.app.compose import build
 from mailward.app.exits import Exit
 from mailward.configs.loading import load
 from mailward.controller.clock import SystemClock
+from mailward.model.dns import Change, RRset
 from mailward.model.token import Token
 
 CONFIG = """\
@@ -50,12 +51,14 @@ def mailward(*words: str) -> Result:
     return CliRunner().invoke(app, words, env={"COLUMNS": "80"})
 
 
-def remember(config: Path, token: Token) -> None:
-    """Let the embedded DNS target hold a token, as a controller of before left it."""
+def remember(config: Path, token: Token, *addresses: str) -> None:
+    """Let the embedded DNS target hold a token, as a controller of before left it, and name these."""
 
     async def claim() -> None:
         parts = build(load(config), token.store_id, SystemClock())
-        await parts.dns["here"].driver.claim(None, token)
+        name = ("mail.test.example.", "A")
+        change = Change(*name, RRset(*name, 60, addresses)) if addresses else None
+        await parts.dns["here"].driver.apply(None, token, [change] if change else [])
         await parts.close()
 
     (config.parent / "store").mkdir(exist_ok=True)
@@ -97,6 +100,17 @@ def test_state_init_makes_a_store_once(tmp_path: Path) -> None:
     assert "already holds a store" in again.stderr
 
 
+def test_no_store_is_made_under_a_daemon_that_runs(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(tmp_path / "m.sock"))
+        daemon.listen()
+        result = mailward("state", "init", "--config", str(config))
+    assert result.exit_code == Exit.FAILED
+    assert f"another mailward answers on {tmp_path}/m.sock; stop it first" in result.stderr
+    assert not (tmp_path / "store" / "store.json").exists()
+
+
 def test_state_init_takes_over_another_store_s_targets_only_by_name(tmp_path: Path) -> None:
     config = configured(tmp_path)
     remember(config, Token("aaaabbbbcccc", 41, 7))
@@ -107,6 +121,18 @@ def test_state_init_takes_over_another_store_s_targets_only_by_name(tmp_path: Pa
     adopted = mailward("state", "init", "--config", str(config), "--adopt", "aaaabbbbcccc")
     assert adopted.exit_code == Exit.DONE, adopted.stderr
     assert epoch(config) == ("aaaabbbbcccc", 41)
+
+
+def test_who_is_not_in_dns_stays_out_of_a_store_made_anew(tmp_path: Path) -> None:
+    """It was being drained, its ports still open, and was published again by a store that knew of nothing."""
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31")
+    adopted = mailward("state", "init", "--config", str(config), "--adopt", "aaaabbbbcccc")
+    assert adopted.exit_code == Exit.DONE, adopted.stderr
+    said = "mail-b is not in DNS for mail.test.example: it stays out until you type: mailward readmit mail-b"
+    assert said in adopted.output
+    phases = json.loads((tmp_path / "store" / "state.json").read_text())["state"]["phases"]
+    assert [(p["node"], p["phase"], p["cause"]) for p in phases] == [("mail-b", "out", "operator")]
 
 
 def test_state_init_wants_everybody_asked(tmp_path: Path) -> None:

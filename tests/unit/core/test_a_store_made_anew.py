@@ -13,7 +13,7 @@ from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Automation
-from mailward.model.state import Cause, Phase, RequestKind, State
+from mailward.model.state import Cause, Phase, PhaseRecord, RequestKind, State
 
 
 def closed(scene: Scene, *nodes: str) -> None:
@@ -147,3 +147,53 @@ def test_ways_around_closed_ports_are_forgotten_with_the_record_of_them() -> Non
     assert ways.of("a", "imaps") is Vantage.HELPER
     ways.update(State(scene.state.store_id, 9))
     assert ways.of("a", "imaps") is Vantage.DIRECT
+
+
+def test_a_node_that_has_not_said_what_it_holds_is_out_until_a_person_readmits_it() -> None:
+    """It was drained for a new mainboard, and dead when the store was made anew; when it booted, automation
+    let it in."""
+    scene = Scene()
+    scene.state = replace(scene.state, epoch=7, made_epoch=7)
+    scene.epoch = 8
+    scene.gone("a")
+    scene.facts["a"] = None
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    record = scene.state.phase_of("a", MAIL)
+    assert record is not None
+    assert (record.phase, record.cause) == (Phase.OUT, Cause.OPERATOR)
+    assert scene.phase("b") is Phase.IN_SERVICE
+    scene.back("a")
+    closed(scene, "a")
+    scene.run(120)
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_where_no_helper_answers_everybody_is_in_service_as_configured() -> None:
+    scene = Scene()
+    scene.state = replace(scene.state, epoch=7, made_epoch=7)
+    scene.epoch = 8
+    scene.facts = dict.fromkeys(scene.facts, None)
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.IN_SERVICE]
+
+
+def test_the_first_store_of_a_cluster_need_not_hear_anybody() -> None:
+    scene = Scene()
+    scene.state = replace(scene.state, made_epoch=0)
+    scene.facts["a"] = None
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.IN_SERVICE]
+
+
+def test_one_that_was_found_out_of_dns_waits_for_helpers_as_an_empty_record_does() -> None:
+    scene = Scene()
+    out = PhaseRecord("b", MAIL, Phase.OUT, scene.now, Cause.OPERATOR, "not in DNS when this store was made")
+    scene.state = replace(scene.state, epoch=7, made_epoch=7, phases=(out,))
+    scene.epoch = 8
+    scene.facts["a"] = None
+    scene.run(scene.policy.rules.step_patience_s - 1)
+    assert scene.state.phases == (out,)
+    scene.facts["a"] = facts("a")
+    scene.run(60)
+    assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.OUT]
+    assert scene.state.target("ns1").surely_names(MAIL) == {"192.0.2.10", "2001:db8::10"}
