@@ -33,9 +33,11 @@ _GATES = {
 
 
 def take_up(draft: Draft) -> None:
-    """Look at every unanswered request, oldest first."""
+    """Look at every unanswered request, oldest first; one that has ended an operation is the last for now."""
     for request in _unanswered(draft):
         _consider(draft, request)
+        if draft.ended_one:
+            return
 
 
 def refuse_all(draft: Draft, why: str) -> None:
@@ -84,16 +86,17 @@ def _may_begin(request: Request, record: PhaseRecord | None) -> bool:
 
 
 def _gives_way(draft: Draft, request: Request) -> bool:
-    """A failover by hand pre-empts planned work; a readmit by hand takes over an automatic one."""
+    """A failover by hand pre-empts planned work; a readmit by hand takes over an automatic one, and one that
+    insists takes over one that does not. Asked for again, a readmit by hand does not begin anew."""
     operation = draft.state.operation
     if operation is None:
         return True
     if request.kind is RequestKind.FAILOVER:
         return planning.preemptible(operation)
-    mine = operation.kind is Kind.READMIT and operation.node == request.node
-    return (request.kind is RequestKind.READMIT and mine and operation.step is Step.CATCH_UP) or (
-        operation.kind is Kind.RECONCILE
-    )
+    if request.kind is RequestKind.READMIT and operation.kind is Kind.READMIT:
+        more = operation.request is None or (request.force and not operation.force)
+        return more and operation.node == request.node and operation.step is Step.CATCH_UP
+    return operation.kind is Kind.RECONCILE
 
 
 def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None:

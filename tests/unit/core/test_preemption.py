@@ -303,3 +303,45 @@ def test_a_drain_taken_over_is_not_gone_on_with_before_somebody_else_is_known_to
     scene.down("b", "imaps", for_s=5)
     scene.settle()
     assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def catching_up_by_hand() -> Scene:
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(40)
+    scene.lag("a", "b", 100)
+    scene.ask(RequestKind.READMIT, "a")
+    scene.run(2)
+    return scene
+
+
+def test_a_readmission_asked_for_again_does_not_begin_anew() -> None:
+    scene = catching_up_by_hand()
+    before = scene.state.operation
+    assert before is not None
+    scene.ask(RequestKind.READMIT, "a")
+    scene.ask(RequestKind.READMIT, "a")
+    scene.run(5)
+    assert scene.state.operation is not None
+    assert scene.state.operation.id == before.id
+
+
+def test_one_who_insists_takes_over_and_every_operation_ends_in_words() -> None:
+    """Found by simulation: two took over in one step, and the first one's ending was lost."""
+    scene = Scene.settled()
+    scene.lag("a", "b", 100)
+    scene.down("a", "imaps", for_s=5)
+    scene.run(10)
+    scene.up("a", for_s=60)
+    scene.run(2)
+    automatic = scene.state.operation
+    assert automatic is not None
+    assert automatic.kind is Kind.READMIT
+    scene.ask(RequestKind.READMIT, "a")
+    scene.ask(RequestKind.READMIT, "a", force=True)
+    scene.step()
+    by_hand = scene.state.operation
+    assert by_hand is not None
+    assert [e.operation.id for e in scene.state.ended][-1:] == [automatic.id]
+    scene.step()
+    assert [e.operation.id for e in scene.state.ended][-1:] == [by_hand.id]
