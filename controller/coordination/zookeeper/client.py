@@ -107,7 +107,7 @@ class Client:
         self.trouble = ""
         self._servers = servers
         self._on_change = on_change
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._connected = threading.Event()
         self._session: int | None = None
         self._kazoo = self._make()
@@ -120,7 +120,8 @@ class Client:
         return self._session if self._connected.is_set() else None
 
     def start(self) -> None:
-        """Begin to connect, and never stop trying."""
+        """Begin to connect, in the running loop, and never stop trying."""
+        self._loop = asyncio.get_running_loop()
         self._kazoo.start_async()
 
     async def stop(self) -> None:
@@ -237,6 +238,7 @@ class Client:
         self._in_loop(self._on_change)
 
     def _in_loop(self, call: Callable[[], None]) -> None:
+        assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(call)
 
@@ -246,7 +248,7 @@ class Client:
             raise Unanswered(f"there is no connection to ZooKeeper: {where}")
 
     def _ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
-        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def settle(result: Any) -> None:
             if answer.done():
@@ -275,8 +277,11 @@ class Client:
             raise Unanswered(f"ZooKeeper: {_told(error)}") from error
 
     def _stop(self) -> None:
-        self._kazoo.stop()
-        self._kazoo.close()
+        try:
+            self._kazoo.stop()
+            self._kazoo.close()
+        except Exception as error:  # of no type of its own
+            log.warning("the connection to ZooKeeper could not be closed: %s", error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,14 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
 class Controller:
     """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`."""
 
-    def __init__(self, cluster: Cluster, changes: Values | None = None, *, stays: bool = False) -> None:
+    def __init__(
+        self, cluster: Cluster, changes: Values | None = None, *,
+        name: str = "controller", stays: bool = False,
+    ) -> None:  # fmt: skip
         self.cluster = cluster
         # A killed test run must not leave a controller behind which goes on acting.
         self._launcher = [] if stays else ["setpriv", "--pdeathsig", "KILL"]
-        self.folder = cluster.folder / "controller"
+        self.folder = cluster.folder / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         # A checkout's path may be longer than a Unix socket's may be.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from docker.models.containers import Container
 from tests.lab.harness.engine import Engine
@@ -52,6 +54,19 @@ class ZooKeepers:
         for number, address in self._addresses.items():
             wait_until(partial(_listens, address, self._port), f"zookeeper {number} listens", 30)
 
+    def configuration(self, identity: str, session_s: float) -> dict[str, Any]:
+        """The section `coordination.zookeeper` of a daemon with a certificate for `identity`."""
+        servers = self.servers(session_s=session_s, identity=identity)
+        section: dict[str, Any] = {"servers": list(servers.addresses), "session_s": session_s}
+        if servers.tls is not None:
+            files = (
+                ("ca_file", servers.tls.ca_file),
+                ("cert_file", servers.tls.cert_file),
+                ("key_file", servers.tls.key_file),
+            )
+            section["tls"] = {key: str(path) for key, path in files}
+        return section
+
     def servers(self, *, session_s: float, call_s: float = 2.0, identity: str = "daemon") -> Servers:
         """How a client with a certificate for `identity` reaches them."""
         where = tuple(f"{address}:{self._port}" for address in self._addresses.values())
@@ -60,6 +75,15 @@ class ZooKeepers:
     def stop(self) -> None:
         for container in self.containers.values():
             container.remove(force=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stranger(self) -> Tls:
+        """A daemon of another authority."""
+        folder = self._folder / "stranger"
+        folder.mkdir(exist_ok=True)
+        authority = Authority(folder)
+        authority.issue(folder, ["stranger"], "127.0.0.1")
+        return Tls(authority.ca_file, folder / "tls.crt", folder / "tls.key")
 
     def _tls(self, identity: str) -> Tls | None:
         if self._authority is None:

@@ -1,0 +1,110 @@
+"""Clusters in a running ZooKeeper, each with a name of its own, and their stores; without mail servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from tests.contract.coordination_contract import STORE
+from tests.lab.harness.engine import Engine, LabError, this_process
+from tests.lab.harness.layout import BUILD
+from tests.lab.harness.zookeeper import ZooKeepers
+
+from mailward.controller.clock import SystemClock
+from mailward.controller.coordination.zookeeper.client import Servers
+from mailward.controller.coordination.zookeeper.making import make
+from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
+from mailward.controller.coordination.zookeeper.trouble import connected
+from mailward.model.policy import Observer
+from mailward.model.ports import Coordination
+from mailward.model.state import Pause, Request, State
+
+SESSION_S, TICK_MS = 1.0, 100
+
+
+@contextmanager
+def running(version: int, *, tls: bool) -> Iterator[ZooKeepers]:
+    """One server in a network of its own."""
+    name = f"zookeeper-{version}-{'tls' if tls else 'clear'}-{os.getpid()}"
+    try:
+        engine = Engine(name, this_process())
+        engine.require_images()
+        engine.remove_leftovers()
+    except LabError as error:
+        pytest.fail(f"the lab cannot run: {error}", pytrace=False)
+    server = ZooKeepers(
+        engine, engine.create_network(), BUILD / name, version=version, tick_ms=TICK_MS, tls=tls
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        engine.remove_all()
+        shutil.rmtree(BUILD / name, ignore_errors=True)
+
+
+class InZooKeeper:
+    """A cluster, made with the state `State(STORE, epoch=3)`, and its daemons' stores."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.cluster = f"c{secrets.token_hex(4)}"
+        self.servers = servers
+        self._stores: list[tuple[ZooKeeperStore, asyncio.Task[None]]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def made(cls, servers: Servers) -> AsyncIterator[InZooKeeper]:
+        cluster = cls(servers)
+        async with connected(servers) as client:
+            await make(client, cluster.cluster, State(STORE, 3))
+        try:
+            yield cluster
+        finally:
+            for store, task in cluster._stores:
+                task.cancel()
+                if store._client._kazoo._stopped.is_set():  # silent: until its thread has noticed
+                    await asyncio.to_thread(store._client._kazoo._connection.connection_stopped.wait, 5)
+                await store.leave()
+
+    async def start(self, *, observe_only: bool = False, name: str = "") -> ZooKeeperStore:
+        store = self.store(name or f"host{len(self._stores)}", may_lead=not observe_only)
+        self._stores.append((store, asyncio.create_task(store.run())))
+        await until(lambda: store.in_touch)
+        return store
+
+    async def kill(self, controller: Coordination) -> None:
+        """It is silent from now on, and its session ends."""
+        self.silence(controller)
+        await asyncio.sleep(SESSION_S + 3 * TICK_MS / 1000)
+
+    def silence(self, controller: Coordination) -> None:
+        store, task = next(each for each in self._stores if each[0] is controller)
+        task.cancel()
+        store._client._kazoo._stopped.set()  # it connects no more
+        store._client.hang_up()
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        store = self.store("cli", may_lead=False)
+        task = asyncio.create_task(store.run())
+        try:
+            await until(lambda: store.in_touch)
+            await store.post(entry)
+        finally:
+            task.cancel()
+            await store.leave()
+
+    def store(self, name: str, *, may_lead: bool = True) -> ZooKeeperStore:
+        observers = [Observer(f"host{number}", "", 1) for number in range(3)]
+        return ZooKeeperStore(self.cluster, name, self.servers, SystemClock(), observers, may_lead=may_lead)
+
+
+async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
+    deadline_s = asyncio.get_running_loop().time() + limit_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline_s, "not in time"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,135 @@
+"""Three daemons agree in ZooKeeper: one leads; any of them, or of the servers, may be gone; mail goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.controller import Controller
+from tests.lab.harness.daemons import SESSION_S, Daemons, epochs_of, settled
+from tests.lab.harness.dns_watch import DnsWatch
+from tests.lab.harness.layout import ENDPOINTS, TOKEN_NAME
+from tests.lab.harness.publication import Publication
+from tests.lab.harness.waiting import wait_until
+
+NEXT_S = 3 * SESSION_S
+"""Until somebody else leads when the leader's session has to end first, on a slow machine."""
+
+
+@pytest.fixture
+def daemons(cluster: Cluster) -> Iterator[Daemons]:
+    with Daemons(cluster) as running:
+        yield running
+
+
+def test_any_of_them_may_be_asked_and_the_leader_does_it(cluster: Cluster, daemons: Daemons) -> None:
+    leader = daemons.leader()
+    follower = daemons.others(leader)[0]
+    with Publication(cluster) as dns:
+        done = follower.cli("drain", "mail-a", "--reason", "new disks", "--wait")
+        assert done.returncode == 0, done.stdout + done.stderr
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 5)
+        for daemon in daemons.each.values():
+            wait_until(partial(_knows_that_it_is_done, daemon), "everybody knows", 5)
+        assert dns.gaps_of(cluster.mail_b.address) == []
+
+
+def test_a_leader_that_is_killed_in_an_operation_is_followed_by_one_who_ends_it(
+    cluster: Cluster, daemons: Daemons
+) -> None:
+    killed = daemons.leader()
+    with (
+        Publication(cluster) as dns,
+        DnsWatch(cluster.addresses.ns1, TOKEN_NAME, "TXT") as tokens,
+    ):
+        done = daemons.others(killed)[0].cli("drain", "mail-a")
+        assert done.returncode == 0, done.stdout + done.stderr
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 10)
+        daemons.each[killed].kill()
+        leader = daemons.each[daemons.leader(other_than=killed, within_s=NEXT_S)]
+        wait_until(lambda: settled(leader), "the drain has ended", 60)
+        (drain, *_) = [each for each in leader.status()["ended"] if each["kind"] == "drain"]
+        assert (drain["node"], drain["ending"]) == ("mail-a", "done")
+        assert dns.gaps_of(cluster.mail_b.address) == []
+        daemons.each[killed].start()
+        assert epochs_of(tokens.changes) == sorted(epochs_of(tokens.changes))
+
+
+def test_a_leader_that_stood_still_wakes_as_a_follower_and_sends_nothing_late(
+    cluster: Cluster, daemons: Daemons
+) -> None:
+    stopped = daemons.leader()
+    with (
+        Publication(cluster) as dns,
+        DnsWatch(cluster.addresses.ns1, TOKEN_NAME, "TXT") as tokens,
+    ):
+        os.kill(daemons.each[stopped].pid, signal.SIGSTOP)
+        leader = daemons.each[daemons.leader(other_than=stopped, within_s=NEXT_S)]
+        cluster.mail_a.kill_unit("dovecot")
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 30)
+        wait_until(lambda: settled(leader), "the failover has ended", 60)
+        epoch = epochs_of(tokens.changes)[-1][0]
+        os.kill(daemons.each[stopped].pid, signal.SIGCONT)
+        wait_until(lambda: daemons.each[stopped].status()["standing"] == "following", "it follows", 10)
+        time.sleep(3)
+        heard = epochs_of(tokens.changes)
+        assert heard == sorted(heard)
+        assert heard[-1][0] == epoch
+        assert dns.gaps_of(cluster.mail_b.address) == []
+
+
+def test_without_a_quorum_nothing_changes_and_automation_resumes_by_itself(
+    cluster: Cluster, daemons: Daemons
+) -> None:
+    daemons.leader()
+    with Publication(cluster) as dns:
+        for number in (1, 2):
+            daemons.zookeeper.containers[number].kill()
+        for daemon in daemons.each.values():
+            wait_until(partial(_is_not_ready, daemon), "it says that it is not ready", 20)
+            said = daemon.cli("status")
+            assert "HELD" in said.stdout, said.stdout + said.stderr
+            assert "ZooKeeper" in said.stdout, said.stdout
+        cluster.mail_a.kill_unit("dovecot")
+        time.sleep(10)
+        assert dns.gaps_of(cluster.mail_a.address) == []
+        for number in (1, 2):
+            daemons.zookeeper.containers[number].start()
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 60)
+        assert dns.gaps_of(cluster.mail_b.address) == []
+
+
+def test_automation_can_be_paused_while_the_leader_hangs(cluster: Cluster, daemons: Daemons) -> None:
+    stopped = daemons.leader()
+    os.kill(daemons.each[stopped].pid, signal.SIGSTOP)
+    try:
+        done = daemons.others(stopped)[0].cli("pause", "--for", "10m", "--reason", "the leader hangs")
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        os.kill(daemons.each[stopped].pid, signal.SIGCONT)
+    with Publication(cluster) as dns:
+        cluster.mail_a.kill_unit("dovecot")
+        time.sleep(8)
+        assert dns.gaps_of(cluster.mail_a.address) == []
+        assert daemons.others(stopped)[0].cli("resume").returncode == 0
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 30)
+
+
+def test_a_clean_stop_hands_the_lead_over_at_once(cluster: Cluster, daemons: Daemons) -> None:
+    stopped = daemons.leader()
+    daemons.each[stopped].stop()
+    daemons.leader(other_than=stopped, within_s=SESSION_S / 2)
+
+
+def _knows_that_it_is_done(daemon: Controller) -> bool:
+    ended = daemon.status()["ended"]
+    return bool(ended) and ended[0]["ending"] == "done"
+
+
+def _is_not_ready(daemon: Controller) -> bool:
+    return daemon.get("/ready")[0] == 503

@@ -1,0 +1,269 @@
+"""What happens to who trusts a store too much: lost replies, dead servers, lost leads, other clusters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+from tests.contract.coordination_contract import NOW, STORE, answered, leading, request
+from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, InZooKeeper, running, until
+from tests.lab.harness.zookeeper import ZooKeepers
+
+from mailward.controller.coordination.zookeeper import trouble
+from mailward.controller.coordination.zookeeper.client import (
+    Check,
+    Create,
+    Delete,
+    Servers,
+    Unanswered,
+    Write,
+)
+from mailward.controller.coordination.zookeeper.making import make
+from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
+from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
+from mailward.controller.coordination.zookeeper.trouble import connected
+from mailward.model.errors import ForeignStore, StoreError
+from mailward.model.ports import Commit
+from mailward.model.report import Report
+from mailward.model.snapshot import Standing
+from mailward.model.state import Answer, State
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ZooKeepers]:
+    with running(38, tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(server: ZooKeepers) -> AsyncIterator[InZooKeeper]:
+    async with InZooKeeper.made(server.servers(session_s=SESSION_S)) as cluster:
+        yield cluster
+
+
+def losing_replies(store: ZooKeeperStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it writes is done, and nobody hears of it."""
+    commit = store._client.commit
+
+    async def lost(*steps: Create | Write | Delete | Check) -> str:
+        await commit(*steps)
+        raise Unanswered("the connection was lost")
+
+    monkeypatch.setattr(store._client, "commit", lost)
+
+
+async def test_an_election_that_nobody_heard_of_is_recognized_as_ours(
+    cluster: InZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await cluster.start()
+    with monkeypatch.context() as patch:
+        losing_replies(store, patch)
+        assert await store.lead() is Standing.FOLLOWING
+    assert await store.lead() is Standing.LEADING
+    recorded = await store.read()
+    assert recorded.versions.epoch == 4, "it was elected once"
+    assert await store.record(replace(recorded.state, seq=9), recorded.versions) is Commit.COMMITTED
+
+
+async def test_a_state_that_nobody_heard_of_is_read_again(
+    cluster: InZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, before = await leading(cluster)
+    assert isinstance(store, ZooKeeperStore)
+    wanted = replace(before.state, epoch=4, seq=9)
+    with monkeypatch.context() as patch:
+        losing_replies(store, patch)
+        assert await store.record(wanted, before.versions) is Commit.UNKNOWN
+    assert (await store.read()).state == wanted
+
+
+async def test_a_daemon_started_again_does_not_take_its_own_old_lead_for_the_new_one_s(
+    cluster: InZooKeeper,
+) -> None:
+    old = await cluster.start(name="host1")
+    await old.lead()
+    cluster.silence(old)
+    new = await cluster.start(name="host1")
+    assert await new.lead() is Standing.FOLLOWING
+    gone = (await new.read()).leader
+    assert gone is not None
+    assert await new.lead(over=gone) is Standing.LEADING
+
+
+async def test_a_lost_connection_ends_the_right_to_act_at_once(cluster: InZooKeeper) -> None:
+    store, before = await leading(cluster)
+    assert store.may_act_until_s() > 0
+    cluster.silence(store)
+    assert store.may_act_until_s() == float("-inf")
+    assert await store.lead() is Standing.FOLLOWING
+    assert await store.record(replace(before.state, seq=9), before.versions) in (Commit.LOST, Commit.UNKNOWN)
+
+
+async def test_a_server_that_hangs_is_noticed_however_busy_the_daemon_is(
+    cluster: InZooKeeper, server: ZooKeepers
+) -> None:
+    """The library goes on holding it for connected while requests leave often enough."""
+    store, before = await leading(cluster)
+    assert isinstance(store, ZooKeeperStore)
+    server.containers[1].pause()
+    try:
+        ends_s = store.may_act_until_s()
+        busy = asyncio.create_task(asking(store))
+        await until(lambda: store._now_s() >= ends_s)
+        assert store.may_act_until_s() <= ends_s, "no heartbeat has been acknowledged since"
+        assert await store.lead() is Standing.FOLLOWING
+        await until(lambda: store._client.session is None, 5 * SESSION_S)
+    finally:
+        server.containers[1].unpause()
+    busy.cancel()
+    await until(lambda: store.in_touch)
+    assert await store.lead() is Standing.LEADING
+    assert (await store.read()).versions.epoch in (before.versions.epoch, before.versions.epoch + 1)
+
+
+async def asking(store: ZooKeeperStore) -> None:
+    while True:
+        try:
+            await store.read()
+        except StoreError:
+            await asyncio.sleep(0.05)
+
+
+async def test_the_session_that_counts_is_the_one_that_was_granted(server: ZooKeepers) -> None:
+    async with InZooKeeper.made(server.servers(session_s=30.0)) as cluster:
+        store = await cluster.start()
+        await store.lead()
+        granted_s = 20 * TICK_MS / 1000
+        assert store._client.session_s == pytest.approx(granted_s)
+        assert store.may_act_until_s() < store._now_s() + granted_s
+
+
+async def test_a_state_too_large_for_a_server_is_refused_before_it_is_sent(cluster: InZooKeeper) -> None:
+    store, before = await leading(cluster)
+    huge = replace(before.state, answers=(Answer("r", False, "x" * LIMIT, NOW),))
+    with pytest.raises(StoreError, match=r"the state would be 1000\d{3} bytes in ZooKeeper, more than"):
+        await store.record(huge, before.versions)
+    assert await store.read() == before
+
+
+async def test_a_request_is_done_once_whoever_leads(cluster: InZooKeeper) -> None:
+    """The old leader has read it, and answers when it has lost the lead."""
+    first, _ = await leading(cluster)
+    await cluster.post(request())
+    seen = await first.read()
+    second = await cluster.start()
+    assert await second.lead(over=seen.leader) is Standing.LEADING
+    assert await first.record(answered(seen.state, "r1"), seen.versions) is Commit.LOST
+    recorded = await second.read()
+    assert [one.id for one in recorded.requests] == ["r1"]
+    assert await second.record(answered(recorded.state, "r1"), recorded.versions) is Commit.COMMITTED
+    assert (await second.read()).requests == ()
+
+
+async def test_a_report_counts_as_new_only_when_it_moved_while_we_were_reading(cluster: InZooKeeper) -> None:
+    one, other = await cluster.start(), await cluster.start()
+    await one.publish(Report("host0", 1, "d1", ()))
+    await other.read()
+    view = other.views()[0]
+    assert view.report == Report("host0", 1, "d1", ())
+    assert view.age_s == float("inf"), "it may have been there for long"
+    await other.read()
+    await one.publish(Report("host0", 2, "d1", ()))
+    await other.read()
+    view = other.views()[0]
+    assert view.report is not None
+    assert (view.report.seq, view.age_s < 5) == (2, True)
+    assert [each.report for each in other.views()[1:]] == [None, None]
+
+
+async def test_a_report_of_another_name_is_passed_over(cluster: InZooKeeper) -> None:
+    one, other = await cluster.start(), await cluster.start()
+    await one.publish(Report("host2", 1, "d1", ()))
+    await other.read()
+    assert [each.report for each in other.views()] == [None, None, None]
+
+
+async def test_clusters_in_one_ensemble_do_not_see_each_other(cluster: InZooKeeper) -> None:
+    await leading(cluster)
+    async with InZooKeeper.made(cluster.servers) as another:
+        store, recorded = await leading(another)
+        assert recorded.leader is not None
+        await cluster.post(request())
+        assert (await store.read()).requests == ()
+
+
+async def test_a_store_that_is_gone_is_named_and_another_one_is_foreign(cluster: InZooKeeper) -> None:
+    store, _ = await leading(cluster)
+    await emptied(cluster)
+    with pytest.raises(StoreError, match=f"there is no store at /mailward/{cluster.cluster} in ZooKeeper"):
+        await store.read()
+    async with connected(cluster.servers) as client:
+        await make(client, cluster.cluster, State("feedfacefeed", 9))
+    with pytest.raises(ForeignStore, match=f"is now store feedfacefeed, and was {STORE}"):
+        await store.read()
+
+
+async def test_after_all_data_were_lost_and_made_anew_with_the_same_id_it_goes_on(
+    cluster: InZooKeeper,
+) -> None:
+    store, _ = await leading(cluster)
+    await emptied(cluster)
+    async with connected(cluster.servers) as client:
+        await make(client, cluster.cluster, State(STORE, 40))
+    await until(lambda: store.in_touch)  # type: ignore[attr-defined]
+    await store.read()
+    assert await store.lead() is Standing.LEADING
+    assert (await store.read()).versions.epoch == 41
+
+
+async def emptied(cluster: InZooKeeper) -> None:
+    async with connected(cluster.servers) as client:
+        await asyncio.to_thread(client._kazoo.delete, Tree(cluster.cluster).root, recursive=True)
+
+
+async def test_a_store_is_made_once(cluster: InZooKeeper) -> None:
+    async with connected(cluster.servers) as client:
+        with pytest.raises(StoreError, match="already holds a store"):
+            await make(client, cluster.cluster, State(STORE, 9))
+
+
+# why there is no connection
+
+
+async def test_a_server_that_is_not_there_is_named(server: ZooKeepers) -> None:
+    there = server.servers(session_s=SESSION_S)
+    gone = replace(there, addresses=(there.addresses[0].replace(":2281", ":2282"),))
+    with pytest.raises(StoreError, match=r"ZooKeeper cannot be used: .*:2282 cannot be reached: "):
+        async with connected(gone, patience_s=0.5):
+            pass
+
+
+async def test_a_certificate_of_another_authority_is_named(server: ZooKeepers) -> None:
+    ours = server.servers(session_s=SESSION_S)
+    assert ours.tls is not None
+    said = await trouble.of(replace(ours, tls=replace(ours.tls, ca_file=server.stranger().ca_file)))
+    assert "shows a certificate that is not believed" in said
+
+
+async def test_a_server_that_does_not_know_our_certificate_is_named(server: ZooKeepers) -> None:
+    ours = server.servers(session_s=SESSION_S)
+    assert ours.tls is not None
+    stranger = replace(server.stranger(), ca_file=ours.tls.ca_file)
+    said = await trouble.of(replace(ours, tls=stranger))
+    assert "refuses our certificate" in said or "hangs up" in said
+
+
+async def test_a_server_that_wants_tls_is_named(server: ZooKeepers) -> None:
+    said = await trouble.of(replace(server.servers(session_s=SESSION_S), tls=None))
+    assert "hangs up" in said
+
+
+async def test_a_daemon_that_cannot_connect_says_why_in_each_of_its_errors(cluster: InZooKeeper) -> None:
+    nowhere = InZooKeeper(Servers(("127.0.0.1:1",), session_s=SESSION_S))
+    store = nowhere.store("host0")
+    task = asyncio.create_task(store.run())
+    await until(lambda: store._client.trouble)
+    with pytest.raises(Unanswered, match=r"no connection to ZooKeeper: 127\.0\.0\.1:1 cannot be reached: "):
+        await store.read()
+    task.cancel()
+    await store.leave()
