@@ -7,13 +7,15 @@ CODE := model controller health replication fencing dns simulator app configs te
 
 HOURS ?= 200
 SEED ?=
+# Lab tests that need no quiet machine.
+ALONGSIDE := tests/lab/test_coordination_zookeeper.py
 
 .PHONY: demo test check proof soak lab bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a failover on embedded parts: no root, no Docker, under a minute"
-	@echo "make test    every test, real Postfix, Dovecot and BIND included"
+	@echo "make test    every test, real Postfix, Dovecot, BIND and ZooKeeper included"
 	@echo "make check   the fast inner loop: format, lint, types, layers, unit, short simulation"
 	@echo "make proof   exhaustive search, and every guard taken away once"
 	@echo "make soak    $(HOURS) hours by chance from a new seed (HOURS=n SEED=n)"
@@ -47,10 +49,14 @@ proof: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m tests.simulation.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
-test: check proof
+# The lab's images are made meanwhile; what went wrong is told when it is waited for.
+test: $(STAMP)
+	@tests/lab/setup >/dev/null 2>&1 &
+	$(MAKE) check proof
 	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
-	$(BIN)/python -m pytest tests/lab
+	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
+	$(BIN)/python -m pytest --durations=20 tests/lab $(addprefix --deselect=,$(ALONGSIDE))
 
 lab: $(STAMP)
 	tests/lab/setup
