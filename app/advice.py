@@ -3,6 +3,7 @@
 Pure. It invents no judgement: it words phases, conditions and findings which the core has given.
 """
 
+from mailward.app import belief
 from mailward.app.live import View
 from mailward.app.status import (
     Automation,
@@ -53,8 +54,9 @@ def automation(view: View) -> Automation:
     why = not_ready(view)
     if why or view.snapshot is None or view.decision is None:
         return Automation(Mode.HELD, why)
-    if view.decision.superseded:
-        return Automation(Mode.HELD, printable(view.decision.superseded, WHOLE))
+    superseded = belief.superseded(view)
+    if superseded:
+        return Automation(Mode.HELD, printable(superseded, WHOLE))
     pause = pause_in_force(view.snapshot)
     if pause is not None:
         return Automation(Mode.PAUSED, printable(pause.reason), printable(pause.owner), pause.until_wall_s)
@@ -88,26 +90,33 @@ def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:
     return None
 
 
-def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None) -> str:
+def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, unbelieved: str) -> str:
     """What is wrong, and who serves, in a sentence or two. Nodes with the same trouble share one."""
     troubles: dict[str, list[str]] = {}
     for node in nodes:
-        text = _trouble(node, operation)
+        text = _seen(node) if unbelieved else _trouble(node, operation)
         if text:
             troubles.setdefault(text, []).append(node.node)
-    if not troubles:
+    if not troubles and not unbelieved:
         return f"All {len(nodes)} nodes are in service and healthy."
     said = [
         f"{listed(names)} {text}" if len(names) == 1 else f"{listed(names)}, each: {text}"
         for text, names in troubles.items()
     ]
-    serving = [node.node for node in nodes if _serves(node)]
-    who = (
-        f"{listed(serving)} {'serves' if len(serving) == 1 else 'serve'}."
-        if serving
-        else "No node serves well."
-    )
+    if unbelieved:
+        said.insert(0, f"{unbelieved[0].upper()}{unbelieved[1:]}: the probes alone count.")
+    serving = [node.node for node in nodes if _serves(node, unbelieved)]
+    if serving:
+        who = f"{listed(serving)} {'serves' if len(serving) == 1 else 'serve'}."
+    else:
+        who = "No node is seen to serve." if unbelieved else "No node serves well."
     return " ".join([*said, who])
+
+
+def takes_clients(each: EndpointStatus, unbelieved: str) -> bool:
+    """What a load balancer is told: in service, as far as what is recorded counts, and not known to be
+    broken."""
+    return (bool(unbelieved) or each.phase in SERVES) and each.condition not in BROKEN
 
 
 def healthy(nodes: tuple[NodeStatus, ...], now: Automation) -> bool:
@@ -119,17 +128,29 @@ def _in_place(each: EndpointStatus) -> bool:
     return each.phase in (Phase.IN_SERVICE, Phase.STANDBY)
 
 
-def _serves(node: NodeStatus) -> bool:
+def _serves(node: NodeStatus, unbelieved: str) -> bool:
     return bool(node.endpoints) and all(
-        each.phase in SERVES and each.condition in WELL for each in node.endpoints
+        takes_clients(each, unbelieved) and each.condition in WELL for each in node.endpoints
     )
 
 
 def worst(endpoints: tuple[EndpointStatus, ...]) -> EndpointStatus | None:
     """The endpoint that deserves the sentence: out of service first, then the worst condition."""
-    order = (*BROKEN, Condition.UNKNOWN, Condition.DEGRADED, Condition.HEALTHY)
-    ranked = sorted(endpoints, key=lambda each: (_in_place(each), order.index(each.condition), each.endpoint))
+    ranked = sorted(endpoints, key=lambda each: (_in_place(each), _worst_seen(each)))
     return ranked[0] if ranked else None
+
+
+def _worst_seen(each: EndpointStatus) -> tuple[int, str]:
+    order = (*BROKEN, Condition.UNKNOWN, Condition.DEGRADED, Condition.HEALTHY)
+    return order.index(each.condition), each.endpoint
+
+
+def _seen(node: NodeStatus) -> str:
+    """Like `_trouble`, of what is seen alone."""
+    each = min(node.endpoints, key=_worst_seen, default=None)
+    if each is None or each.condition is Condition.HEALTHY:
+        return ""
+    return f"{_AILS[each.condition].removesuffix(_PUBLISHED)}{_because(each.evidence)}."
 
 
 def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
@@ -147,9 +168,10 @@ def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
     return f"is {phase} for {duration(each.for_s or 0)}{_because(each.detail or each.evidence)}."
 
 
+_PUBLISHED = " and is still published"
 _AILS = {
-    Condition.FAILED: "fails and is still published",
-    Condition.UNREACHABLE: "cannot be reached and is still published",
+    Condition.FAILED: f"fails{_PUBLISHED}",
+    Condition.UNREACHABLE: f"cannot be reached{_PUBLISHED}",
     Condition.UNKNOWN: "is in a state nobody knows",
     Condition.DEGRADED: "is degraded",
     Condition.HEALTHY: "is healthy",
@@ -169,7 +191,7 @@ def suggestions(
         found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
     if now.mode is Mode.PAUSED:
         found.append(Suggestion("mailward resume", "let automation act again"))
-    if view.decision is not None and view.decision.superseded:
+    if view.decision is not None and belief.superseded(view):
         store = view.decision.state.store_id
         anew = "if no other controller runs: with the store moved away, make it anew"
         found.append(Suggestion(f"mailward state init --adopt {store}", anew))
@@ -228,9 +250,16 @@ def _for_node(node: NodeStatus) -> list[Suggestion]:
 
 
 def consequence(
-    each: Explanation, phase: Phase | None, cause: Cause, now: Automation, running: OperationStatus | None
+    each: Explanation,
+    phase: Phase | None,
+    cause: Cause,
+    now: Automation,
+    running: OperationStatus | None,
+    unbelieved: str,
 ) -> str:
     """What follows for one (node, endpoint), in a sentence."""
+    if unbelieved:
+        return f"Nothing is done: {unbelieved}."
     answered = OBSERVING_GATES if now.mode is Mode.OBSERVING else MODE_GATES
     forbidding = [f.gate for f in each.findings if f.answer is not Answered.YES]
     gates = [gate for gate in forbidding if gate not in answered]

@@ -97,7 +97,7 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
     for node in nodes:
         for each in node.endpoints:
             where = (node.node, each.endpoint)
-            for phase in Phase:
+            for phase in Phase if each.phase is not None else ():
                 phases.add_metric((*where, phase.value), float(phase is each.phase))
             for condition in Condition:
                 conditions.add_metric((*where, condition.value), float(condition is each.condition))

@@ -47,7 +47,7 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
     """One screen: what automation does, what is wrong, every node, DNS, operations, what to type."""
     out = _top(shown, zone, width)
     for node in shown.nodes:
-        out += ["", *_node(node, width)]
+        out += ["", *_node(node, shown.unbelieved, width)]
     if shown.lags or shown.targets:
         out += [
             "",
@@ -72,7 +72,7 @@ def explanations(shown: Explanations, zone: tzinfo | None = None, width: int = 8
     """Every (node, endpoint): what is seen, the row that matched, each gate's finding, what follows."""
     out = _top(shown, zone, width)
     for each in shown.explanations:
-        out += ["", *_explained(each, width)]
+        out += ["", *_explained(each, shown.unbelieved, width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
     return joined(out + _bottom(shown.ended, shown.next, width))
@@ -114,7 +114,7 @@ def _dry_run(shown: RequestStatus, width: int) -> Lines:
         out += field("first", f"step {shown.operation.step} of a {_named(shown.operation)}", width)
     out += block("sending", shown.would_send, width, indent=2)
     for each in shown.explanations if shown.progress in (Progress.WAITING, Progress.REFUSED) else ():
-        out += ["", *_explained(each, width)]
+        out += ["", *_explained(each, "", width)]
     return out
 
 
@@ -128,32 +128,35 @@ def automation_line(now: Automation, at_unix_s: float, zone: tzinfo | None, widt
     return wrapped(text, width, hang=len("Automation: "))
 
 
-def _node(node: NodeStatus, width: int) -> Lines:
+def _node(node: NodeStatus, unbelieved: str, width: int) -> Lines:
     troubled = any(each.verdict is not Verdict.UP for each in node.services)
-    phases = {endpoint.endpoint: _phase(endpoint, evidence=not troubled) for endpoint in node.endpoints}
+    phases = {each.endpoint: _phase(each, unbelieved, evidence=not troubled) for each in node.endpoints}
     alike = len(set(phases.values())) == 1
     shared = f": {next(iter(phases.values()))}" if alike else ""
     out = wrapped(f"{node.node} ({node.site}){shared}", width, hang=LABEL)
     for name, phase in phases.items() if not alike else ():
         out += field(name, phase, width)
     out += block("services", _services(node.services), width, indent=2)
-    out += field("ports", _ports(node), width)
+    out += field("ports", f"{_NOT_BELIEVED if unbelieved and node.ports else ''}{_ports(node)}", width)
     if node.fenced and _remarkable(node.helper):
         out += field("helper", _helper(node.helper), width)
     return out
 
 
-def _phase(each: EndpointStatus, evidence: bool) -> str:
+_NOT_BELIEVED = "recorded, but not believed: "
+
+
+def _phase(each: EndpointStatus, unbelieved: str, evidence: bool) -> str:
     if each.phase is None:
         return f"no phase recorded; now {each.condition}"
     since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
-    text = f"{each.phase.value.upper()}{since}"
+    phase = f"{each.phase.value.upper()}{since}"
     if each.detail:
-        text += f" ({each.detail})"
-    text += f"; now {each.condition}"
+        phase += f" ({each.detail})"
+    seen = f"now {each.condition}"
     if evidence and each.condition is not Condition.HEALTHY and each.evidence:
-        text += f": {each.evidence}"
-    return text
+        seen += f": {each.evidence}"
+    return f"{seen}; {_NOT_BELIEVED}{phase}" if unbelieved else f"{phase}; {seen}"
 
 
 def _services(services: tuple[ServiceStatus, ...]) -> Lines:
@@ -312,9 +315,13 @@ def _episode(each: EpisodeStatus, at_unix_s: float) -> str:
     return f"{ago} ago: {each.ended} of {each.node}, {duration(each.lasted_s)}{would}"
 
 
-def _explained(each: Explained, width: int) -> Lines:
+def _explained(each: Explained, unbelieved: str, width: int) -> Lines:
     phase = each.phase.value.upper() if each.phase else "no phase"
     since = f" for {duration(each.for_s)}" if each.for_s is not None else ""
+    if unbelieved and each.phase is not None:  # row and gates go by what is not believed
+        head = f"now {each.condition}; {_NOT_BELIEVED}{phase}{since}"
+        seen = field("seen", each.evidence or "nothing", width)
+        return [*wrapped(f"{each.node} {each.endpoint}: {head}", width), *seen, *field("so", each.so, width)]
     out = wrapped(f"{each.node} {each.endpoint}: {phase}{since}; now {each.condition}", width)
     out += field("seen", each.evidence or "nothing", width)
     out += field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)

@@ -5,7 +5,7 @@ command line leaves it. Bodies are small and must come soon; every error is `{"e
 
 What a load balancer gets of a node follows the phase, and the verdict only where it is settled: a node
 in service of which nobody knows anything stays in (I6), so that an observer cut off from everything does
-not take the whole service down.
+not take the whole service down. Where what is recorded does not count (`app.belief`), only the verdict does.
 """
 
 import asyncio
@@ -26,13 +26,21 @@ from mailward.app import advice, metrics, operations, summary
 from mailward.app.client import EXPIRES
 from mailward.app.doors import Denied, Door
 from mailward.app.live import Live
-from mailward.app.status import Explanations, Mode, NodeStatus, Progress, RequestStatus, Status
+from mailward.app.status import (
+    EndpointStatus,
+    Explanations,
+    Mode,
+    NodeStatus,
+    Progress,
+    RequestStatus,
+    Status,
+)
 from mailward.app.wording import printable
 from mailward.controller.clock import SystemClock
 from mailward.model.clock import Moment
 from mailward.model.errors import MailwardError
 from mailward.model.snapshot import Snapshot
-from mailward.model.state import Pause, Phase, Request, RequestKind
+from mailward.model.state import Pause, Request, RequestKind
 
 log = logging.getLogger(__name__)
 
@@ -169,9 +177,7 @@ class _Api:
         served = {e.endpoint: False for node in status.nodes for e in node.endpoints}
         for node in status.nodes:
             for each in node.endpoints:
-                served[each.endpoint] |= (
-                    each.phase is Phase.IN_SERVICE and each.condition not in advice.BROKEN
-                )
+                served[each.endpoint] |= advice.takes_clients(each, status.unbelieved)
         missing = sorted(name for name, by_anyone in served.items() if not by_anyone)
         if missing or not served:
             return _error(503, "not-serving", f"no node serves {', '.join(missing) or 'anything'}")
@@ -179,18 +185,16 @@ class _Api:
 
     async def node(self, request: web.Request) -> web.Response:
         """200 when the node is in service for all its endpoints (or for `?endpoint=`) and not broken."""
-        node = self._node(self._status(), request.match_info["node"])
+        status = self._status()
+        node = self._node(status, request.match_info["node"])
         wanted = request.query.get("endpoint")
         chosen = [each for each in node.endpoints if wanted in (None, each.endpoint)]
         if not chosen:
             known = ", ".join(each.endpoint for each in node.endpoints) or "none"
             raise Denied(404, "unknown-endpoint", f"{node.node} has these endpoints: {known}")
         for each in chosen:
-            if each.phase is not Phase.IN_SERVICE or each.condition in advice.BROKEN:
-                phase = each.phase.value if each.phase else "not recorded"
-                why = each.detail or each.evidence
-                text = f"{node.node} is {phase} and {each.condition} for {each.endpoint}"
-                return _error(503, "out-of-service", f"{text}: {why}" if why else text)
+            if not advice.takes_clients(each, status.unbelieved):
+                return _error(503, "out-of-service", _out_of_service(node.node, each, status.unbelieved))
         return _json({"node": node.node, "endpoints": {e.endpoint: e.condition.value for e in chosen}})
 
     async def metrics(self, _request: web.Request) -> web.Response:
@@ -306,6 +310,15 @@ class _Api:
         if node not in snapshot.policy.node_by_name:
             raise _unknown_node(node, list(snapshot.policy.node_by_name))
         return snapshot
+
+
+def _out_of_service(node: str, each: EndpointStatus, unbelieved: str) -> str:
+    if unbelieved:
+        return f"{node} is {each.condition} for {each.endpoint}: {each.evidence}; {unbelieved}"
+    phase = each.phase.value if each.phase else "not recorded"
+    why = each.detail or each.evidence
+    text = f"{node} is {phase} and {each.condition} for {each.endpoint}"
+    return f"{text}: {why}" if why else text
 
 
 def _unknown_node(name: str, known: list[str]) -> Denied:

@@ -195,7 +195,8 @@ class WaitingRequest:
 @dataclass(frozen=True, slots=True)
 class Status:
     """One screen. `healthy` is the answer of `status --check`: every node in service and well,
-    automation neither paused nor held."""
+    automation neither paused nor held. `unbelieved` says why what is recorded of the nodes (phases, ports)
+    does not count, so that the probes alone do; '' where it does."""
 
     schema: int
     version: str
@@ -220,6 +221,7 @@ class Status:
     requests: tuple[WaitingRequest, ...] = ()
     notices: tuple[str, ...] = ()
     next: tuple[Suggestion, ...] = ()
+    unbelieved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Explanations:
-    """The answer of `mailward explain --json` and `GET /v1/explain`."""
+    """The answer of `mailward explain --json` and `GET /v1/explain`; `unbelieved` as in `Status`."""
 
     schema: int
     cluster: str
@@ -255,6 +257,7 @@ class Explanations:
     ended: tuple[OperationStatus, ...] = ()
     notices: tuple[str, ...] = ()
     next: tuple[Suggestion, ...] = ()
+    unbelieved: str = ""
 
 
 class Progress(StrEnum):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mailward import __version__
-from mailward.app import advice, nodes, operations
+from mailward.app import advice, belief, nodes, operations
 from mailward.app.live import View
 from mailward.app.status import (
     SCHEMA,
@@ -50,7 +50,8 @@ def status_of(view: View) -> Status:
         )
     state = snapshot.state
     seen = nodes.nodes(snapshot, view.decision, view.observer)
-    running = _running_of(snapshot, view.decision)
+    unbelieved = belief.unbelieved(view)
+    running = None if belief.superseded(view) else _running_of(snapshot, view.decision)
     ended = operations.newest_first(state.ended, snapshot.now)
     episodes = sorted(state.episodes, key=lambda each: each.began.wall_s, reverse=True)
     return Status(
@@ -66,7 +67,7 @@ def status_of(view: View) -> Status:
         not_ready=why,
         healthy=not why and running is None and advice.healthy(seen, now),
         automation=now,
-        headline=advice.headline(seen, running),
+        headline=advice.headline(seen, running, unbelieved),
         nodes=seen,
         lags=nodes.lags(snapshot, view.observer),
         targets=tuple(_target(state.target(name), snapshot) for name in snapshot.policy.targets),
@@ -77,6 +78,7 @@ def status_of(view: View) -> Status:
         requests=tuple(operations.waiting(each, snapshot.now) for each in snapshot.requests),
         notices=_notices(view.decision),
         next=advice.suggestions(view, seen, now, ended),
+        unbelieved=unbelieved,
     )
 
 
@@ -123,6 +125,7 @@ def explanations_of(view: View, node: str | None) -> Explanations:
         ended=tuple(each for each in status.ended if node in (None, each.node)),
         notices=status.notices,
         next=advice.after_explaining(status.next, node),
+        unbelieved=status.unbelieved,
     )
 
 
@@ -151,7 +154,7 @@ def _one(each: Explanation, state: State, view: View, now: Automation) -> Explai
         goal=each.goal,
         held=each.held,
         findings=tuple(_finding(finding) for finding in each.findings),
-        so=advice.consequence(each, phase, cause, now, running),
+        so=advice.consequence(each, phase, cause, now, running, belief.unbelieved(view)),
     )
 
 

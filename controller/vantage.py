@@ -22,6 +22,9 @@ class Vantages:
         if state is self._newest:
             return False
         before, self._newest = dict(self._behind), state
+        if state.superseded:  # an old copy does not know which ports are closed
+            self._behind = {}
+            return bool(before)
         under_way = [o.action.node for o in state.orders if isinstance(o.action, OrderPorts)]
         known = [record.node for record in state.ports]
         for node in [node for node in self._behind if node not in known and node not in under_way]:

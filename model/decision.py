@@ -69,7 +69,8 @@ class Decision:
     """`state` is recorded if it differs from the snapshot's; `send` goes out after that.
 
     `explanations` may be made when first looked at, from frozen values alone: always the same ones.
-    `waits_for` says why the step of the running operation is not done yet, '' where nobody has asked.
+    `waits_for` says why the step of the running operation is not done yet, or why nothing is recorded yet of
+    where the nodes stand; '' where nobody has asked.
     `check_again_s` is how soon something may be due by time alone. `fatal`, if not '', says why this
     controller must stop, `superseded` that another one leads; `broken` which invariants it would have
     broken: then it changes nothing."""

@@ -1,5 +1,6 @@
 """Admission: where a node stands that the record does not know, or knows only from the configuration."""
 
+from mailward.controller.core.bounds import NAMED
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import Sight
@@ -18,7 +19,10 @@ def admit(draft: Draft) -> None:
     policy, state = draft.policy, draft.state
     acting = policy.automation is Automation.ACT
     first = not any(record.phase is Phase.IN_SERVICE for record in state.phases)
-    if acting and first and _may_yet_tell(draft):
+    if acting and first and (silent := _may_yet_tell(draft)):
+        named = ", ".join(silent[:NAMED]) + (f" and {len(silent) - NAMED} more" if silent[NAMED:] else "")
+        patience_s = policy.rules.step_patience_s
+        draft.waits_for = f"waiting up to {patience_s:g} s for what mailward-node on {named} remembers"
         return
     for endpoint in policy.endpoints:
         records = {name: state.phase_of(name, endpoint.name) for name in endpoint.nodes}
@@ -52,11 +56,13 @@ def admit(draft: Draft) -> None:
                 draft.forget_phase(record)
 
 
-def _may_yet_tell(draft: Draft) -> bool:
-    """Nobody is admitted yet, and some helper has not said what it holds: a moment's patience."""
+def _may_yet_tell(draft: Draft) -> list[str]:
+    """The nodes whose helpers have not said what they hold, while nobody is admitted and there is patience."""
     since, patience_s = draft.state.epoch_since, draft.policy.rules.step_patience_s
-    silent = any(node.fenced and draft.sight.nodes[node.name].facts is None for node in draft.policy.nodes)
-    return silent and since is not None and since.age_s(draft.now) < patience_s
+    if since is None or since.age_s(draft.now) >= patience_s:
+        return []
+    views = draft.sight.nodes
+    return [node.name for node in draft.policy.nodes if node.fenced and views[node.name].facts is None]
 
 
 def _stays(record: PhaseRecord | None, gone: PhaseRecord | None) -> bool:

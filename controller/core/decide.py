@@ -60,12 +60,13 @@ def decide(snapshot: Snapshot) -> Decision:
         return Decision(snapshot.state, (), explanations, notices=broken, broken=broken)
     superseded = draft.state.superseded if may_act(snapshot) else ""
     state = draft.state if draft.state == snapshot.state else replace(draft.state, as_of=snapshot.now)
+    waits = state.operation is not None or not state.phases
     return Decision(
         state=state,
         send=tuple(draft.send) if not draft.fatal else (),
         explanations=explanations,
         notices=(*draft.notices, *([superseded] if superseded else ())),
-        waits_for=draft.waits_for if draft.state.operation is not None else "",
+        waits_for=draft.waits_for if waits else "",
         check_again_s=_check_again_s(draft),
         fatal=draft.fatal,
         superseded=superseded,

@@ -260,7 +260,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "votes for a verdict": _one_vote_is_a_verdict,
     "old and tilted reports": _old_reports_count,
     "tilt": _nobody_is_tilted,
-    "helpers are heard first": answering(admission._may_yet_tell, False),
+    "helpers are heard first": answering(admission._may_yet_tell, []),
     "clocks of hosts are not compared": lambda patch: everywhere(
         patch, outcomes._carried_over, lambda _draft, at: at
     ),

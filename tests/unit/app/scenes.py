@@ -234,6 +234,8 @@ class Scene:
     requests: tuple[Request, ...] = ()
     said: tuple[Explanation, ...] | None = None
     pause: Pause | None = None
+    superseded: str = ""
+    recorded: bool = True
     standing: Standing = Standing.LEADING
     report_age_s: float = 0.5
     notices: tuple[str, ...] = ()
@@ -248,11 +250,15 @@ class Scene:
             store_id=STORE,
             epoch=7,
             seq=9,
-            phases=(self.phase_a, PhaseRecord("mail-b", ENDPOINT, Phase.IN_SERVICE, at(259_200))),
+            epoch_since=None if self.recorded else at(3),
+            superseded=self.superseded,
+            phases=(self.phase_a, PhaseRecord("mail-b", ENDPOINT, Phase.IN_SERVICE, at(259_200)))
+            if self.recorded
+            else (),
             operation=self.operation,
             targets=(self.target,),
             helpers=(HelperRecord("mail-a", None, token(2)), HelperRecord("mail-b", None, token(2))),
-            ports=(self.ports_a, ports_b) if self.ports_a else (ports_b,),
+            ports=tuple(each for each in (self.ports_a, ports_b) if each and self.recorded),
             ended=self.ended,
             answers=self.answers,
             episodes=self.episodes,
@@ -470,6 +476,30 @@ def handed_over() -> Scene:
     )
 
 
+def old_copy() -> Scene:
+    """A store restored from the days when mail-a was drained. Now mail-a serves, and mail-b has failed."""
+    return replace(
+        drained(),
+        mail_a=all_up(),
+        mail_b=(up("smtp", 0.012), up("submission", 0.03), REFUSED),
+        superseded=f"mailward-node on mail-a remembers {token(90)}, which this store never sent: another "
+        "controller leads this cluster, or this store was restored from a backup. Nothing is done any more. "
+        "If no other controller runs, move the store away and make it anew: "
+        f"mailward state init --adopt {STORE}",
+    )
+
+
+def just_made() -> Scene:
+    """The store was made three seconds ago, and the helper of mail-b has not yet said what it holds."""
+    return Scene(
+        recorded=False,
+        facts_b=None,
+        error_b="ssh: no answer in 5 s",
+        target=TargetRecord("ns1"),
+        ended=(),
+    )
+
+
 SCENES = {
     "healthy": healthy,
     "withdrawn": withdrawn,
@@ -480,4 +510,6 @@ SCENES = {
     "rejoining": rejoining,
     "drained": drained,
     "handed_over": handed_over,
+    "old_copy": old_copy,
+    "just_made": just_made,
 }

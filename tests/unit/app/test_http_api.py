@@ -195,6 +195,8 @@ async def test_a_request_left_long_ago_and_unknown_now_is_not_waiting(doors: Doo
         ("rejoining", 503, 200, 200),
         ("drained", 503, 200, 200),
         ("both_down", 503, 503, 503),
+        ("old_copy", 200, 503, 200),
+        ("just_made", 200, 200, 200),
         ("starting", 503, 503, 503),
     ],
 )
@@ -213,6 +215,33 @@ async def test_an_observer_that_knows_nothing_takes_no_node_from_the_load_balanc
     doors.fake.shown = replace(scenes.healthy(), report_age_s=99.0).view()
     status, answer = await call(doors.tcp, "GET", "/nodes/mail-a")
     assert (status, answer["endpoints"]) == (200, {scenes.ENDPOINT: "unknown"})
+
+
+@pytest.mark.parametrize(
+    ("scene", "why"),
+    [("old_copy", "what is recorded is not believed"), ("just_made", "nothing is recorded yet")],
+)
+async def test_where_nothing_recorded_counts_the_probes_alone_say_who_takes_clients(
+    doors: Doors, scene: str, why: str
+) -> None:
+    """A store was restored, and the load balancer emptied while a node served everybody."""
+    known, lost = scenes.SCENES[scene](), scenes.both_down().mail_a
+    for change, codes in (
+        ({"mail_a": lost, "mail_b": scenes.all_up()}, (503, 200, 200)),
+        ({"mail_a": lost, "mail_b": lost}, (503, 503, 503)),
+        ({"report_age_s": 99.0}, (200, 200, 200)),
+    ):
+        doors.fake.shown = replace(known, **change).view()
+        asked = [
+            await call(doors.tcp, "GET", path) for path in ("/nodes/mail-a", "/nodes/mail-b", "/serving")
+        ]
+        assert tuple(code for code, _ in asked) == codes
+        if codes[0] == 503:
+            message = asked[0][1]["message"]
+            assert message.startswith(
+                f"mail-a is failed for {scenes.ENDPOINT}: smtp DOWN: timeout at connect"
+            )
+            assert why in message
 
 
 async def test_what_does_not_exist_is_404_with_what_does(doors: Doors) -> None:

@@ -40,6 +40,15 @@ def test_a_port_that_may_be_open_is_probed_as_clients_come() -> None:
     assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
 
 
+def test_what_an_old_copy_says_of_ports_is_not_believed() -> None:
+    """A node that it had closed was never looked at as clients come, and served them all."""
+    vantages = Vantages()
+    closed = state(CLOSED, FenceOutcome.CONFIRMED)
+    vantages.update(closed)
+    assert vantages.update(replace(closed, superseded="restored from a backup"))
+    assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
+
+
 def test_while_an_order_is_out_the_way_stays() -> None:
     """Else the refusals before the port is open would make the service DOWN, and slow to come UP."""
     vantages = Vantages()

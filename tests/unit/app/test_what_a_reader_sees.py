@@ -18,6 +18,7 @@ from mailward.model.fencing import Space
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.replication import Confidence
+from mailward.model.snapshot import Standing
 from mailward.model.state import Kind, Phase, PhaseRecord, Step
 
 Golden = Callable[[str, str], None]
@@ -76,6 +77,42 @@ def test_who_is_superseded_is_told_what_to_type_and_that_nothing_comes_back_by_i
         assert "do this: mailward state init" in " ".join(text.split())
         assert f"mailward state init --adopt {scenes.token(1).store_id}" in text
         assert "by itself" not in text
+
+
+def test_nobody_is_called_out_of_service_by_an_old_copy_of_the_store() -> None:
+    """Found with a restored store: no node served well, it said, and one served everybody."""
+    for scene in (scenes.old_copy(), replace(scenes.old_copy(), standing=Standing.FOLLOWING)):
+        view = scene.view()
+        shown = summary.status_of(view)
+        assert shown.automation.mode is Mode.HELD
+        assert shown.headline == (
+            "What is recorded is not believed: the probes alone count. mail-b fails: imaps DOWN: refused at "
+            "connect. mail-a serves."
+        )
+        for text in (
+            render.status(shown, UTC),
+            render.explanations(summary.explanations_of(view, None), UTC),
+        ):
+            assert "out of service" not in text
+            assert "is still published" not in text
+    lost = scenes.both_down().mail_a
+    nobody = summary.status_of(replace(scenes.old_copy(), mail_a=lost, mail_b=lost).view()).headline
+    assert nobody.endswith("No node is seen to serve.")
+
+
+def test_what_an_old_copy_was_in_the_middle_of_does_not_run() -> None:
+    going = scenes.operation(Kind.READMIT, "mail-a", Step.PUBLISH, 40, "x")
+    assert summary.status_of(replace(scenes.old_copy(), operation=going).view()).operation is None
+
+
+def test_what_is_waited_for_before_anything_is_recorded_is_named() -> None:
+    view, waited = scenes.just_made().view(), "waiting up to 60 s for what mailward-node on mail-b remembers"
+    for text in (
+        render.status(summary.status_of(view), UTC),
+        render.explanations(summary.explanations_of(view, "mail-a"), UTC),
+    ):
+        assert waited in " ".join(text.split())
+        assert "mail-a and mail-b serve." in text
 
 
 def test_what_runs_is_said_of_a_node_though_every_service_of_it_is_well() -> None:

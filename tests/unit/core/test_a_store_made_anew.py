@@ -54,8 +54,10 @@ def test_nobody_is_admitted_to_an_empty_record_before_every_helper_has_had_time_
     scene.run(scene.policy.rules.step_patience_s - 1.0)
     assert (scene.state.phases, scene.state.answers) == ((), ())
     assert set(kinds(scene.actions())) == {"claim-target", "claim-helper"}
+    assert scene.look().waits_for == "waiting up to 60 s for what mailward-node on a remembers"
     scene.run(2)
     assert (scene.phase("a"), scene.phase("b")) == (Phase.IN_SERVICE, Phase.OUT)
+    assert scene.look().waits_for == ""
 
 
 def test_where_a_node_stands_is_recorded_before_anything_is_made_of_it() -> None:
