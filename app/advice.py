@@ -71,8 +71,22 @@ def automation(view: View) -> Automation:
             Mode.HELD, f"cannot {each.goal} {each.node}: {printable(finding.reason)}", node=each.node
         )
     if view.snapshot.standing is Standing.FOLLOWING:
-        return Automation(Mode.ACTING, "another observer leads")
+        return _following(view.snapshot, view.observer)
     return Automation(Mode.ACTING)
+
+
+TILTED = "it does not trust its own clock just now (it was held up, or a clock jumped)"
+
+
+def _following(snapshot: Snapshot, observer: str) -> Automation:
+    """Who does not trust its own clock steps down; where nobody else leads, nobody does meanwhile."""
+    own = next((view.report for view in snapshot.observers if view.name == observer), None)
+    tilted = len(snapshot.policy.observers) == 1 or (own is not None and own.tilted)
+    if not tilted:
+        return Automation(Mode.ACTING, "another observer leads")
+    if snapshot.leader is None or snapshot.leader.name == observer:
+        return Automation(Mode.HELD, f"{TILTED}, and looks again in a few seconds")
+    return Automation(Mode.ACTING, f"another observer leads: {TILTED}")
 
 
 def pause_in_force(snapshot: Snapshot) -> Pause | None:
@@ -108,6 +122,8 @@ def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, u
     serving = [node.node for node in nodes if _serves(node, unbelieved)]
     if serving:
         who = f"{listed(serving)} {'serves' if len(serving) == 1 else 'serve'}."
+    elif any(_may_serve(node, unbelieved) for node in nodes):
+        who = "Nobody knows whether any node serves."
     else:
         who = "No node is seen to serve." if unbelieved else "No node serves well."
     return " ".join([*said, who])
@@ -132,6 +148,10 @@ def _serves(node: NodeStatus, unbelieved: str) -> bool:
     return bool(node.endpoints) and all(
         takes_clients(each, unbelieved) and each.condition in WELL for each in node.endpoints
     )
+
+
+def _may_serve(node: NodeStatus, unbelieved: str) -> bool:
+    return bool(node.endpoints) and all(takes_clients(each, unbelieved) for each in node.endpoints)
 
 
 def worst(endpoints: tuple[EndpointStatus, ...]) -> EndpointStatus | None:
