@@ -36,6 +36,10 @@ class Unreachable(MailwardError):
     """The daemon does not answer."""
 
 
+class BrokenOff(Unreachable):
+    """It was there, and went away before it had answered: what was asked for may have been done."""
+
+
 class Rejected(MailwardError):
     """The daemon answered, and said no. `status` is HTTP's."""
 
@@ -45,7 +49,7 @@ class Rejected(MailwardError):
 
 
 def call(socket: Path, method: str, path: str, body: Any = None) -> bytes:
-    """The answer's body. Unreachable or Rejected otherwise."""
+    """The answer's body. Unreachable, BrokenOff or Rejected otherwise."""
     return asyncio.run(_call(socket, method, path, body))
 
 
@@ -68,7 +72,7 @@ async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
         raise Unreachable(f"mailward did not answer on {socket} within {TIMEOUT_S:g} s. {TRY}") from error
     except (ClientError, OSError) as error:
         text = printable(str(error) or type(error).__name__)
-        raise Unreachable(f"mailward broke off on {socket}: {text}. {TRY}") from error
+        raise BrokenOff(f"mailward broke off on {socket}: {text}. {TRY}") from error
     if status >= 400:
         raise Rejected(status, _message(answer, status))
     return answer

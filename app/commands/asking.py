@@ -14,6 +14,10 @@ from mailward.app.status import Progress, RequestStatus
 
 TAKEN_UP_WITHIN_S = 5.0
 POLL_S = 0.3
+MAY_BE = (
+    "The request {}may have been taken up all the same; if it was recorded, it is carried out when mailward "
+    "runs again. Look at `mailward status` then, before you ask once more."
+)
 
 _PROGRESS: TypeAdapter[RequestStatus] = TypeAdapter(RequestStatus)
 
@@ -49,11 +53,19 @@ def ask(socket: Path, asked: Asked) -> Exit:
         "force": asked.force,
         "dry_run": asked.dry_run,
     }
-    left = _PROGRESS.validate_json(client.call(socket, "POST", "/v1/requests", body))
+    try:
+        left = _PROGRESS.validate_json(client.call(socket, "POST", "/v1/requests", body))
+    except client.BrokenOff as error:
+        if asked.dry_run:
+            raise
+        raise client.BrokenOff(f"{error}\n{MAY_BE.format('')}") from error
     if asked.dry_run:
         _tell(left, asked)
         return _dry(left)
-    return _follow(socket, left, asked)
+    try:
+        return _follow(socket, left, asked)
+    except client.Unreachable as error:
+        raise client.Unreachable(f"{error}\n{MAY_BE.format(f'{left.id} ')}") from error
 
 
 def _dry(would: RequestStatus) -> Exit:

@@ -378,6 +378,50 @@ def test_a_stale_socket_and_one_of_something_else_are_told_apart(tmp_path: Path)
     assert "broke off" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "may_be"), [(["drain", "mail-a"], True), (["drain", "mail-a", "--dry-run"], False)]
+)
+def test_of_a_request_that_was_sent_to_a_daemon_that_died_it_is_said_that_it_may_be_carried_out(
+    tmp_path: Path, words: list[str], may_be: bool
+) -> None:
+    dying = sockets.socket(sockets.AF_UNIX)
+    dying.bind(str(tmp_path / "m.sock"))
+    dying.listen(1)
+
+    def die() -> None:
+        with suppress(OSError):
+            connection, _ = dying.accept()
+            connection.recv(10_000)
+            connection.close()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    result = mailward(*words, socket=tmp_path / "m.sock")
+    thread.join(5)
+    dying.close()
+    assert result.exit_code == Exit.UNREACHABLE
+    assert "broke off" in result.stderr
+    assert ("The request may have been taken up all the same" in result.stderr) is may_be
+    assert "taken up" not in mailward(*words, socket=tmp_path / "m.sock").stderr
+
+
+def test_of_a_request_whose_daemon_dies_before_it_is_taken_up_it_is_said_that_it_may_be_carried_out(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did not run, it said, and at its next start the node was drained."""
+
+    def dies(_seconds: float) -> None:
+        running.path.unlink(missing_ok=True)
+
+    monkeypatch.setattr("mailward.app.commands.asking.time.sleep", dies)
+    result = mailward("drain", "mail-a", socket=running.path)
+    assert result.exit_code == Exit.UNREACHABLE
+    (entry,) = running.fake.posted
+    assert isinstance(entry, Request)
+    assert f"The request {entry.id} may have been taken up all the same" in result.stderr
+    assert "mailward status" in result.stderr
+
+
 def test_a_daemon_that_is_starting_is_shown_as_such(running: Running) -> None:
     running.fake.shown = scenes.starting()
     result = mailward("status", socket=running.path)
