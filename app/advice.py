@@ -40,7 +40,7 @@ OBSERVING_GATES = MODE_GATES | {"claimed"}
 def not_ready(view: View) -> str:
     """Why the daemon cannot do its work now; '' if it can."""
     if view.not_ready:
-        return printable(view.not_ready)
+        return printable(view.not_ready, WHOLE)
     if view.snapshot is None or view.decision is None:
         return "starting: nothing has been decided yet"
     stalled_s = view.snapshot.now.age_s(view.now)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from mailward.model.errors import StoreError
+from mailward.model.errors import CorruptStore, StoreError
 from mailward.model.report import Report
 from mailward.model.snapshot import Snapshot
 from mailward.model.state import MIN_WRITER, SCHEMA, Pause, Request, State
@@ -35,13 +35,13 @@ class Codec(Generic[T]):
         return self._adapter.dump_python(value, mode="json")
 
     def load(self, raw: bytes, where: str) -> T:
-        """Read JSON from `where`; StoreError says what is wrong at which place in it."""
+        """Read JSON from `where`; CorruptStore says what is wrong at which place in it."""
         try:
             return self._adapter.validate_json(raw, strict=True)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise StoreError(f"{where} holds no valid {self._name}: {place}: {first['msg']}") from error
+            raise CorruptStore(f"{where} holds no valid {self._name}: {place}: {first['msg']}") from error
 
 
 class StateCodec(Codec[State]):

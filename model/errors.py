@@ -4,6 +4,7 @@ MailwardError
 ├── ConfigError         the configuration cannot be used as it is
 └── StoreError          the coordination store cannot be used
     ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
+    ├── CorruptStore    ... what it holds cannot be understood
     └── StoreBusy       ... another controller holds it
 """
 
@@ -26,6 +27,10 @@ class StoreError(MailwardError):
 
 class ForeignStore(StoreError):
     """A store-id that is not ours: acting would be acting for another cluster."""
+
+
+class CorruptStore(StoreError):
+    """A file of the store is missing, cut off or altered: only a person can mend that."""
 
 
 class StoreBusy(StoreError):

@@ -19,7 +19,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from mailward.controller.codec import PAUSE, REQUEST, STATE, to_bytes
 from mailward.controller.coordination import files
 from mailward.controller.coordination.making import first_state, is_store_id
-from mailward.model.errors import ForeignStore, StoreError
+from mailward.model.errors import CorruptStore, ForeignStore, StoreError
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader, ObserverView, Standing, Versions
@@ -82,12 +82,17 @@ def store_id_of(directory: Path) -> str | None:
         return None
     store_id = content.get("store_id")
     if not isinstance(store_id, str) or not is_store_id(store_id):
-        raise StoreError(f"{directory / 'store.json'} holds no store-id")
+        raise CorruptStore(f"{directory / 'store.json'} holds no store-id")
     return store_id
 
 
 def post_offline(directory: Path, entry: Request | Pause | None) -> None:
     """What `LocalStore.post` does, without a running controller; works while it hangs."""
+    with _saying_what_to_type(directory):
+        _post_offline(directory, entry)
+
+
+def _post_offline(directory: Path, entry: Request | Pause | None) -> None:
     _must_exist(directory)
     with files.locked(directory / "write.lock", LOCK_WAIT_S, _BUSY.format(directory)):
         if isinstance(entry, Request):
@@ -142,7 +147,7 @@ class LocalStore:
         return float("inf") if self._lock is not None and not self._observe_only else float("-inf")
 
     async def post(self, entry: Request | Pause | None) -> None:
-        await self._call(lambda: post_offline(self._directory, entry))
+        await self._call(lambda: _post_offline(self._directory, entry))
 
     async def run(self) -> None:
         """Nobody else is to be kept in touch with."""
@@ -166,7 +171,11 @@ class LocalStore:
             self._lock = None
 
     async def _call(self, work: Callable[[], T]) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def told() -> T:
+            with _saying_what_to_type(self._directory):
+                return work()
+
+        future = asyncio.get_running_loop().run_in_executor(self._thread, told)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):  # wait_for of Python 3.11 can swallow a cancellation
                 return await asyncio.shield(future)
@@ -254,16 +263,43 @@ class LocalStore:
 
 def _must_exist(directory: Path) -> str:
     found = store_id_of(directory)
+    if found is None and (directory / "state.json").exists():
+        raise CorruptStore(f"{directory / 'store.json'} is missing; nothing is done without it")
     if found is None:
         raise StoreError(f"there is no store in {directory}; make one with: mailward state init")
     return found
+
+
+@contextlib.contextmanager
+def _saying_what_to_type(directory: Path) -> Iterator[None]:
+    """Who finds the store corrupt is told how to make it anew."""
+    try:
+        yield
+    except CorruptStore as error:
+        known = _id_left_in(directory)
+        how = f" --adopt {known}" if known else ", which says what to adopt"
+        raise CorruptStore(
+            f"{error}. Stop mailward, move the directory {directory} away, then: mailward state init{how}"
+        ) from error
+
+
+def _id_left_in(directory: Path) -> str:
+    """The store-id that can still be read; ''."""
+    for name in ("store.json", "state.json"):
+        with contextlib.suppress(StoreError):
+            content = _read_json(directory / name) or {}
+            inner = content.get("state")
+            found = (inner if isinstance(inner, dict) else content).get("store_id")
+            if isinstance(found, str) and is_store_id(found):
+                return found
+    return ""
 
 
 def _read_epoch(directory: Path) -> int:
     content = _read_json(directory / "epoch.json") or {}
     epoch = content.get("epoch")
     if not isinstance(epoch, int) or epoch < 0:
-        raise StoreError(f"{directory / 'epoch.json'} holds no epoch")
+        raise CorruptStore(f"{directory / 'epoch.json'} holds no epoch")
     return epoch
 
 
@@ -275,7 +311,7 @@ def _read_state(directory: Path) -> _Versioned:
     path = directory / "state.json"
     content = _read_json(path)
     if content is None or not isinstance(content.get("version"), int):
-        raise StoreError(f"{path} is missing or holds no version; nothing is done without it")
+        raise CorruptStore(f"{path} is missing or holds no version; nothing is done without it")
     return _Versioned(content["version"], STATE.load(json.dumps(content.get("state")).encode(), str(path)))
 
 
@@ -283,7 +319,7 @@ def _read_pause(directory: Path) -> _Versioned:
     path = directory / "pause.json"
     content = _read_json(path)
     if content is None or not isinstance(content.get("version"), int):
-        raise StoreError(f"{path} is missing or holds no version; nothing is done without it")
+        raise CorruptStore(f"{path} is missing or holds no version; nothing is done without it")
     pause = content.get("pause")
     loaded = PAUSE.load(json.dumps(pause).encode(), str(path)) if pause is not None else None
     return _Versioned(content["version"], loaded)
@@ -315,9 +351,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is not JSON: {error}") from error
+        raise CorruptStore(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise StoreError(f"{path} is not a JSON object")
+        raise CorruptStore(f"{path} is not a JSON object")
     return content
 
 

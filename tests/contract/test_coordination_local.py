@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from tests.contract.coordination_contract import answered, pause, request
 from mailward.controller.codec import PAUSE, STATE
 from mailward.controller.coordination import files, local
 from mailward.controller.coordination.local import LocalStore, init, post_offline
-from mailward.model.errors import ForeignStore, StoreBusy, StoreError
+from mailward.model.errors import CorruptStore, ForeignStore, StoreBusy, StoreError
 from mailward.model.ports import Commit, Recorded
 from mailward.model.state import MIN_WRITER, SCHEMA, Answer, State
 from mailward.model.token import Token
@@ -211,6 +212,42 @@ async def test_a_wrong_type_deep_in_the_state_is_named_with_its_place(
 async def test_a_number_written_as_text_is_a_wrong_type(directory: Path, opened: Opened) -> None:
     change(directory / "state.json", seq="7")
     with pytest.raises(StoreError, match=r"state\.json holds no valid State: seq"):
+        await opened().lead()
+
+
+@pytest.mark.parametrize("content", ["", '{"version": 3, "sta', "{}", "[]", None])
+@pytest.mark.parametrize("name", ["state.json", "pause.json", "epoch.json", "store.json"])
+async def test_who_finds_a_file_of_the_store_corrupt_is_told_what_to_type(
+    directory: Path, opened: Opened, name: str, content: str | None
+) -> None:
+    """It named the file, and nobody knew what to do at three in the morning."""
+    store_id = json.loads((directory / "store.json").read_text())["store_id"]
+    if content is None:
+        (directory / name).unlink()
+    else:
+        (directory / name).write_text(content)
+    told = f"Stop mailward, move the directory {directory} away, then: mailward state init --adopt {store_id}"
+
+    async def start() -> None:
+        store = opened()
+        await store.lead()
+        await store.read()
+
+    with pytest.raises(CorruptStore) as error:
+        await start()
+    assert str(error.value).startswith(f"{directory / name} ")
+    assert str(error.value).endswith(f". {told}")
+    if name in ("store.json", "pause.json"):
+        with pytest.raises(CorruptStore, match=re.escape(told)):
+            post_offline(directory, pause())
+
+
+async def test_of_a_store_whose_id_cannot_be_read_state_init_says_what_to_adopt(
+    directory: Path, opened: Opened
+) -> None:
+    for name in ("store.json", "state.json"):
+        (directory / name).write_text("")
+    with pytest.raises(CorruptStore, match=r"then: mailward state init, which says what to adopt$"):
         await opened().lead()
 
 

@@ -292,6 +292,12 @@ def test_a_controller_that_must_stop_is_held_with_its_reason() -> None:
     assert "ns1 belongs to store 11112222" in shown.automation.reason
 
 
+def test_why_it_is_not_ready_is_not_cut_off_before_what_to_type() -> None:
+    why = f"/var/lib/{'x' * 200}/state.json is not JSON: then: mailward state init --adopt {scenes.STORE}"
+    shown = summary.status_of(replace(scenes.healthy(), not_ready=why).view())
+    assert (shown.not_ready, shown.automation.reason) == (why, why)
+
+
 def test_a_loop_that_stands_still_is_not_ready() -> None:
     view = replace(scenes.healthy().view(), now=scenes.at(-31))
     assert advice.not_ready(view) == "the loop has not gone round for 31 s"
