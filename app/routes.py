@@ -53,22 +53,22 @@ MAX_PAUSE_S = 7 * 86400.0
 LEFT_LATELY_S = 15.0
 MOST_LEFT = 256
 
-_FORBID = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", strict=True)
 _Text = Annotated[str, Field(max_length=4000)]
 
 T = TypeVar("T")
 
 
-@checked(config=_FORBID)
+@checked(config=_STRICT)
 class RequestBody:
     kind: RequestKind
-    node: Annotated[str, Field(min_length=1, max_length=255)]
+    node: Annotated[str, Field(max_length=255)]
     reason: _Text = ""
     force: bool = False
     dry_run: bool = False
 
 
-@checked(config=_FORBID)
+@checked(config=_STRICT)
 class PauseBody:
     for_s: Annotated[float, Field(gt=0, le=MAX_PAUSE_S, allow_inf_nan=False)]
     reason: _Text = ""
@@ -322,7 +322,8 @@ def _out_of_service(node: str, each: EndpointStatus, unbelieved: str) -> str:
 
 
 def _unknown_node(name: str, known: list[str]) -> Denied:
-    return Denied(404, "unknown-node", f"there is no node {printable(name, 64)!r}; known: {', '.join(known)}")
+    said = f"there is no node {printable(name, 64)!r}" if name else "no node has an empty name"
+    return Denied(404, "unknown-node", f"{said}; known: {', '.join(known)}")
 
 
 async def _body(request: web.Request, adapter: TypeAdapter[T]) -> T:

@@ -256,6 +256,13 @@ async def test_what_does_not_exist_is_404_with_what_does(doors: Doors) -> None:
     assert "mail-a, mail-b" in (await call(doors.tcp, "GET", "/nodes/mail-x"))[1]["message"]
     status, answer = await call(doors.unix, "POST", "/v1/requests", {"kind": "drain", "node": "mail-x"})
     assert (status, answer["error"]) == (404, "unknown-node")
+    for method, path, body in (
+        ("POST", "/v1/requests", {"kind": "drain", "node": ""}),
+        ("GET", "/v1/explain?node=", None),
+    ):
+        status, answer = await call(doors.unix, method, path, body)
+        assert (status, answer["error"]) == (404, "unknown-node")
+        assert answer["message"] == "no node has an empty name; known: mail-a, mail-b"
 
 
 @pytest.mark.parametrize(
@@ -270,6 +277,14 @@ async def test_what_does_not_exist_is_404_with_what_does(doors: Doors) -> None:
         ("/v1/requests", b'{"kind":"drain","node":7}', "node"),
         ("/v1/requests", b'{"kind":"drain","node":"mail-a","Force":true}', "Force"),
         ("/v1/requests", b'{"kind":"drain","node":"mail-a","reason":"\\ud800"}', "body"),
+        ("/v1/requests", b'{"kind":"failover","node":"mail-a","force":"yes"}', "force"),
+        ("/v1/requests", b'{"kind":"failover","node":"mail-a","force":1}', "force"),
+        ("/v1/requests", b'{"kind":"failover","node":"mail-a","dry_run":"no"}', "dry_run"),
+        ("/v1/requests", b'{"kind":"failover","node":"mail-a","dry_run":null}', "dry_run"),
+        ("/v1/requests", b'{"kind":"failover","node":"mail-a","reason":7}', "reason"),
+        ("/v1/requests", b'{"kind":["drain"],"node":"mail-a"}', "kind"),
+        ("/v1/pause", b'{"for_s":"60"}', "for_s"),
+        ("/v1/pause", b'{"for_s":true}', "for_s"),
         ("/v1/pause", b'{"for_s":0}', "for_s"),
         ("/v1/pause", b'{"for_s":NaN}', "for_s"),
         ("/v1/pause", b'{"for_s":1e999}', "for_s"),
