@@ -19,7 +19,7 @@ NAMED = 30
 
 _ITEM = r'(?:the (?:leader|store|clients)|[^\s,"]{1,253})'
 _LIST = rf"{_ITEM}(?:, {_ITEM})*(?: and {_ITEM})?"
-_AMOUNT = r"\d{1,6}(?:\.\d{1,3})? ?(?:ms|s|min|h)"
+_AMOUNT = r"\d+(?:\.\d{1,3})? ?(?:ms|s|min|h)"
 TIME = rf"{_AMOUNT}(?: {_AMOUNT})*"
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 

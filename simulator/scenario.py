@@ -228,7 +228,7 @@ def _entry(
     if kind == "event" and rest == STORY_ENDS:
         if found.ends_s is not None:
             yield "the story has already ended, in a line before"
-        found.ends_s = at_s
+        found.ends_s = float("inf") if moments["at"] is None else at_s
         return
     if kind == "event":
         yield from _event(found, number, at_s, rest)

@@ -54,10 +54,14 @@ def play(file: Path, config: Config, policy: Policy, seed: int, as_if: str, *, a
 def read(file: Path, config: Config, policy: Policy) -> tuple[Scenario, tuple[str, ...]]:
     """The scenario, and all that is wrong with it for this cluster. Of a larger file no more is read than
     shows that it is too large."""
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):  # a named pipe would keep us waiting
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # a named pipe would keep us waiting
             return Scenario(), (f"{file} is not a file",)
-        raw = opened.read(4 * LARGEST + 1)
+        with open(handle, "rb", closefd=False) as opened:
+            raw = opened.read(4 * LARGEST + 1)
+    finally:
+        os.close(handle)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -293,6 +293,13 @@ def test_a_story_is_broken_off_with_ctrl_c(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
+def test_a_directory_is_no_story(tmp_path: Path) -> None:
+    """It said of the number of a file descriptor that it is a directory."""
+    code, shown = simulated(str(HYBRID), "--scenario", str(tmp_path))
+    assert code == 1
+    assert f"{tmp_path} is not a file" in shown
+
+
 def test_a_pipe_is_no_story(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     code, shown = simulated(str(HYBRID), "--scenario", str(tmp_path / "pipe"))
