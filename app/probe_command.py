@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -25,6 +26,7 @@ from mailward.model.errors import ConfigError
 from mailward.model.health import ProbeResult
 
 PASSWORD_VARIABLE = "MAILWARD_PASSWORD"
+MOST_BYTES = 64 * 1024
 SCHEMES = {
     "smtp": (25, False),
     "smtps": (465, True),
@@ -146,13 +148,27 @@ def _account(login: str | None, password_file: Path | None) -> Account | None:
             raise UsageError(f"--login {login}: no password; {_where()}")
         return Account(login, password)
     try:
-        lines = password_file.read_text(encoding="utf-8").splitlines()
+        lines = _small_file(password_file).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UsageError(f"--password-file {password_file}: {why}") from None
     if not lines or not lines[0]:
         raise UsageError(f"--password-file {password_file}: its first line is empty")
     return Account(login, lines[0])
+
+
+def _small_file(file: Path) -> bytes:
+    """A named pipe or a device must not keep us waiting, or be read for ever."""
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError(f"--password-file {file}: it is not a regular file")
+        content = os.read(handle, MOST_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"--password-file {file}: it is larger than {MOST_BYTES >> 10} KiB")
+    return content
 
 
 def _settings(

@@ -132,6 +132,8 @@ def test_a_password_goes_in_clear_only_when_told_so(monkeypatch: pytest.MonkeyPa
             "--login me: no password; give the password in $",
         ),
         (["imaps://host", "--login", "me", "--password-file", "/nonexistent"], "No such file or directory"),
+        (["imaps://host", "--login", "me", "--password-file", "/dev/zero"], "it is not a regular file"),
+        (["imaps://host", "--login", "me", "--password-file", "/"], "it is not a regular file"),
         (["imaps://host", "--password-file", "/nonexistent"], "only with --login"),
         (["imap://host", "--rcpt", "a@b"], "--rcpt is for SMTP"),
         (["smtp://host", "--rcpt", "a b"], "recipient: not a mail address: 'a b'"),
