@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mailward import __version__
-from mailward.app import settings
+from mailward.app import settings, terminal
 from mailward.app.demo.command import demo
 from mailward.app.exits import Exit, judged
 from mailward.app.probe_command import probe
@@ -42,6 +42,9 @@ class Sentences(TyperGroup):
             code, text = Exit.UNREACHABLE, str(error)
         except KeyboardInterrupt:
             code, text = Exit.INTERRUPTED, ""
+        except BrokenPipeError:
+            terminal.nobody_reads()
+            code, text = Exit.FAILED, ""
         except Exception as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or hasattr(error, "exit_code"):
                 raise
@@ -280,10 +283,11 @@ app.add_typer(state_app, name="state")
 
 def main() -> None:
     """The entry point."""
+    terminal.open_closed_streams()
     try:
         app(prog_name="mailward")
-    except BrokenPipeError:  # the reader of a pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        terminal.nobody_reads()
         sys.exit(Exit.FAILED)
 
 

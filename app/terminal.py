@@ -1,5 +1,6 @@
 """Writing to a terminal: colour where a person looks on, plain text everywhere else."""
 
+import os
 import shutil
 import sys
 
@@ -25,11 +26,11 @@ def width() -> int:
     return min(max(columns, NARROWEST), WIDEST)
 
 
-def show(text: str, *, clear: bool = False) -> None:
-    """Write `text` to stdout, painted and on a clean screen only if that is a terminal."""
+def show(text: str, *, clear: bool = False) -> bool:
+    """Write `text` to stdout, painted and on a clean screen only if that is a terminal; whether somebody
+    reads it."""
     if not sys.stdout.isatty():
-        typer.echo(text, nl=False)
-        return
+        return write(text)
     from rich.console import Console
     from rich.text import Text
 
@@ -39,6 +40,32 @@ def show(text: str, *, clear: bool = False) -> None:
     if clear:
         sys.stdout.write(CLEAR)
     Console(soft_wrap=True, highlight=False).print(painted, end="")
+    return True
+
+
+def write(text: str) -> bool:
+    """Write `text` to stdout as it is; whether somebody reads it."""
+    try:
+        typer.echo(text, nl=False)
+    except BrokenPipeError:
+        nobody_reads()
+        return False
+    return True
+
+
+def nobody_reads() -> None:
+    """The reader of a pipe has gone: what is still written goes nowhere, and is no failure."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_closed_streams() -> None:
+    """Standard streams that were closed from the start lead nowhere: else a socket would take their numbers,
+    and get what is written."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def complain(text: str) -> None:

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import typer
 from pydantic import TypeAdapter
 
 from mailward.app import client, render, terminal
@@ -20,14 +19,16 @@ _EXPLANATIONS: TypeAdapter[Explanations] = TypeAdapter(Explanations)
 def status(socket: Path, *, as_json: bool, watch: bool, check: bool) -> Exit:
     while watch:
         try:
-            terminal.show(_text(_fetch(socket)), clear=True)
+            read = terminal.show(_text(_fetch(socket)), clear=True)
         except client.Unreachable as error:
-            terminal.show(f"{error}\n", clear=True)
+            read = terminal.show(f"{error}\n", clear=True)
+        if not read:
+            return Exit.DONE
         time.sleep(WATCH_EVERY_S)
     raw = client.call(socket, "GET", "/v1/status")
     shown = _STATUS.validate_json(raw)
     if as_json:
-        typer.echo(raw.decode(), nl=False)
+        terminal.write(raw.decode())
     else:
         terminal.show(_text(shown))
     return _judged(shown) if check else Exit.DONE
@@ -51,7 +52,7 @@ def explain(socket: Path, node: str | None, *, as_json: bool) -> Exit:
     query = f"?node={quote(node, safe='')}" if node is not None else ""
     raw = client.call(socket, "GET", f"/v1/explain{query}")
     if as_json:
-        typer.echo(raw.decode(), nl=False)
+        terminal.write(raw.decode())
     else:
         terminal.show(render.explanations(_EXPLANATIONS.validate_json(raw), width=terminal.width()))
     return Exit.DONE

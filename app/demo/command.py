@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mailward.app.exits import Exit
+
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, to play with.")] = False,
@@ -21,14 +23,14 @@ def demo(
     from mailward.app.demo.story import DemoFailed, Fault, summary, tell
 
     faults: tuple[Fault, ...] = ()
-    problem = ""
+    code, problem = Exit.DONE, ""
     try:
         faults = asyncio.run(tell(lambda text: typer.echo(text, err=as_json), keep=keep))
     except DemoFailed as error:
-        problem = str(error)
+        code, problem = Exit.FAILED, str(error)
         typer.echo(problem, err=True)
     except KeyboardInterrupt:
-        problem = "interrupted"
+        code, problem = Exit.INTERRUPTED, "interrupted"
     if as_json:
         typer.echo(summary(faults, problem))
-    raise typer.Exit(1 if problem else 0)
+    raise typer.Exit(code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import tempfile
 import time
@@ -48,9 +49,20 @@ class DemoFailed(Exception):
 
 
 async def tell(say: Say, *, keep: bool) -> tuple[Fault, ...]:
-    """Play the demo. DemoFailed when a part of it does not come true."""
+    """Play the demo. DemoFailed when a part of it does not come true: then its logs stay."""
     directory = Path(tempfile.mkdtemp(prefix="mailward-demo-"))
-    stage = build(directory)
+    failed = False
+    try:
+        return await _on(build(directory), say, keep=keep)
+    except DemoFailed:
+        failed = True
+        raise
+    finally:
+        if not failed:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _on(stage: Stage, say: Say, *, keep: bool) -> tuple[Fault, ...]:
     try:
         faults = await _play(stage, say)
         if keep:
@@ -119,7 +131,10 @@ async def _fault(stage: Stage, kind: str, node: str, tell_time: Say, say: Say) -
 async def _until(stage: Stage, what: str, true: Callable[[], Any], limit_s: float) -> float:
     """The time at which it came true; DemoFailed with the daemon's last words when it did not."""
     deadline = time.monotonic() + limit_s
+    task = asyncio.current_task()
     while time.monotonic() < deadline:
+        if task is not None and task.cancelling():  # wait_for of Python 3.11 can swallow a cancellation
+            raise asyncio.CancelledError
         if await true():
             return time.monotonic()
         if gone := stage.died("mailward"):

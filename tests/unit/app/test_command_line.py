@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket as sockets
 import subprocess
 import sys
@@ -464,6 +465,59 @@ def test_config_check_lists_every_mistake(tmp_path: Path) -> None:
     assert result.exit_code == Exit.FAILED
     assert "clutser" in result.stderr
     assert "mistake" in result.stderr
+
+
+def shell(line: str, running: Running) -> tuple[int, str]:
+    """A line of bash with `$M` as the command; the exit code of the first in its pipe, and stderr."""
+    command = f"{sys.executable} -m mailward.app.cli --socket {running.path}"
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, timeout=30, env={**os.environ, "M": command},
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$M status >&-",
+        "$M status <&- >&- 2>&-",
+        "$M explain >&-",
+        "$M explain --json >&-",
+        "$M explain | true",
+        "$M explain --json | true",
+        "$M status --watch | true",
+    ],
+)
+def test_who_looks_and_has_nobody_to_tell_is_silent(running: Running, line: str) -> None:
+    """Found by hand: a closed stdout was called a fault of mailward's, a closed pipe a failure."""
+    assert shell(line, running) == (0, "")
+
+
+def test_a_check_whose_text_nobody_reads_tells_by_its_exit_code_all_the_same(running: Running) -> None:
+    running.fake.shown = daemon("held").shown
+    assert shell("$M status --check | true", running) == (Exit.HELD, "")
+
+
+def test_another_command_whose_text_nobody_reads_is_silent(running: Running) -> None:
+    code, said = shell("$M drain mail-a --dry-run --json | true", running)
+    assert (code in (Exit.DONE, Exit.FAILED), said) == (True, "")
+
+
+def test_a_demo_that_is_interrupted_says_so_by_its_exit_code_and_leaves_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "mailward.app.cli", "demo"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert "starting two mail nodes" in process.stdout.readline()
+        assert list(tmp_path.glob("mailward-demo-*"))
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert process.returncode == Exit.INTERRUPTED, shown
+    assert "Traceback" not in shown
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_needs_neither_aiohttp_nor_pydantic() -> None:
