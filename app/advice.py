@@ -67,9 +67,10 @@ def automation(view: View) -> Automation:
     held = first_held(view.decision)
     if held is not None:
         each, finding = held
-        return Automation(
-            Mode.HELD, f"cannot {each.goal} {each.node}: {printable(finding.reason)}", node=each.node
-        )
+        why = f"cannot {each.goal} {each.node}: {printable(finding.reason)}"
+        if finding.gate == "successor" and finding.command.startswith("mailward readmit "):
+            why += f"; type: {printable(finding.command)}"
+        return Automation(Mode.HELD, why, node=each.node)
     if view.snapshot.standing is Standing.FOLLOWING:
         return _following(view.snapshot, view.observer)
     return Automation(Mode.ACTING)

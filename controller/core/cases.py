@@ -16,7 +16,7 @@ from mailward.model.decision import Condition
 from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.snapshot import Snapshot
-from mailward.model.state import Phase, PhaseRecord, State
+from mailward.model.state import Cause, Phase, PhaseRecord, State
 
 WELL = (Condition.HEALTHY, Condition.DEGRADED)
 FAILING = (Condition.FAILED, Condition.UNREACHABLE)
@@ -85,7 +85,8 @@ class Behind:
             record = self.situation.state.phase_of(name, self.endpoint.name)
             judgement = self.situation.judgements[name, self.endpoint.name]
             if record is None or record.phase is not Phase.IN_SERVICE:
-                found[name] = f"is {record.phase if record else 'not in service'}", True
+                by_hand = ", taken out by hand" if _by_hand(record) else ""
+                found[name] = f"is {record.phase if record else 'not in service'}{by_hand}", True
             elif judgement.condition is Condition.UNKNOWN:
                 found[name] = f"is unknown ({judgement.evidence})", False
             elif judgement.condition not in WELL:
@@ -93,6 +94,14 @@ class Behind:
             elif not judgement.outside:
                 found[name] = "has only been seen behind closed ports", False
         return found
+
+    @cached_property
+    def kept_out(self) -> tuple[str, ...]:
+        """Those that are well, and unfit only because an operator took them out."""
+        situation, endpoint = self.situation, self.endpoint.name
+        records = {name: situation.state.phase_of(name, endpoint) for name in self.unfit}
+        kept = [name for name, record in records.items() if _by_hand(record)]
+        return tuple(name for name in kept if situation.judgements[name, endpoint].condition in WELL)
 
     @cached_property
     def fit(self) -> tuple[str, ...]:
@@ -115,6 +124,10 @@ class Behind:
         if all(service.verdict is Verdict.DOWN for service in services):
             return True
         return judgement.failing_s >= self.situation.snapshot.policy.rules.known_restart_grace_s
+
+
+def _by_hand(record: PhaseRecord | None) -> bool:
+    return record is not None and record.phase is Phase.OUT and record.cause is Cause.OPERATOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,6 @@ def _offering(finding: Finding, forbidding: set[str], node: str) -> Finding:
     runs now ends by itself or gives way."""
     if not finding.command:
         return finding
-    by_hand = finding.command.startswith((f"mailward failover {node}", f"mailward readmit {node}"))
+    by_hand = finding.command.split()[1:3] in (["failover", node], ["readmit", node])
     refused = by_hand and forbidding - {finding.gate, "one-operation"}
     return replace(finding, command="") if refused else finding

@@ -5,7 +5,7 @@ lists at the end say which gates guard which goal; a person's word skips those t
 automation careful, never those that protect mail users.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mailward.controller.core.bounds import MOST_DOUBLINGS, NAMED
@@ -122,10 +122,17 @@ def successor(case: Case) -> Finding:
     said = [f"{name} {(held.get(name) or case.behind.unfit[name])[0]}" for name in others]
     more = len(case.endpoint.nodes) - 1 - len(others)
     reason = "; ".join(said) + (f"; and {more} more" if more else "")
-    forced = any(known for _, known in held.values())
-    command = f"mailward failover {case.node} --force" if forced else f"mailward explain {others[0]}"
     known = case.alone(case.behind.unknown) and all(known for _, known in held.values())
-    return (_no if known else _unknown)("successor", reason, command)
+    return (_no if known else _unknown)("successor", reason, _to_have_one(case, held, others[0]))
+
+
+def _to_have_one(case: Case, held: Mapping[str, tuple[str, bool]], other: str) -> str:
+    """What to type so that somebody can take over: best is who is well and was only taken out by hand."""
+    kept_out = [name for name in case.behind.kept_out if name != case.node]
+    if kept_out:
+        return f"mailward readmit {kept_out[0]}"
+    forced = any(known for _, known in held.values())
+    return f"mailward failover {case.node} --force" if forced else f"mailward explain {other}"
 
 
 def _held_now(case: Case, name: str) -> tuple[str, bool] | None:

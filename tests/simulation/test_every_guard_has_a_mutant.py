@@ -25,6 +25,7 @@ NOT_GUARDS: Mapping[str, str] = {
     "gates._unknown": "makes a finding",
     "gates._for": "words of a finding",
     "gates._force": "words of a finding",
+    "gates._to_have_one": "words of a finding",
     "gates._held_now": "asks two that are: whether a successor has answered since, and is not behind",
     "gates._behind": "what `caught_up` asks of one direction",
     "doubts.about": "asks every doubt in its turn",

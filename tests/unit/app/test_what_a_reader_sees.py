@@ -81,6 +81,18 @@ def test_who_is_superseded_is_told_what_to_type_and_that_nothing_comes_back_by_i
         assert "by itself" not in text
 
 
+def test_a_node_kept_out_by_hand_is_named_at_once_as_the_remedy() -> None:
+    view = replace(scenes.drained(), mail_b=scenes.held().mail_a).view()
+    shown = summary.status_of(view)
+    assert shown.automation.mode is Mode.HELD
+    assert shown.automation.reason == (
+        "cannot withdraw mail-b: mail-a is out, taken out by hand; type: mailward readmit mail-a"
+    )
+    assert shown.next[0].command == "mailward readmit mail-a"
+    text = render.explanations(summary.explanations_of(view, "mail-b"), UTC)
+    assert "\n           type: mailward readmit mail-a\n" in text
+
+
 def test_nobody_is_called_out_of_service_by_an_old_copy_of_the_store() -> None:
     """Found with a restored store: no node served well, it said, and one served everybody."""
     for scene in (scenes.old_copy(), replace(scenes.old_copy(), standing=Standing.FOLLOWING)):

@@ -104,6 +104,53 @@ def test_of_three_every_unfit_one_is_named() -> None:
     assert "; c is failed (" in reason
 
 
+def test_who_is_well_and_only_taken_out_by_hand_is_named_as_the_remedy() -> None:
+    """Found by hand: of a drained node it said to explain it, and nobody was asked to let it in again."""
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120, every_s=1)
+    scene.down("a", "imaps", for_s=5)
+    scene.run(60, every_s=5)
+    assert (scene.phase("a"), scene.phase("b")) == (Phase.IN_SERVICE, Phase.OUT)
+    finding = scene.finding("successor", "a")
+    assert (finding.reason, finding.command) == ("b is out, taken out by hand", "mailward readmit b")
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(1)
+    assert scene.state.answers[-1].detail.endswith("Try: mailward readmit b")
+    scene.ask(RequestKind.READMIT, "b", force=True)
+    scene.run(60)
+    assert (scene.phase("a"), scene.phase("b")) == (Phase.OUT, Phase.IN_SERVICE)
+
+
+def test_who_was_taken_out_by_hand_and_is_not_well_is_no_remedy() -> None:
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "b")
+    scene.run(120, every_s=1)
+    scene.gone("b", for_s=60)
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.finding("successor", "a").command == "mailward explain b"
+
+
+def test_of_three_who_was_taken_out_by_hand_is_a_better_remedy_than_force() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c")))
+    scene.ask(RequestKind.DRAIN, "c")
+    scene.run(120, every_s=1)
+    scene.lag("a", "b", 1000)
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.finding("successor", "a").command == "mailward readmit c"
+
+
+def test_the_remedy_is_named_also_where_its_name_begins_like_that_of_the_node_that_fails() -> None:
+    scene = Scene.settled(policy_of(("a", "ab")))
+    scene.ask(RequestKind.DRAIN, "ab")
+    scene.run(120, every_s=1)
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.finding("successor", "a").command == "mailward readmit ab"
+
+
 def test_when_everything_looks_down_the_observer_suspects_itself() -> None:
     """I7."""
     scene = Scene.settled()
