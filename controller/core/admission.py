@@ -57,7 +57,7 @@ def admit(draft: Draft) -> None:
 
 
 def _may_yet_tell(draft: Draft) -> list[str]:
-    """The nodes whose helpers have not said what they hold, while nobody is admitted and there is patience."""
+    """The nodes whose helpers have not said what they hold, while nobody is admitted: a moment only."""
     since, patience_s = draft.state.epoch_since, draft.policy.rules.step_patience_s
     if since is None or since.age_s(draft.now) >= patience_s:
         return []

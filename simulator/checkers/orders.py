@@ -131,7 +131,9 @@ class LeftAlone:
         since_s, before = world.outdated.get(name), self._remembered.get(name)
         if since_s is None or not _recorded_after(world, token, since_s):
             return False
-        if before is None or _recorded_after(world, before, since_s):
+        if before is None:
+            return True
+        if _recorded_after(world, before, since_s):
             return False
         sent = self._sent_since.get((name, since_s), ())
         again = [one for one in sent if one.epoch == before.epoch < token.epoch]
