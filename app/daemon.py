@@ -19,7 +19,7 @@ from mailward.app.api import Listening, serve
 from mailward.app.compose import Parts, build
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
-from mailward.app.stores import observer_of, store_of
+from mailward.app.stores import listen_of, observer_of, peers_of, store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.zookeeper.client import Unanswered
@@ -53,6 +53,7 @@ class Daemon:
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
+        self._peers = peers_of(config, self._store.nonce, self._tell_now)
         self._waits_for = ""
         self._parts: Parts | None = None
         self._observer: Observer | None = None
@@ -93,6 +94,7 @@ class Daemon:
             bodies = {
                 "observer": self._observer.run(),
                 "controller": self._loop.run(),
+                "peers": self._peers.run(listen_of(self._config)),
                 "systemd": self._tell_systemd(),
             }  # fmt: skip
             await _until(asyncio.Event(), bodies)
@@ -117,6 +119,7 @@ class Daemon:
             vantage=self._vantages.of,
             clock=self._clock,
             publish=self._heard,
+            gone=lambda: self._peers.gone,
         )
 
     def _make_loop(self, parts: Parts) -> Loop:
@@ -149,6 +152,10 @@ class Daemon:
             await self._store.publish(report)
         except StoreError as error:
             log.debug("report %d reaches nobody: %s", report.seq, error)
+
+    def _tell_now(self) -> None:
+        if self._observer is not None:
+            self._observer.tell_now()
 
     def _wake(self) -> None:
         if self._loop is not None:

@@ -11,6 +11,7 @@ from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination import local
 from mailward.controller.coordination.local import LocalStore
+from mailward.controller.coordination.peers import Peer, Peers
 from mailward.controller.coordination.zookeeper import tree
 from mailward.controller.coordination.zookeeper.client import Servers, Tls
 from mailward.controller.coordination.zookeeper.making import make
@@ -25,7 +26,11 @@ from mailward.model.state import State
 
 
 class Store(Coordination, Protocol):
-    """A store with what else a daemon needs of it: a task that keeps in touch, and the observers' reports."""
+    """A store with what else a daemon needs of it: a task that keeps in touch, and the observers' reports.
+    `nonce` is the process's: no two share one."""
+
+    @property
+    def nonce(self) -> str: ...
 
     async def run(self) -> None: ...
 
@@ -88,6 +93,28 @@ async def store_id_of(config: Config) -> tuple[str | None, str]:
     async with connected(servers_of(config.coordination.zookeeper)) as client:
         found = (await client.read([at.store])).znodes.get(at.store)
     return tree.store_id(found, at.store) if found else None, f"ZooKeeper at {at.root}"
+
+
+def peers_of(config: Config, nonce: str, on_end: Callable[[], None]) -> Peers:
+    """The other daemons, as far as the configuration says where they are."""
+    zookeeper, name = config.coordination.zookeeper, observer_of(config)
+    others = [observer for observer in config.observers if observer.name != name and zookeeper is not None]
+    peers = [Peer(each.name, *_host_and_port(each.address)) for each in others if each.address is not None]
+    tls = servers_of(zookeeper).tls if zookeeper is not None else None
+    return Peers(config.cluster, name, nonce, peers, tls, on_end=on_end)
+
+
+def listen_of(config: Config) -> tuple[str | None, int] | None:
+    """Where the other daemons are to find this one: on all addresses of this host, at one port."""
+    ours = next(each for each in config.observers if each.name == observer_of(config))
+    if ours.address is None or config.coordination.zookeeper is None:
+        return None
+    return None, _host_and_port(ours.address)[1]
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def servers_of(zookeeper: ZooKeeper) -> Servers:

@@ -130,6 +130,10 @@ def _observers(config: Config) -> Iterator[Problem]:
     for position, name in enumerate(names):
         if name in names[:position]:
             yield Problem(("observers", position, "name"), f"{shown(name)} stands here twice: keep one")
+    for position, observer in enumerate(config.observers):
+        if observer.address is not None and config.coordination.zookeeper is None:
+            sentence = "there are no other daemons with the local store: leave the line out"
+            yield Problem(("observers", position, "address"), sentence, (("coordination",),))
     if names and all(observer.leader == "never" for observer in config.observers):
         yield Problem(("observers", 0, "leader"), "nobody may lead: write `leader: may` for one at least")
 

@@ -65,6 +65,11 @@ class ObserverEntry(Section):
 
     name: Name = Field(description="The observer's name.")
     site: Name | None = Field(default=None, description="The site it stands in; best one without mail nodes.")
+    address: StoreServer | None = Field(
+        default=None,
+        description="Where the other daemons reach it, with a port, such as mail-a.example.com:7443: they see"
+        " there that its process has ended, and need not wait for its session. With ZooKeeper only.",
+    )
     leader: Literal["may", "never"] = Field(
         default="may", description="`may` (the default), or `never`: it watches and votes, and others lead."
     )

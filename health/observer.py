@@ -55,7 +55,8 @@ class _NodeWatch:
 
 class Observer:
     """Runs all watching of one daemon. `vantage` says which way a (node, service) is to be probed
-    now; `publish` gets every report, one at a time, within `Rhythm.publish_s`."""
+    now; `publish` gets every report, one at a time, within `Rhythm.publish_s`; `gone` are the processes of
+    other daemons that were seen to end."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Observer:
         publish: Callable[[Report], Awaitable[None]],
         rhythm: Rhythm | None = None,
         rng: random.Random | None = None,
+        gone: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.name = name
         self.latest: Report | None = None
@@ -75,6 +77,7 @@ class Observer:
         self._vantage = vantage
         self._clock = clock
         self._deliver = publish
+        self._gone = gone
         self._rhythm = rhythm or Rhythm()
         self._rng = rng or random.Random()
         self._slots = asyncio.Semaphore(self._rhythm.probes_at_once)
@@ -98,6 +101,10 @@ class Observer:
             for watch in node.watches.values():
                 watch.recheck()
 
+    def tell_now(self) -> None:
+        """Something besides what it watches has changed."""
+        self._news.set()
+
     def tilted(self) -> bool:
         """Whether its own sense of time is in doubt."""
         return self._tilt.tilted(self._clock.now())
@@ -112,6 +119,7 @@ class Observer:
             nodes=tuple(node.report() for node in self._nodes),
             lags=tuple(lag for poll in self._lags for lag in poll.lags()),
             tilted=self.tilted(),
+            gone=self._gone(),
         )
         return self.latest
 

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class LocalStore:
     """The store as one running controller uses it; all file work in one thread, with deadlines."""
 
     def __init__(self, directory: Path, *, observe_only: bool = False) -> None:
+        self.nonce = secrets.token_hex(8)
         self._directory = directory
         self._observe_only = observe_only
         self._lock: int | None = None

@@ -120,6 +120,19 @@ def test_automation_can_be_paused_while_the_leader_hangs(cluster: Cluster, daemo
         dns.wait_without(cluster.mail_a.address, ENDPOINTS, 30)
 
 
+def test_a_leader_whose_process_was_seen_to_end_is_replaced_before_its_session_has_ended(
+    cluster: Cluster, daemons: Daemons
+) -> None:
+    killed = daemons.leader()
+    time.sleep(3)  # the others hold their connections to it
+    at = daemons.each[killed].kill()
+    leader = daemons.each[daemons.leader(other_than=killed, within_s=SESSION_S / 2)]
+    took_s = time.time() - at
+    log = leader.log_file.read_text()
+    assert "leading before the last leader's session has ended" in log, took_s
+    print(f"led {took_s:.2f} s after the kill")
+
+
 def test_a_clean_stop_hands_the_lead_over_at_once(cluster: Cluster, daemons: Daemons) -> None:
     stopped = daemons.leader()
     daemons.each[stopped].stop()

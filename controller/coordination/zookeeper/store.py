@@ -68,7 +68,7 @@ class ZooKeeperStore:
     ) -> None:
         self._tree = Tree(cluster)
         self._name = name
-        self._nonce = secrets.token_hex(8)
+        self.nonce = secrets.token_hex(8)
         self._clock = clock
         self._observers = tuple(observers)
         self._may_lead = may_lead
@@ -227,7 +227,7 @@ class ZooKeeperStore:
                 return
             steps.append(Delete(at.leader, there.version))
         epoch = max(tree.epoch(before, at.epoch), self._understood(state).epoch) + 1
-        ours = Leader(self._name, epoch, self._nonce)
+        ours = Leader(self._name, epoch, self.nonce)
         steps += [
             Create(at.leader, tree.of_leader(ours), ephemeral=True),
             Write(at.epoch, tree.of_epoch(epoch), before.version),
@@ -238,7 +238,7 @@ class ZooKeeperStore:
     def _take_up(self, leader: Leader | None, znode: Znode | None) -> None:
         """Whether we lead: what we made ourselves in this session, perhaps without having heard that it was
         done, and nothing else."""
-        ours = leader is not None and znode is not None and leader.nonce == self._nonce
+        ours = leader is not None and znode is not None and leader.nonce == self.nonce
         self._led = leader if ours and znode is not None and znode.owner == self._client.session else None
 
     async def _step_down(self) -> None:

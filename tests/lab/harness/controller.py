@@ -114,7 +114,7 @@ class Controller:
         self.folder.mkdir()
         # A checkout's path may be longer than a Unix socket's may be.
         self._socket_folder = Path(tempfile.mkdtemp(prefix="mailward-"))
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         base = lab_config(
             cluster, self.folder, self.url.removeprefix("http://"), self._socket_folder / "socket"
         )
@@ -253,6 +253,6 @@ def _decoded(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

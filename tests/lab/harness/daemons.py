@@ -8,15 +8,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.controller import Controller, Values, merged
+from tests.lab.harness.controller import Controller, Values, free_port, merged
 from tests.lab.harness.waiting import wait_until
 from tests.lab.harness.zookeeper import ZooKeepers
 
-OBSERVERS = (
-    {"name": "mail-a", "site": "site-a"},
-    {"name": "mail-b", "site": "site-b"},
-    {"name": "witness"},
-)
+SITES = {"mail-a": "site-a", "mail-b": "site-b", "witness": None}
+"""Of each observer."""
 SESSION_S = 4
 
 
@@ -28,12 +25,15 @@ class Daemons:
             cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls
         )
         self.each: dict[str, Controller] = {}
-        for observer in OBSERVERS:
-            name = str(observer["name"])
+        observers = [
+            {"name": name, "address": f"127.0.0.1:{free_port()}", **({"site": site} if site else {})}
+            for name, site in SITES.items()
+        ]
+        for name in SITES:
             section = self.zookeeper.configuration(name, SESSION_S)
             ours = {
                 "coordination": {"local": None, "zookeeper": section},
-                "observers": list(OBSERVERS),
+                "observers": observers,
                 "observer": name,
             }
             self.each[name] = Controller(cluster, merged(ours, changes or {}), name=f"daemon-{name}")

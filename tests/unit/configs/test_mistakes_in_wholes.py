@@ -197,6 +197,10 @@ ROWS = {
         ("canary: {", "observers: [{name: one, leader: never}]\ncanary: {"),
         "line 18: observers[0].leader: nobody may lead: write `leader: may` for one at least",
     ),
+    "an address for other daemons that there are not": (
+        ("canary: {", "observers: [{name: one, address: one.example.com:7443}]\ncanary: {"),
+        "line 18: observers[0].address: there are no other daemons with the local store: leave the line out",
+    ),
     "an observer that is none of them": (
         ("canary: {", "observer: two\nobservers: [{name: one}]\ncanary: {"),
         "line 18: observer: 'two' is not one of the observers: known are one",

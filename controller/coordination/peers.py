@@ -1,0 +1,238 @@
+"""Which daemons' processes have ended: each daemon holds a connection to every other one.
+
+A host closes the connections of a process that ends. That alone is no proof: firewalls and proxies close
+connections as well. So who loses one asks at once: where the host refuses, nobody listens there any more, and
+where another process answers under that name, the one before has ended. Everything else is silence: a host
+that died, froze or was cut off says nothing, nor does a process that stands still.
+
+What is said: whoever is connected to says who it is, in one line of JSON, and from then on answers each empty
+line with one. With TLS both sides show a certificate of the same authority, made out to the observer's name;
+in the clear anybody may say anything, and to believe it costs a change of leaders.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mailward.controller.coordination.zookeeper.client import Tls
+from mailward.model.report import MOST_GONE
+
+log = logging.getLogger(__name__)
+
+LINE = 512
+"""Bytes of a line, at most."""
+MOST_OPEN = 64
+"""Connections of others; each observer has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. An answer may take `answer_s`; who is connected asks every `ask_s`."""
+
+    answer_s: float = 2.0
+    ask_s: float = 2.0
+    retry_s: float = 0.2
+    retry_max_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another observer, and where its daemon listens."""
+
+    name: str
+    host: str
+    port: int
+
+
+class _Silence(Exception):
+    """Nothing is known of the process; the text says why."""
+
+
+class _Refused(Exception):
+    """The host says that nobody listens there."""
+
+
+class Peers:
+    """`name` and `nonce` are this process's. `gone` are those it saw end; `on_end` is called for each."""
+
+    def __init__(
+        self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], tls: Tls | None = None,
+        *, on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
+    ) -> None:  # fmt: skip
+        self.gone: tuple[str, ...] = ()
+        self._cluster = cluster
+        self._name = name
+        self._nonce = nonce
+        self._peers = tuple(peers)
+        self._tls = tls
+        self._on_end = on_end
+        self._pace = pace or Pace()
+        self._known: dict[str, str] = {}
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def run(self, listen: tuple[str | None, int] | None) -> None:
+        """Watch the others, and be watched where it listens, until cancelled. OSError: it cannot listen."""
+        server = None
+        if listen is not None:
+            context = _context(self._tls, ssl.PROTOCOL_TLS_SERVER) if self._tls else None
+            server = await asyncio.start_server(self._answer, *listen, ssl=context, limit=LINE)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(asyncio.Event().wait(), name="peers")
+                for peer in self._peers:
+                    tasks.create_task(self._watch(peer), name=f"peer {peer.name}")
+        finally:
+            if server is not None:
+                server.close()
+            for writer in self._open:
+                writer.transport.abort()
+            await asyncio.sleep(0)  # they are closed in the next turn
+
+    # being watched
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            if len(self._open) > MOST_OPEN:
+                return
+            if self._tls is not None and not _names(writer) & {peer.name for peer in self._peers}:
+                return
+            hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
+            writer.write(json.dumps(hello).encode() + b"\n")
+            while await reader.readline() == b"\n":
+                writer.write(b"\n")
+                await writer.drain()
+        except (OSError, ValueError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    # watching
+
+    async def _watch(self, peer: Peer) -> None:
+        wait_s, said = self._pace.retry_s, ""
+        while True:
+            try:
+                await self._hold(peer)
+            except _Refused:
+                self._saw_end(peer, self._known.pop(peer.name, ""))
+                said = self._say(peer, "nobody listens there", said)
+            except _Silence as silence:
+                said = self._say(peer, str(silence), said)
+            else:  # it was held, and is lost: look at once who is there
+                wait_s, said = self._pace.retry_s, ""
+                continue
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, self._pace.retry_max_s)
+
+    def _say(self, peer: Peer, what: str, before: str) -> str:
+        if what != before:
+            log.info("no connection to the daemon %s at %s:%d: %s", peer.name, peer.host, peer.port, what)
+        return what
+
+    async def _hold(self, peer: Peer) -> None:
+        """Returns when a connection that was held is lost."""
+        reader, writer = await self._connect(peer)
+        try:
+            nonce = await self._who(peer, reader, writer)
+            before = self._known.get(peer.name, nonce)
+            self._known[peer.name] = nonce
+            if before != nonce:
+                self._saw_end(peer, before)
+            with contextlib.suppress(_Silence):
+                while True:
+                    await self._rest(reader)
+                    writer.write(b"\n")
+                    if await self._line(reader) != b"\n":
+                        return
+        finally:
+            writer.transport.abort()
+
+    async def _rest(self, reader: asyncio.StreamReader) -> None:
+        """Until it is time to ask; _Silence when the connection ends before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.ask_s):
+                await self._read(reader)
+                raise _Silence("the connection ended, or something was said that nobody had asked for")
+
+    async def _connect(self, peer: Peer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = _context(self._tls, ssl.PROTOCOL_TLS_CLIENT) if self._tls else None
+        try:
+            async with asyncio.timeout(self._pace.answer_s):
+                return await asyncio.open_connection(
+                    peer.host,
+                    peer.port,
+                    limit=LINE,
+                    ssl=context,
+                    server_hostname=peer.name if context else None,
+                )
+        except ConnectionRefusedError as error:
+            raise _Refused from error
+        except TimeoutError as error:
+            raise _Silence(f"no answer within {self._pace.answer_s:g} s") from error
+        except OSError as error:
+            raise _Silence(str(error.strerror or error)) from error
+
+    async def _who(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        if self._tls is not None and peer.name not in _names(writer):
+            raise _Silence(f"its certificate is made out to {', '.join(sorted(_names(writer))) or 'nobody'}")
+        try:
+            said = json.loads(await self._line(reader))
+        except (ValueError, RecursionError) as error:
+            raise _Silence("it does not say who it is") from error
+        if not isinstance(said, dict) or not isinstance(said.get("nonce"), str):
+            raise _Silence("it does not say who it is")
+        if (said.get("cluster"), said.get("name")) != (self._cluster, peer.name):
+            raise _Silence(f"it is {str(said.get('name'))[:64]!r} of {str(said.get('cluster'))[:64]!r}")
+        return str(said["nonce"])[:64]
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            async with asyncio.timeout(self._pace.answer_s):
+                return await self._read(reader)
+        except TimeoutError as error:
+            raise _Silence(f"no answer within {self._pace.answer_s:g} s") from error
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readline()
+        except (OSError, ValueError) as error:
+            raise _Silence(str(error)) from error
+
+    def _saw_end(self, peer: Peer, nonce: str) -> None:
+        if not nonce or nonce in self.gone:
+            return
+        log.warning("the process %s of the daemon %s has ended", nonce, peer.name)
+        self.gone = (*self.gone, nonce)[-MOST_GONE:]
+        self._on_end()
+
+
+def _context(tls: Tls, protocol: int) -> ssl.SSLContext:
+    """Whose certificate it is is looked at by name, wherever the daemon runs."""
+    context = ssl.SSLContext(protocol)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(str(tls.ca_file))
+    context.load_cert_chain(str(tls.cert_file), str(tls.key_file))
+    return context
+
+
+def _names(writer: asyncio.StreamWriter) -> set[str]:
+    """Whom the certificate of the other side is made out to: common name and DNS names."""
+    shown: Mapping[str, object] = writer.get_extra_info("peercert") or {}
+    pairs = [pair for part in _tuples(shown.get("subject")) for pair in _tuples(part)]
+    pairs += _tuples(shown.get("subjectAltName"))
+    wanted = ("commonName", "DNS")
+    return {
+        str(pair[1]) for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] in wanted
+    }
+
+
+def _tuples(value: object) -> list[object]:
+    return list(value) if isinstance(value, tuple) else []

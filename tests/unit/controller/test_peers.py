@@ -1,0 +1,170 @@
+"""Whose process has ended, by the connection held to it: an end is known, silence says nothing."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from mailward.controller.coordination.peers import Pace, Peer, Peers
+
+QUICK = Pace(answer_s=0.3, ask_s=0.05, retry_s=0.02, retry_max_s=0.05)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def watching(port: int, on_end: Callable[[], None] = lambda: None) -> Peers:
+    return Peers("lab", "a", "a1", [Peer("b", "127.0.0.1", port)], on_end=on_end, pace=QUICK)
+
+
+@asynccontextmanager
+async def running(peers: Peers, port: int | None = None) -> AsyncIterator[None]:
+    task = asyncio.create_task(peers.run(("127.0.0.1", port) if port else None))
+    await asyncio.sleep(0.05)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def watched(nonce: str = "b1", name: str = "b", cluster: str = "lab") -> Peers:
+    return Peers(cluster, name, nonce, [], pace=QUICK)
+
+
+@asynccontextmanager
+async def answering(
+    port: int, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Somebody else listens there."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await answer(reader, writer)
+
+    server = await asyncio.start_server(noted, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not in time")
+
+
+def ended(ours: Peers) -> tuple[str, ...]:
+    return ours.gone
+
+
+async def held(ours: Peers) -> None:
+    await until(lambda: "b" in ours._known)
+
+
+async def test_a_process_that_ends_is_seen_at_once_and_told_once(port: int) -> None:
+    told: list[str] = []
+    ours = watching(port, lambda: told.append("an end"))
+    async with running(ours):
+        async with running(watched(), port):
+            await held(ours)
+            await asyncio.sleep(0.2)
+            assert ended(ours) == ()
+        await until(lambda: ours.gone)
+        await asyncio.sleep(0.2)
+    assert ended(ours) == ("b1",)
+    assert told == ["an end"]
+
+
+async def test_one_started_again_is_another_process(port: int) -> None:
+    """It was back before anybody had asked who listens there."""
+    ours = watching(port)
+    async with running(ours):
+        async with running(watched("b1"), port):
+            await held(ours)
+        async with running(watched("b2"), port):
+            await until(lambda: ours.gone)
+            await asyncio.sleep(0.2)
+            assert ended(ours) == ("b1",)
+        await until(lambda: len(ours.gone) > 1)
+    assert ended(ours) == ("b1", "b2")
+
+
+async def test_a_connection_that_something_between_closes_is_no_end(port: int) -> None:
+    ours, theirs = watching(port), watched()
+    async with running(theirs, port), running(ours):
+        await held(ours)
+        for _ in range(5):
+            for writer in list(theirs._open):
+                writer.transport.abort()
+            await asyncio.sleep(0.05)
+        assert ended(ours) == ()
+
+
+async def test_one_that_stands_still_has_not_ended(port: int) -> None:
+    """The host of a stopped process still takes connections for it."""
+    hello = json.dumps({"cluster": "lab", "name": "b", "nonce": "b1"}).encode() + b"\n"
+
+    async def says_who_it_is_and_no_more(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not ours._known:
+            writer.write(hello)
+        await asyncio.sleep(1.5)
+
+    ours = watching(port)
+    async with answering(port, says_who_it_is_and_no_more), running(ours):
+        await held(ours)
+        await asyncio.sleep(1.0)
+        assert ended(ours) == ()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"nonsense\n", b"[]\n", b"{}\n", b'{"nonce": 7}\n', b"x" * 2000, b"[" * 400 + b"\n"]
+)
+async def test_who_does_not_say_who_it_is_is_not_believed(port: int, said: bytes) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    ours = watching(port)
+    async with answering(port, answer), running(ours):
+        await asyncio.sleep(0.3)
+        assert (ours._known, ended(ours)) == ({}, ())
+
+
+@pytest.mark.parametrize("stranger", [watched(name="c"), watched(cluster="another")])
+async def test_a_daemon_of_another_name_or_cluster_is_not_the_one(port: int, stranger: Peers) -> None:
+    ours = watching(port)
+    async with running(ours):
+        async with running(stranger, port):
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
+        assert ended(ours) == ()
+
+
+async def test_a_crowd_of_connections_keeps_none_of_the_others_out_for_long(port: int) -> None:
+    theirs = watched()
+    async with running(theirs, port):
+        crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
+        await asyncio.sleep(0.1)
+        assert len(theirs._open) <= 64
+        for _, writer in crowd:
+            writer.transport.abort()
+        ours = watching(port)
+        async with running(ours):
+            await held(ours)
