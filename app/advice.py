@@ -83,11 +83,16 @@ def _following(snapshot: Snapshot, observer: str) -> Automation:
     """Who does not trust its own clock steps down; where nobody else leads, nobody does meanwhile."""
     own = next((view.report for view in snapshot.observers if view.name == observer), None)
     tilted = len(snapshot.policy.observers) == 1 or (own is not None and own.tilted)
-    if not tilted:
-        return Automation(Mode.ACTING, "another observer leads")
-    if snapshot.leader is None or snapshot.leader.name == observer:
+    leader = snapshot.leader
+    if leader is not None and leader.name != observer:
+        return Automation(Mode.ACTING, f"{printable(leader.name)} leads{f': {TILTED}' if tilted else ''}")
+    if tilted:
         return Automation(Mode.HELD, f"{TILTED}, and looks again in a few seconds")
-    return Automation(Mode.ACTING, f"another observer leads: {TILTED}")
+    if leader is not None:
+        return Automation(
+            Mode.HELD, "an earlier process of this daemon still has the lead; its session runs out"
+        )
+    return Automation(Mode.HELD, "nobody leads just now")
 
 
 def pause_in_force(snapshot: Snapshot) -> Pause | None:

@@ -266,7 +266,7 @@ def test_a_daemon_that_does_not_trust_its_clock_says_so_and_names_no_other_leade
     [
         (None, Mode.HELD, "it does not trust its own clock"),
         ("watch", Mode.HELD, "it does not trust its own clock"),
-        ("w2", Mode.ACTING, "another observer leads: it does not trust its own clock"),
+        ("w2", Mode.ACTING, "w2 leads: it does not trust its own clock"),
     ],
 )
 def test_of_several_another_may_lead_meanwhile(leader: str | None, mode: Mode, reason: str) -> None:
@@ -274,6 +274,25 @@ def test_of_several_another_may_lead_meanwhile(leader: str | None, mode: Mode, r
     now = summary.status_of(tilted(scenes.healthy().view(), leader=led_by, alone=False)).automation
     assert now.mode is mode
     assert now.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("leader", "mode", "reason"),
+    [
+        (None, Mode.HELD, "nobody leads just now"),
+        ("watch", Mode.HELD, "an earlier process of this daemon still has the lead; its session runs out"),
+        ("w2", Mode.ACTING, "w2 leads"),
+    ],
+)
+def test_who_follows_says_who_leads(leader: str | None, mode: Mode, reason: str) -> None:
+    view = tilted(scenes.healthy().view(), leader=Leader(leader, 7, "n") if leader else None, alone=False)
+    assert view.snapshot is not None
+    calm = tuple(
+        replace(each, report=replace(each.report, tilted=False) if each.report else None)
+        for each in view.snapshot.observers
+    )
+    now = summary.status_of(replace(view, snapshot=replace(view.snapshot, observers=calm))).automation
+    assert (now.mode, now.reason) == (mode, reason)
 
 
 def test_a_running_grace_is_waited_for_and_not_called_held() -> None:
