@@ -14,6 +14,7 @@ from tests.bench.failover_times import (
     node_loss,
 )
 from tests.bench.figures import Bench, Figure, show, write
+from tests.bench.leader_changes import crash_with_three, leader_killed, leader_stopped
 
 BENCHES: dict[str, Bench] = {
     "decide": decide_speed,
@@ -23,6 +24,9 @@ BENCHES: dict[str, Bench] = {
     "hang": hang,
     "node-loss": node_loss,
     "network-cut": network_cut,
+    "leader-killed": leader_killed,
+    "leader-stopped": leader_stopped,
+    "crash-three": crash_with_three,
 }
 
 

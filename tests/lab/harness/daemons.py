@@ -20,7 +20,9 @@ SESSION_S = 4
 class Daemons:
     """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`."""
 
-    def __init__(self, cluster: Cluster, changes: Values | None = None, *, tls: bool = True) -> None:
+    def __init__(
+        self, cluster: Cluster, changes: Values | None = None, *, tls: bool = True, session_s: int = SESSION_S
+    ) -> None:
         self.zookeeper = ZooKeepers(
             cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls
         )
@@ -30,7 +32,7 @@ class Daemons:
             for name, site in SITES.items()
         ]
         for name in SITES:
-            section = self.zookeeper.configuration(name, SESSION_S)
+            section = self.zookeeper.configuration(name, session_s)
             ours = {
                 "coordination": {"local": None, "zookeeper": section},
                 "observers": observers,
@@ -79,3 +81,8 @@ def epochs_of(changes: list[Any]) -> list[tuple[int, ...]]:
     """The (epoch, seq) of each token that a watch of the token TXT has seen, in order."""
     values = [next(iter(change.values), "") for change in changes]
     return [tuple(map(int, value.strip('"').split(".")[1:])) for value in values if value]
+
+
+def epoch_of(value: str) -> int:
+    """The epoch of a token TXT's value."""
+    return int(value.strip('"').split(".")[1])
