@@ -1,6 +1,7 @@
 """What happens to who trusts a store too much: lost replies, dead servers, lost leads, other clusters."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from tests.contract.coordination_contract import NOW, STORE, answered, leading, 
 from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, InZooKeeper, running, until
 from tests.lab.harness.zookeeper import ZooKeepers
 
-from mailward.controller.coordination.zookeeper import trouble
+from mailward.controller.coordination.zookeeper import tree, trouble
 from mailward.controller.coordination.zookeeper.client import (
     Check,
     Create,
@@ -25,7 +26,7 @@ from mailward.controller.coordination.zookeeper.trouble import connected
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.ports import Commit
 from mailward.model.report import Report
-from mailward.model.snapshot import Standing
+from mailward.model.snapshot import Leader, Standing
 from mailward.model.state import Answer, State
 
 
@@ -90,6 +91,26 @@ async def test_a_daemon_started_again_does_not_take_its_own_old_lead_for_the_new
     assert await new.lead(over=gone) is Standing.LEADING
 
 
+async def test_a_lead_that_is_gone_without_a_new_one_records_nothing(cluster: InZooKeeper) -> None:
+    """The epoch is as it was: that alone would let it pass."""
+    store, before = await leading(cluster)
+    async with connected(cluster.servers) as client:
+        assert await client.commit(Delete(Tree(cluster.cluster).leader)) == ""
+    assert await store.record(replace(before.state, seq=9), before.versions) is Commit.LOST
+    assert (await store.read()).state == before.state
+
+
+async def test_a_lead_of_another_session_is_not_ours_though_it_bears_our_name(cluster: InZooKeeper) -> None:
+    store = await cluster.start()
+    at = Tree(cluster.cluster)
+    async with connected(cluster.servers) as client:
+        named = tree.of_leader(Leader("host0", 4, store.nonce))
+        assert await client.commit(Create(at.leader, named, ephemeral=True)) == ""
+        assert await store.lead() is Standing.FOLLOWING
+        await store.read()
+        assert await store.lead() is Standing.FOLLOWING
+
+
 async def test_a_lost_connection_ends_the_right_to_act_at_once(cluster: InZooKeeper) -> None:
     store, before = await leading(cluster)
     assert store.may_act_until_s() > 0
@@ -122,11 +143,16 @@ async def test_a_server_that_hangs_is_noticed_however_busy_the_daemon_is(
 
 
 async def asking(store: ZooKeeperStore) -> None:
+    """Far more often than the library pings, whether it is answered or not."""
+    asked = set()
     while True:
-        try:
-            await store.read()
-        except StoreError:
-            await asyncio.sleep(0.05)
+        asked.add(asyncio.create_task(one_reading(store)))
+        await asyncio.sleep(0.05)
+
+
+async def one_reading(store: ZooKeeperStore) -> None:
+    with contextlib.suppress(StoreError):
+        await store.read()
 
 
 async def test_the_session_that_counts_is_the_one_that_was_granted(server: ZooKeepers) -> None:

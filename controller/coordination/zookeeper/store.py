@@ -236,10 +236,10 @@ class ZooKeeperStore:
             self._led = ours
 
     def _take_up(self, leader: Leader | None, znode: Znode | None) -> None:
-        """Whether we lead: what we made ourselves in this session, perhaps without having heard that it was
-        done, and nothing else."""
-        ours = leader is not None and znode is not None and leader.nonce == self.nonce
-        self._led = leader if ours and znode is not None and znode.owner == self._client.session else None
+        """Whether we lead: what was made in this session, perhaps without our having heard that it was done,
+        and nothing else."""
+        session = self._client.session
+        self._led = leader if znode is not None and session is not None and znode.owner == session else None
 
     async def _step_down(self) -> None:
         """Not leading from now on, whatever ZooKeeper hears of it."""
