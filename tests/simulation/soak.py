@@ -1,7 +1,7 @@
 """Many hours by chance, on every core: python -m tests.simulation.soak --hours 200
 
-Each run has a seed of its own from one that is printed. The first few that break a rule are shrunk to the
-faults it takes, and told. Ends with one JSON object.
+Each run has a seed of its own from one that is printed. What has been played is told now and then. The first
+few runs that break a rule are shrunk to the faults it takes, and told. Ends with one JSON object.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from tests.simulation.shrinking import Story, drawn_story, shrunk
 from mailward.simulator.run import Outcome
 
 HOURS_A_RUN = 0.5
+TOLD_EVERY = 200
+"""Runs."""
 MOST_SHRUNK = 3
 
 
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for story, outcome, cpu_s in pool.map(played, stories(chosen.seed, chosen.hours), chunksize=4):
             totals.add(story, outcome, cpu_s)
+            if totals.runs % TOLD_EVERY == 0:
+                print(f"{totals.hours:.0f} hours, {len(totals.wrong)} broke a rule", flush=True)
     logging.disable(logging.CRITICAL)
     for story in totals.wrong[:MOST_SHRUNK]:
         least, why = shrunk(story)
@@ -68,8 +72,8 @@ class Totals:
 
     def __init__(self) -> None:
         self.wrong: list[Story] = []
-        self._runs = self._elections = self._excused = self._outside = 0
-        self._hours = self._cpu_s = 0.0
+        self.runs = self._elections = self._excused = self._outside = 0
+        self.hours = self._cpu_s = 0.0
         self._operations: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._excuses: Counter[str] = Counter()
@@ -79,8 +83,8 @@ class Totals:
         if outcome.violations:
             self.wrong.append(story)
             print(f"{story.cluster}, seed {story.seed}:", *outcome.violations[:4], sep="\n  ", flush=True)
-        self._runs += 1
-        self._hours += outcome.hours
+        self.runs += 1
+        self.hours += outcome.hours
         self._cpu_s += cpu_s
         self._elections += outcome.elections
         self._excused += outcome.excused
@@ -92,8 +96,8 @@ class Totals:
 
     def summary(self) -> dict[str, Any]:
         return {
-            "runs": self._runs,
-            "hours": round(self._hours, 1),
+            "runs": self.runs,
+            "hours": round(self.hours, 1),
             "violations": len(self.wrong),
             "excused": self._excused,
             "excused_by_reason": dict(sorted(self._excuses.items())),
