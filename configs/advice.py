@@ -18,5 +18,29 @@ def advice(config: Config) -> Iterator[str]:
                 yield f"endpoints.{name}: {family} clients depend on {' and '.join(have)} alone"
     if not config.dns and config.endpoints:
         yield "dns: no target: endpoints are watched, never published"
+    yield from _agreeing(config)
     if config.canary is None:
         yield "canary: no account: probes cannot log in, and a server that greets may still serve nobody"
+
+
+def _agreeing(config: Config) -> Iterator[str]:
+    """What several daemons need of ZooKeeper, and of each other."""
+    zookeeper = config.coordination.zookeeper
+    if zookeeper is None:
+        return
+    here, servers = "coordination.zookeeper", len(zookeeper.servers)
+    if servers == 1:
+        yield f"{here}: one server: without it nothing is done; three can spare one"
+    elif servers % 2 == 0:
+        yield f"{here}: {servers} servers can spare no more than {servers - 1}: add one, or leave one out"
+    if zookeeper.tls is None:
+        yield f"{here}: no tls: whoever reaches the servers may rewrite what is recorded"
+    votes = sum(observer.votes for observer in config.observers)
+    if votes < 3:
+        yield f"observers: {votes} votes: when one is silent nothing is done; three can spare one"
+    sites = {node.site for node in config.nodes.values()}
+    if len(sites) > 1 and all(observer.site in sites for observer in config.observers):
+        yield "observers: all stand at the mail servers' sites: which of them is cut off, nobody could tell"
+    silent = [observer.name for observer in config.observers if observer.address is None]
+    if silent and len(config.observers) > 1:
+        yield f"observers: no address for {' and '.join(silent)}: when it ends, its session is waited for"

@@ -97,6 +97,12 @@ def _files(config: Config) -> Iterator[_File]:
     """Other files, each once."""
     if config.tls.ca_file is not None:
         yield _File(("tls", "ca_file"), config.tls.ca_file, _CERTIFICATES)
+    zookeeper = config.coordination.zookeeper
+    if zookeeper is not None and zookeeper.tls is not None:
+        here = ("coordination", "zookeeper", "tls")
+        yield _File((*here, "ca_file"), zookeeper.tls.ca_file, _CERTIFICATES)
+        yield _File((*here, "cert_file"), zookeeper.tls.cert_file, _CERTIFICATES)
+        yield _File((*here, "key_file"), zookeeper.tls.key_file, _PRIVATE_KEY)
     seen = set()
     for path, own, ssh in _accounts(config):
         for key, kind in (("key_file", _PRIVATE_KEY), ("known_hosts_file", _HOST_KEYS)):
