@@ -275,6 +275,14 @@ def state_init(
     raise typer.Exit(setting_up.init(config, adopt=adopt, offline=without_asking))
 
 
+@state_app.command("show")
+def state_show(config: Config = CONFIG) -> None:
+    """What the store holds, as JSON; it asks no daemon."""
+    from mailward.app.commands import setting_up
+
+    raise typer.Exit(setting_up.show(config))
+
+
 app.command()(probe)
 app.command()(demo)
 app.add_typer(config_app, name="config")

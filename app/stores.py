@@ -2,14 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from mailward.configs.daemon import ZooKeeper
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
-from mailward.controller.coordination import local
+from mailward.controller.coordination import files, local
 from mailward.controller.coordination.local import LocalStore
 from mailward.controller.coordination.peers import Peer, Peers
 from mailward.controller.coordination.zookeeper import tree
@@ -82,6 +82,22 @@ def made(config: Config, state: State) -> tuple[State, str]:
 async def _made_in_zookeeper(servers: Servers, cluster: str, state: State) -> None:
     async with connected(servers) as client:
         await make(client, cluster, state)
+
+
+async def documents(config: Config) -> Mapping[str, bytes]:
+    """What the store holds, as it is: `store`, `epoch`, `state` and `pause`, and `leader` where ZooKeeper has
+    one. What is missing is left out. StoreError."""
+    if config.coordination.zookeeper is None:
+        directory = Path(config.coordination.local.directory)
+        found = {
+            name: files.read(directory / f"{name}.json") for name in ("store", "epoch", "state", "pause")
+        }
+        return {name: content for name, content in found.items() if content is not None}
+    at = Tree(config.cluster)
+    paths = {"store": at.store, "epoch": at.epoch, "state": at.state, "pause": at.pause, "leader": at.leader}
+    async with connected(servers_of(config.coordination.zookeeper)) as client:
+        znodes = (await client.read(list(paths.values()))).znodes
+    return {name: znodes[path].content for name, path in paths.items() if path in znodes}
 
 
 async def store_id_of(config: Config) -> tuple[str | None, str]:

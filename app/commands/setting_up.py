@@ -1,6 +1,7 @@
-"""`config check` and `state init`."""
+"""`config check`, `state init` and `state show`."""
 
 import asyncio
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,30 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
     count = len(error.problems)
     terminal.complain(f"{file} has {count} {'mistake' if count == 1 else 'mistakes'}; nothing was done")
     return Exit.FAILED
+
+
+def show(file: Path) -> Exit:
+    """What the store holds, as one JSON object; also what this version cannot understand."""
+    from mailward.app.stores import documents
+    from mailward.configs.loading import load
+
+    try:
+        config = load(file)
+    except ConfigError as error:
+        return _mistakes(file, error)
+    found = asyncio.run(documents(config))
+    if "store" not in found:
+        terminal.complain("there is no store; make one with: mailward state init")
+        return Exit.FAILED
+    typer.echo(json.dumps({name: _parsed(content) for name, content in found.items()}, indent=1))
+    return Exit.DONE
+
+
+def _parsed(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return f"not JSON: {printable(content.decode(errors='replace'), 200)}"
 
 
 def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:

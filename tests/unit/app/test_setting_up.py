@@ -100,6 +100,21 @@ def test_state_init_makes_a_store_once(tmp_path: Path) -> None:
     assert "already holds a store" in again.stderr
 
 
+def test_state_show_tells_what_the_store_holds_whatever_that_is(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    nothing = mailward("state", "show", "--config", str(config))
+    assert nothing.exit_code == Exit.FAILED
+    assert "there is no store; make one with: mailward state init" in nothing.stderr
+    mailward("state", "init", "--config", str(config))
+    (tmp_path / "store" / "pause.json").write_text("{half")
+    shown = mailward("state", "show", "--config", str(config))
+    assert shown.exit_code == Exit.DONE, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["store"]["store_id"] == epoch(config)[0]
+    assert found["state"]["state"]["epoch"] == 0
+    assert found["pause"] == "not JSON: {half"
+
+
 def test_no_store_is_made_under_a_daemon_that_runs(tmp_path: Path) -> None:
     config = configured(tmp_path)
     with socket.socket(socket.AF_UNIX) as daemon:
