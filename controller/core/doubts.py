@@ -122,7 +122,18 @@ def may_be_repeated(situation: Situation, target: str) -> bool:
         acts = situation.snapshot.policy.automation is Automation.ACT
         return acts and all(judgement.condition in WELL for judgement in situation.judgements.values())
     names = situation.snapshot.policy.endpoint_by_name
-    return not adds_in_doubt(situation, target, names)
+    return not (adds_in_doubt(situation, target, names) or takes_in_doubt(situation, target))
+
+
+def takes_in_doubt(situation: Situation, target: str) -> str:
+    """A mere repetition takes nobody out of a zone while whoever is left there is not known to serve, though
+    who is away fails as well: it may be the first to come back."""
+    for name, behind in _configured(situation, situation.snapshot.policy.endpoint_by_name):
+        if target not in behind.endpoint.targets or not behind.away:
+            continue
+        if not any(known_to_serve(situation, node, name) for node in behind.serving):
+            return f"nobody is known to serve {name} instead"
+    return ""
 
 
 def adds_in_doubt(situation: Situation, target: str, endpoints: Iterable[str], *, let_in: str = "") -> str:

@@ -151,6 +151,8 @@ def roll_back(draft: Draft, why: str) -> None:
     if operation.step is Step.VERIFY and operation.kind is not Kind.DRAIN:
         draft.end(Ending.DONE, f"not published or verified everywhere: {why}")
         return
+    if operation.kind is Kind.READMIT:
+        draft.void_what_is_unheard()
     draft.end(Ending.ROLLED_BACK, why)
     for name in operation.endpoints:
         record = draft.state.phase_of(operation.node, name)

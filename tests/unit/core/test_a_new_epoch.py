@@ -249,7 +249,7 @@ def test_a_failover_with_nobody_to_leave_it_to_is_handed_over() -> None:
     scene.run(3)
     scene.unknown("b")
     scene.run(65)
-    ended = scene.state.ended[-1]
+    ended = next(each for each in scene.state.ended if each.operation.kind is Kind.FAILOVER)
     assert ended.ending is Ending.HANDED_OVER
     assert ended.detail == (
         "nobody is known to serve mail.example.test instead: b is unknown; mailward explain"

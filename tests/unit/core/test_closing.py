@@ -198,3 +198,21 @@ def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_
     assert not closed(scene, "a")
     scene.run(3)
     assert closed(scene, "a"), "by now it is void"
+
+
+def test_what_was_sent_to_let_a_node_in_is_made_void_when_that_is_rolled_back() -> None:
+    """Nothing was published afterwards, for nobody was known to serve; and the update came a minute late."""
+    scene = Scene.settled()
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(25)
+    scene.answers["publish"] = None
+    scene.down("b", "imaps")
+    scene.settle()
+    scene.up("b")
+    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
+    scene.sent.clear()
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.phase("a") is Phase.OUT
+    (claim,) = [order for order in scene.sent if order.action.kind == "claim-target"]
+    assert claim.token > publish.token

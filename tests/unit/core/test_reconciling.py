@@ -8,7 +8,7 @@ from mailward.model.fencing import CLOSED, FenceOutcome
 from mailward.model.health import Certificate, ProbeResult, Verdict
 from mailward.model.orders import Result
 from mailward.model.policy import Automation
-from mailward.model.state import Ending, Kind, Phase
+from mailward.model.state import Ending, Kind, Phase, RequestKind
 
 
 def reconciliations(scene: Scene) -> int:
@@ -219,5 +219,24 @@ def test_a_clock_that_was_ahead_keeps_nobody_from_repeating() -> None:
     scene.restarted()
     scene.answers.clear()
     scene.sent.clear()
+    scene.run(60)
+    assert "publish" in kinds(scene.actions())
+
+
+def test_nobody_is_taken_out_of_a_zone_again_while_both_fail() -> None:
+    """Found by simulation: the one that was out was only cut off from us, and served; the other one hung."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED}
+    scene.ask(RequestKind.FAILOVER, "b")
+    scene.step()
+    scene.down("a", "imaps", for_s=5)
+    scene.run(70)
+    assert scene.phase("b") is Phase.OUT
+    scene.answers.clear()
+    scene.gone("b", for_s=5)
+    scene.sent.clear()
+    scene.run(60)
+    assert "publish" not in kinds(scene.actions())
+    scene.up("a", for_s=60)
     scene.run(60)
     assert "publish" in kinds(scene.actions())
