@@ -238,7 +238,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
     ),
     "a full disk still serves": Unit(
         _RECONCILING,
-        "test_a_full_disk_is_not_taken_out_of_a_zone_again_while_nobody_is_known_to_serve_instead",
+        "test_a_full_disk_is_not_closed_again_while_nobody_is_known_to_serve_instead",
         "it takes a full disk and a new leader that knows nothing of others, which fail: once in 300 hours",
     ),
     "fence before publish when repeating": Unit(

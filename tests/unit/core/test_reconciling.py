@@ -240,3 +240,21 @@ def test_nobody_is_taken_out_of_a_zone_again_while_both_fail() -> None:
     scene.up("a", for_s=60)
     scene.run(60)
     assert "publish" in kinds(scene.actions())
+
+
+def test_a_full_disk_is_not_closed_again_while_nobody_is_known_to_serve_instead() -> None:
+    """Users could still read their mail there; of the other one nobody knew anything."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED, "order-ports": Result.FAILED}
+    scene.disk("a", free_bytes=0)
+    scene.run(100)
+    assert scene.phase("a") is Phase.OUT
+    scene.restarted()
+    scene.unknown("b")
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(60)
+    assert not {"publish", "order-ports"} & set(kinds(scene.actions()))
+    scene.back("b")
+    scene.run(60)
+    assert {"publish", "order-ports"} <= set(kinds(scene.actions()))
