@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -102,6 +103,30 @@ def test_without_a_quorum_nothing_changes_and_automation_resumes_by_itself(
             daemons.zookeeper.containers[number].start()
         dns.wait_without(cluster.mail_a.address, ENDPOINTS, 60)
         assert dns.gaps_of(cluster.mail_b.address) == []
+
+
+def test_one_server_that_hangs_costs_nobody_the_lead(cluster: Cluster) -> None:
+    """The leader's connection is given up in time, and another server is asked."""
+    with Daemons(cluster, session_s=10) as daemons:
+        leader = daemons.leader()
+        paused = daemons.zookeeper.containers[daemons.server_of(leader)]
+        epoch = recorded_epoch(daemons)
+        paused.pause()
+        try:
+            time.sleep(12)
+            assert daemons.leader() == leader
+            cluster.mail_a.kill_unit("dovecot")
+            with Publication(cluster) as dns:
+                dns.wait_without(cluster.mail_a.address, ENDPOINTS, 10)
+        finally:
+            paused.unpause()
+        assert recorded_epoch(daemons) == epoch
+
+
+def recorded_epoch(daemons: Daemons) -> int:
+    shown = daemons.each["witness"].cli("state", "show")
+    assert shown.returncode == 0, shown.stderr
+    return int(json.loads(shown.stdout)["epoch"])
 
 
 def test_automation_can_be_paused_while_the_leader_hangs(cluster: Cluster, daemons: Daemons) -> None:

@@ -282,6 +282,7 @@ async def test_a_server_that_does_not_know_our_certificate_is_named(server: ZooK
 async def test_a_server_that_wants_tls_is_named(server: ZooKeepers) -> None:
     said = await trouble.of(replace(server.servers(session_s=SESSION_S), tls=None))
     assert "hangs up" in said
+    assert "wants TLS" in said
 
 
 async def test_a_daemon_that_cannot_connect_says_why_in_each_of_its_errors(cluster: InZooKeeper) -> None:

@@ -5,7 +5,8 @@ Measured, and worked around here:
 - A deadline does not take a request back: what was not answered may have been done, or be done later.
 - kazoo keeps requests that are made while it is not connected, for ever; none is made then.
 - It may hold a dead server for connected as long as requests are made more often than it pings: whoever finds
-  that nothing is answered calls `hang_up`, and it connects anew, perhaps to another server.
+  that nothing is answered calls `hang_up`, and it connects anew, to another server first.
+- It gives a server a whole session's timeout to take a connection: then the session is lost with it.
 - It does not tell which session timeout the server granted, and says that it is connected before it has
   shown who it is.
 - A failed transaction is a list of errors, not one that is raised; a lost connection may hide one that held.
@@ -25,6 +26,7 @@ from typing import Any
 
 from kazoo import exceptions
 from kazoo.client import KazooClient, TransactionRequest
+from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
 
 from mailward.model.errors import StoreError
@@ -32,6 +34,8 @@ from mailward.model.errors import StoreError
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
+CONNECT_S = 1.5
+"""For a connection and its TLS: whoever does not take one so long is not the one to wait for."""
 
 
 class Unanswered(StoreError):
@@ -98,6 +102,19 @@ class Check:
 Step = Create | Write | Delete | Check
 
 
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """Connections within `CONNECT_S`; the server `given_up` is passed over once."""
+
+    given_up: tuple[str, int] | None = None
+
+    def create_connection(self, *arguments: Any, **options: Any) -> Any:
+        if options["address"] == self.given_up:
+            self.given_up = None
+            raise self.timeout_exception("it has just been given up")
+        options["timeout"] = min(options["timeout"], CONNECT_S)
+        return super().create_connection(*arguments, **options)
+
+
 class Client:
     """`on_change` is called in the loop whenever something that was read has changed, or the connection.
     `trouble` is why there is none, as far as somebody has looked."""
@@ -110,6 +127,8 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connected = threading.Event()
         self._session: int | None = None
+        self._server: tuple[str, int] | None = None
+        self._handler = _Handler()
         self._kazoo = self._make()
 
     # the connection
@@ -136,6 +155,7 @@ class Client:
     def hang_up(self) -> None:
         """Give up the connection, but not the session: it may hold a server that answers nothing."""
         self._connected.clear()
+        self._handler.given_up = self._server
         connection = getattr(self._kazoo._connection, "_socket", None)
         if connection is not None:
             with contextlib.suppress(OSError):
@@ -205,6 +225,7 @@ class Client:
         made = KazooClient(
             hosts=",".join(self._servers.addresses),
             timeout=self._servers.session_s,
+            handler=self._handler,
             connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 2.0},
             command_retry={"max_tries": 0, "ignore_expire": False},
             randomize_hosts=True,
@@ -217,8 +238,9 @@ class Client:
     def _learn_what_is_granted(self, made: KazooClient) -> None:
         connect = made._connection._connect
 
-        def connect_and_learn(*arguments: Any) -> tuple[float, float]:
-            read_ms, connect_ms = connect(*arguments)
+        def connect_and_learn(host: str, address: str, port: int) -> tuple[float, float]:
+            read_ms, connect_ms = connect(host, address, port)
+            self._server = address, port
             self.session_s = read_ms * 1.5 / 1000
             self._session, _password = made.client_id
             self._connected.set()

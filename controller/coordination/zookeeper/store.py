@@ -35,7 +35,7 @@ HEARTBEATS = 4
 session shorter than two ticks, unless it is told to."""
 MARGIN = 0.1
 """Of a session's timeout, for drift and scheduling."""
-SILENT = 0.5
+SILENT = 0.4
 """Of a session's timeout: after so long without an acknowledged heartbeat the connection is given up."""
 MOST_REQUESTS = 100
 
@@ -90,6 +90,7 @@ class ZooKeeperStore:
         while True:
             if self._client.session is None and self._now_s() - heard_s > trouble.TRY_S:
                 await self._look_why()
+            began_s = self._now_s()
             if await self._beat():
                 heard_s = self._now_s()
             elif self._client.session and self._now_s() - heard_s > self._client.session_s * SILENT:
@@ -98,7 +99,8 @@ class ZooKeeperStore:
                 )
                 self._client.hang_up()
                 heard_s = self._now_s()
-            await asyncio.sleep(self._client.session_s / HEARTBEATS)
+            every_s = 1.01 * self._client.session_s / HEARTBEATS  # two in a row are never too close to count
+            await asyncio.sleep(max(every_s / 10, every_s - (self._now_s() - began_s)))
 
     async def _look_why(self) -> None:
         found = await trouble.of(self._servers)

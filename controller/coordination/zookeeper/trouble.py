@@ -48,7 +48,7 @@ async def _one(server: str, tls: Tls | None) -> str:
         async with asyncio.timeout(TRY_S):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
             try:
-                return await _asked(reader, writer)
+                return await _asked(reader, writer, "" if tls else ", or wants TLS")
             finally:
                 writer.transport.abort()
     except TimeoutError:
@@ -58,17 +58,17 @@ async def _one(server: str, tls: Tls | None) -> str:
     except ssl.SSLError as error:
         return _BAD_CERTIFICATE.format(error.reason or error)
     except ConnectionResetError:
-        return "hangs up while TLS begins" if tls is not None else "hangs up"
+        return "hangs up while TLS begins" if tls is not None else "hangs up: perhaps it wants TLS"
     except OSError as error:
         return f"cannot be reached: {error.strerror or error}"
 
 
-async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: str) -> str:
     """A server that is no part of a quorum hangs up on whoever speaks to it."""
     writer.write(_HELLO)
     await writer.drain()
     answer = await reader.read(4)
-    return "answers, and gives no session yet" if answer else "hangs up: it is no part of a quorum now"
+    return "answers, and gives no session yet" if answer else f"hangs up: it is no part of a quorum now{more}"
 
 
 _HELLO = bytes.fromhex(

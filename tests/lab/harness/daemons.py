@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import psutil
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller, Values, free_port, merged
 from tests.lab.harness.waiting import wait_until
@@ -62,6 +63,14 @@ class Daemons:
 
         wait_until(look, "somebody leads", within_s)
         return found[0]
+
+    def server_of(self, name: str) -> int:
+        """The number of the ZooKeeper server that a daemon is connected to."""
+        addresses = {address: number for number, address in self.zookeeper.addresses.items()}
+        for connection in psutil.Process(self.each[name].pid).net_connections("tcp"):
+            if connection.raddr and connection.raddr.ip in addresses and connection.status == "ESTABLISHED":
+                return addresses[connection.raddr.ip]
+        raise AssertionError(f"{name} is connected to no server")
 
     def others(self, *names: str) -> list[Controller]:
         return [daemon for name, daemon in self.each.items() if name not in names]

@@ -36,7 +36,7 @@ class ZooKeepers:
         *, version: int = 38, servers: int = 1, first: int = 1, tick_ms: int = 1000, tls: bool = False,
     ) -> None:  # fmt: skip
         self._engine = engine
-        self._addresses = {number: addresses.zookeeper(number) for number in range(first, first + servers)}
+        self.addresses = {number: addresses.zookeeper(number) for number in range(first, first + servers)}
         self._folder = folder
         self._version = version
         self._tick_ms = tick_ms
@@ -49,9 +49,9 @@ class ZooKeepers:
 
     def start(self) -> None:
         """Every server running and answering."""
-        for number, address in self._addresses.items():
+        for number, address in self.addresses.items():
             self._start(number, address)
-        for number, address in self._addresses.items():
+        for number, address in self.addresses.items():
             wait_until(partial(_listens, address, self._port), f"zookeeper {number} listens", 30)
 
     def configuration(self, identity: str, session_s: float) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class ZooKeepers:
 
     def servers(self, *, session_s: float, call_s: float = 2.0, identity: str = "daemon") -> Servers:
         """How a client with a certificate for `identity` reaches them."""
-        where = tuple(f"{address}:{self._port}" for address in self._addresses.values())
+        where = tuple(f"{address}:{self._port}" for address in self.addresses.values())
         return Servers(where, session_s=session_s, call_s=call_s, tls=self._tls(identity))
 
     def stop(self) -> None:
@@ -101,7 +101,7 @@ class ZooKeepers:
             self._authority.issue(folder, [f"zookeeper{number}"], address)
             (folder / "ca.pem").write_bytes(self._authority.ca_file.read_bytes())
         (folder / "zoo.cfg").write_text("\n".join(self._settings()) + "\n")
-        env = {"MYID": str(number)} if len(self._addresses) > 1 else {}
+        env = {"MYID": str(number)} if len(self.addresses) > 1 else {}
         self.containers[number] = self._engine.run(
             f"zookeeper{number}", f"mailward-lab/zookeeper{self._version}",
             address=address, volumes={str(folder): "/conf"}, env=env,
@@ -110,8 +110,8 @@ class ZooKeepers:
     def _settings(self) -> Sequence[str]:
         settings = [f"tickTime={self._tick_ms}", "dataDir=/data", "initLimit=10", "syncLimit=3"]
         settings.append(f"clientPort={CLEAR}" if self._authority is None else _TLS.format(port=SECURE))
-        if len(self._addresses) > 1:
-            settings += [f"server.{number}={a}:2888:3888" for number, a in self._addresses.items()]
+        if len(self.addresses) > 1:
+            settings += [f"server.{number}={a}:2888:3888" for number, a in self.addresses.items()]
         return settings
 
 
