@@ -7,7 +7,7 @@ CODE := model controller health replication fencing dns simulator app configs te
 
 HOURS ?= 200
 SEED ?=
-# Lab tests that need no quiet machine; the others run two by two, each in a cluster of its own.
+# Lab tests that need no quiet machine.
 ALONGSIDE := tests/lab/test_coordination_zookeeper.py
 
 .PHONY: demo test check proof soak lab bench format clean
@@ -56,8 +56,7 @@ test: $(STAMP)
 	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=20 tests/lab \
-	  $(addprefix --deselect=,$(ALONGSIDE))
+	$(BIN)/python -m pytest --durations=20 tests/lab $(addprefix --deselect=,$(ALONGSIDE))
 
 lab: $(STAMP)
 	tests/lab/setup

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_controller_killed_at_every_commit_finishes_when_restarted(
             for kind in (killed_in[0], "readmit"):
                 seen = len(answers.changes)
                 if kind not in left:
-                    _order(controller, kind)
+                    wait_until(partial(_order, controller, kind), f"{kind} is accepted", 60, 1)
                 elif not _order_and_kill(controller, kind, after):
                     left.remove(kind)
                 wait = dns.wait_with if kind == "readmit" else dns.wait_without
@@ -68,9 +69,13 @@ def _order_and_kill(controller: Controller, kind: str, commits: int) -> bool:
     return killed
 
 
-def _order(controller: Controller, kind: str) -> None:
-    """The request is in the store before the first commit; the answer may be lost with the daemon."""
-    controller.cli(kind, NODE, "--reason", "a test of crashes")
+def _order(controller: Controller, kind: str) -> bool:
+    """The request is in the store before the first commit; the answer may be lost with the daemon. It may be
+    refused while the controller has not seen its own work yet."""
+    done = controller.cli(kind, NODE, "--reason", "a test of crashes")
+    if done.returncode:
+        print(f"{kind}: {done.stdout}{done.stderr}")
+    return done.returncode == 0
 
 
 def _is_quiet(controller: Controller) -> bool:
