@@ -22,14 +22,13 @@ from mailward.app.notify import notify
 from mailward.app.stores import listen_of, observer_of, peers_of, store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
-from mailward.controller.coordination.zookeeper.client import Unanswered
 from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
-from mailward.model.errors import StoreError
+from mailward.model.errors import StoreError, Unanswered
 from mailward.model.orders import Outcome
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report

@@ -10,10 +10,11 @@ from mailward.configs.daemon import ZooKeeper
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination import files, local
+from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.local import LocalStore
 from mailward.controller.coordination.peers import Peer, Peers
 from mailward.controller.coordination.zookeeper import tree
-from mailward.controller.coordination.zookeeper.client import Servers, Tls
+from mailward.controller.coordination.zookeeper.client import Servers
 from mailward.controller.coordination.zookeeper.making import make
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import Tree

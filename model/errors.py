@@ -5,7 +5,8 @@ MailwardError
 └── StoreError          the coordination store cannot be used
     ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
     ├── CorruptStore    ... what it holds cannot be understood
-    └── StoreBusy       ... another controller holds it
+    ├── StoreBusy       ... another controller holds it
+    └── Unanswered      ... nothing came back: what was asked for may have been done, or not
 """
 
 
@@ -35,3 +36,7 @@ class CorruptStore(StoreError):
 
 class StoreBusy(StoreError):
     """Another controller holds the store's lock."""
+
+
+class Unanswered(StoreError):
+    """Nothing came back: what was asked for may have been done, or not."""

@@ -102,8 +102,9 @@ def _write(store: Path | ZooKeeperAt, for_s: float | None, reason: str) -> None:
 
 
 async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
+    from mailward.controller.coordination.identity import Tls
     from mailward.controller.coordination.zookeeper import tree
-    from mailward.controller.coordination.zookeeper.client import Servers, Tls, Write
+    from mailward.controller.coordination.zookeeper.client import Servers, Write
     from mailward.controller.coordination.zookeeper.trouble import connected
 
     tls = Tls(*store.tls) if store.tls else None

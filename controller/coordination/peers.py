@@ -18,7 +18,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mailward.controller.coordination.zookeeper.client import Tls
+from mailward.controller.coordination.identity import Tls
 from mailward.model.report import MOST_GONE
 
 log = logging.getLogger(__name__)

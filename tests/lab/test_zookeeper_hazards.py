@@ -11,19 +11,12 @@ from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, InZooKeeper, runn
 from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.coordination.zookeeper import tree, trouble
-from mailward.controller.coordination.zookeeper.client import (
-    Check,
-    Create,
-    Delete,
-    Servers,
-    Unanswered,
-    Write,
-)
+from mailward.controller.coordination.zookeeper.client import Check, Create, Delete, Servers, Write
 from mailward.controller.coordination.zookeeper.making import make
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
 from mailward.controller.coordination.zookeeper.trouble import connected
-from mailward.model.errors import ForeignStore, StoreError
+from mailward.model.errors import ForeignStore, StoreError, Unanswered
 from mailward.model.ports import Commit
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader, Standing

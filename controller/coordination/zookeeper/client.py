@@ -21,7 +21,6 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kazoo import exceptions
@@ -29,26 +28,14 @@ from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
 
-from mailward.model.errors import StoreError
+from mailward.controller.coordination.identity import Tls
+from mailward.model.errors import StoreError, Unanswered
 
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
 CONNECT_S = 1.5
 """For a connection and its TLS: whoever does not take one so long is not the one to wait for."""
-
-
-class Unanswered(StoreError):
-    """Nothing came back: what was asked for may have been done, or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files in PEM. Servers must show a certificate of `ca_file` for the name they are asked by."""
-
-    ca_file: Path
-    cert_file: Path
-    key_file: Path
 
 
 @dataclass(frozen=True, slots=True)

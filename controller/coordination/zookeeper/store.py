@@ -16,12 +16,11 @@ from mailward.controller.coordination.zookeeper.client import (
     Delete,
     Servers,
     Step,
-    Unanswered,
     Write,
     Znode,
 )
 from mailward.controller.coordination.zookeeper.tree import Tree
-from mailward.model.errors import ForeignStore, StoreError
+from mailward.model.errors import ForeignStore, StoreError, Unanswered
 from mailward.model.policy import Observer
 from mailward.model.ports import Clock, Commit, Recorded
 from mailward.model.report import Report

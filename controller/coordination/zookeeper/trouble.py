@@ -5,7 +5,8 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mailward.controller.coordination.zookeeper.client import Client, Servers, Tls
+from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.zookeeper.client import Client, Servers
 from mailward.model.errors import StoreError
 
 TRY_S = 2.0

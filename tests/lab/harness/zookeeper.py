@@ -15,7 +15,8 @@ from tests.lab.harness.layout import Addresses
 from tests.lab.harness.material import Authority
 from tests.lab.harness.waiting import wait_until
 
-from mailward.controller.coordination.zookeeper.client import Servers, Tls
+from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.zookeeper.client import Servers
 
 CLEAR, SECURE = 2181, 2281
 _TLS = """\

@@ -6,9 +6,12 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from tests.lab.harness.material import Authority
 
+from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.peers import Pace, Peer, Peers
 
 QUICK = Pace(answer_s=0.3, ask_s=0.05, retry_s=0.02, retry_max_s=0.05)
@@ -168,3 +171,41 @@ async def test_a_crowd_of_connections_keeps_none_of_the_others_out_for_long(port
         ours = watching(port)
         async with running(ours):
             await held(ours)
+
+
+def identity(authority: Authority, folder: Path, name: str) -> Tls:
+    (folder / name).mkdir()
+    authority.issue(folder / name, [name], "127.0.0.1")
+    return Tls(authority.ca_file, folder / name / "tls.crt", folder / name / "tls.key")
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked_by", "known"), [("b", "a", True), ("c", "a", False), ("b", "stranger", False)]
+)
+async def test_both_sides_are_believed_by_their_certificates_alone(
+    port: int, tmp_path: Path, shown: str, asked_by: str, known: bool
+) -> None:
+    authority = Authority(tmp_path)
+    nobody = [Peer("a", "127.0.0.1", 1)]
+    theirs = Peers("lab", "b", "b1", nobody, identity(authority, tmp_path, shown), pace=QUICK)
+    there = [Peer("b", "127.0.0.1", port)]
+    ours = Peers("lab", "a", "a1", there, identity(authority, tmp_path, asked_by), pace=QUICK)
+    async with running(theirs, port), running(ours):
+        await asyncio.sleep(0.5)
+        assert bool(ours._known) is known
+
+
+async def test_another_process_under_the_name_shows_that_the_one_before_has_ended(port: int) -> None:
+    """It was back so soon that nobody was ever refused."""
+    said = iter([f"b{number}" for number in range(1, 100)])
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = {"cluster": "lab", "name": "b", "nonce": next(said)}
+        writer.write(json.dumps(hello).encode() + b"\n")
+        await asyncio.sleep(0.02)
+        writer.transport.abort()
+
+    ours = watching(port)
+    async with answering(port, answer), running(ours):
+        await until(lambda: len(ours.gone) > 1)
+    assert ended(ours)[:2] == ("b1", "b2")

@@ -179,8 +179,8 @@ def test_what_two_publications_have_in_common(
     assert [rrset.values for rrset in in_common((a,), (b, ipv6))] == ([both] if both else [])
 
 
-def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_puts_it_in() -> None:
-    """The zone named b alone; a was let in, and failed before anybody had heard of the update."""
+def let_in_and_not_heard_of() -> Scene:
+    """The zone named b alone, b failed, and a was let in: of that update nobody has heard yet."""
     scene = Scene.settled()
     scene.ask(RequestKind.DRAIN, "a")
     scene.run(25)
@@ -189,6 +189,12 @@ def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_
     scene.settle()
     assert scene.phase("a") is Phase.IN_SERVICE
     scene.up("b")
+    return scene
+
+
+def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_puts_it_in() -> None:
+    """The zone named b alone; a was let in, and failed before anybody had heard of the update."""
+    scene = let_in_and_not_heard_of()
     scene.down("a", "imaps", for_s=5)
     scene.settle()
     assert scene.phase("a") is Phase.OUT
@@ -202,13 +208,7 @@ def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_
 
 def test_what_was_sent_to_let_a_node_in_is_made_void_when_that_is_rolled_back() -> None:
     """Nothing was published afterwards, for nobody was known to serve; and the update came a minute late."""
-    scene = Scene.settled()
-    scene.ask(RequestKind.DRAIN, "a")
-    scene.run(25)
-    scene.answers["publish"] = None
-    scene.down("b", "imaps")
-    scene.settle()
-    scene.up("b")
+    scene = let_in_and_not_heard_of()
     publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
     scene.sent.clear()
     scene.down("a", "imaps", for_s=5)
