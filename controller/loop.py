@@ -8,10 +8,10 @@ survives whatever a step throws: the automation is then held, says so, and tries
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailward.controller.core.decide import decide
-from mailward.controller.core.leadership import may_depose
+from mailward.controller.core.leadership import may_depose, may_lead
 from mailward.controller.executor import Executor
 from mailward.controller.telling import told
 from mailward.model.decision import Answered, Decision, Finding
@@ -40,7 +40,8 @@ class Counters:
 
 class Loop:
     """`views` gives the newest reports; who is `tilted`, its sense of time in doubt, steps down from leading;
-    `on_decision` is called after every step. `deposing` says why the leader is, or is not, stood against."""
+    `on_decision` is called after every step. `leading` says whether this controller may lead, `deposing` why
+    the leader is, or is not, stood against."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Loop:
         self.problem = "starting"
         self.snapshot: Snapshot | None = None
         self.decision: Decision | None = None
+        self.leading: Finding | None = None
         self.deposing: Finding | None = None
         self._policy = policy
         self._coordination = coordination
@@ -78,7 +80,7 @@ class Loop:
     async def run(self) -> None:
         """Run until cancelled; ForeignStore when a target or the store is another cluster's (I14)."""
         try:
-            self._standing = await self._coordination.lead(willing=not self._tilted())
+            self._standing = await self._coordination.lead(willing=self._willing())
             while True:
                 await self._rest(await self._round())
         finally:
@@ -119,9 +121,13 @@ class Loop:
 
     async def _step(self) -> float | None:
         """One decision. None when it changed something: then the next follows at once."""
-        self._standing = await self._coordination.lead(willing=not self._tilted())
+        self._standing = await self._coordination.lead(willing=self._willing())
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
+        self.leading = may_lead(snapshot)
+        if self._standing is Standing.LEADING and not self._willing():
+            self._standing = await self._coordination.lead(willing=False)
+            snapshot = replace(snapshot, standing=self._standing)
         if await self._stands_against_the_leader(snapshot):
             return None
         decision = decide(snapshot)
@@ -148,11 +154,15 @@ class Loop:
         await asyncio.sleep(0)
         return None
 
+    def _willing(self) -> bool:
+        """As of the last reading, and of our sense of time just now."""
+        return not self._tilted() and (self.leading is None or self.leading.answer is Answered.YES)
+
     async def _stands_against_the_leader(self, snapshot: Snapshot) -> bool:
         """Whether we lead now in the place of one who is gone. It is the leader just read that we stand
         against: another one, elected meanwhile, stays."""
         self.deposing = finding = may_depose(snapshot)
-        if finding.answer is not Answered.YES or self._tilted():
+        if finding.answer is not Answered.YES or not self._willing():
             return False
         self._standing = await self._coordination.lead(over=snapshot.leader)
         if self._standing is not Standing.LEADING:

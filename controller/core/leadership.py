@@ -1,19 +1,47 @@
-"""When a leader is deposed before its session has ended: its process was seen to end. Pure.
+"""Who may lead, and when a leader is deposed before its session has ended. Pure.
 
-Only time is won by it. Whoever is deposed can record nothing any more, since recording checks the epoch, and
-nothing is sent that was not recorded: what it had begun ends by the expiry recorded with it, however long it
-goes on believing that it leads. Receivers that refuse old tokens are used at once, the others are left alone
-until then (`expiry.earlier_orders_expired`). So to depose in error costs a change of leaders and no more. All
-the same it takes the votes that any automatic action takes (I6).
+Who runs with another configuration than most could only hold everything: it leaves the lead to them. A
+configuration that is rolled out leads as soon as most have it.
+
+Deposed is whose process was seen to end. Only time is won by it. Whoever is deposed can record nothing any
+more, since recording checks the epoch, and nothing is sent that was not recorded: what it had begun ends by
+the expiry recorded with it, however long it goes on believing that it leads. Receivers that refuse old tokens
+are used at once, the others are left alone until then (`expiry.earlier_orders_expired`). So to depose in
+error costs a change of leaders and no more. All the same it takes the votes that any automatic action takes
+(I6).
 
 A leader that is silent, frozen or cut off is not gone: it may be at work, and its session decides.
 """
 
-from mailward.controller.core.sight import trusted
+from collections import Counter
+
+from mailward.controller.core.sight import trusted, unheard
 from mailward.model.decision import Answered, Finding
 from mailward.model.snapshot import Leader, Snapshot, Standing
 
+_LEAD = "lead"
 _GATE = "depose"
+
+
+def may_lead(snapshot: Snapshot) -> Finding:
+    """NO while the observers that are heard agree on another configuration than ours, by votes."""
+    policy = snapshot.policy
+    views = {view.name: view for view in snapshot.observers}
+    votes: Counter[str] = Counter()
+    others: dict[str, list[str]] = {}
+    for observer in policy.observers:
+        view = views.get(observer.name)
+        if view is None or view.report is None or unheard(view, snapshot):
+            continue
+        digest = view.report.config_digest
+        votes[digest] += observer.votes
+        others.setdefault(digest, []).append(observer.name)
+    for digest, agreed in votes.items():
+        if digest != policy.digest and agreed >= policy.votes_needed:
+            names = ", ".join(others[digest])
+            reason = f"runs with another configuration than {names}: {agreed} of {policy.votes_needed} votes"
+            return Finding(_LEAD, Answered.NO, reason)
+    return Finding(_LEAD, Answered.YES, "no majority runs with another configuration")
 
 
 def may_depose(snapshot: Snapshot) -> Finding:

@@ -1,8 +1,9 @@
 """Requests by people: taken up, refused with the reason, or kept waiting for a moment.
 
-A request waits only for what passes by itself (another operation, a claim, a fence being repeated), and
-not longer than `PATIENCE_S`; for what is merely not known yet (a node not probed since its ports were
-closed, a daemon just started) not longer than `UNKNOWN_PATIENCE_S`.
+A request waits only for what passes by itself (another operation, a claim, ports being closed), and not
+longer than `PATIENCE_S`; for what is merely not known yet (a node not probed since its ports were closed, a
+daemon just started) not longer than `UNKNOWN_PATIENCE_S`. While its ports are just being closed, nothing else
+that is seen of a node counts.
 """
 
 from mailward.controller.core import bounds, gates, planning
@@ -101,13 +102,18 @@ def _gives_way(draft: Draft, request: Request) -> bool:
 
 def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None:
     waited = request.at.age_s(draft.now)
-    final = [f for f in held if f.gate not in _PASSING]
+    final = [] if _just_closing(held) else [f for f in held if f.gate not in _PASSING]
     unknown = all(f.answer is Answered.UNKNOWN for f in final)
     if unknown and waited < (UNKNOWN_PATIENCE_S if final else PATIENCE_S):
         return
     reasons = "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
     commands = [f.command for f in held if f.command]
     draft.answer(request, False, reasons + (f". Try: {commands[0]}" if commands else ""))
+
+
+def _just_closing(held: list[Finding]) -> bool:
+    gates_held = {f.gate for f in held}
+    return "fence" in gates_held and "helper" not in gates_held
 
 
 def _begin(draft: Draft, cases: list[Case], request: Request) -> None:

@@ -124,14 +124,20 @@ def _ballots(said: Sequence[_Said]) -> dict[str, list[_Ballot]]:
 
 
 def _void(view: ObserverView, snapshot: Snapshot) -> str:
+    reason = unheard(view, snapshot)
+    if not reason and view.report and view.report.config_digest != snapshot.policy.digest:
+        return "runs with another configuration"
+    return reason
+
+
+def unheard(view: ObserverView, snapshot: Snapshot) -> str:
+    """Why nothing that it says counts, whatever its configuration; '' if it does."""
     if view.report is None:
         return "has not reported yet"
     if view.age_s > snapshot.policy.rules.report_fresh_s:
         return f"last reported {view.age_s:.0f} s ago"
     if view.report.tilted:
         return "does not trust itself at the moment (its clock or its process was held up)"
-    if view.report.config_digest != snapshot.policy.digest:
-        return "runs with another configuration"
     return ""
 
 

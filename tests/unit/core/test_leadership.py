@@ -1,11 +1,12 @@
-"""A leader is deposed early only when enough trusted observers saw exactly its process end."""
+"""A leader is deposed early only when enough trusted observers saw exactly its process end; who runs with
+another configuration than most does not lead."""
 
 from dataclasses import replace
 
 import pytest
 from tests.unit.core.scene import Scene, policy_of
 
-from mailward.controller.core.leadership import may_depose
+from mailward.controller.core.leadership import may_depose, may_lead
 from mailward.model.decision import Answered, Finding
 from mailward.model.policy import Observer
 from mailward.model.snapshot import Leader, ObserverView, Snapshot, Standing
@@ -118,3 +119,45 @@ def test_who_leads_or_may_only_observe_deposes_nobody(standing: Standing) -> Non
 
 def test_where_nobody_is_known_to_lead_there_is_nobody_to_depose() -> None:
     assert may_depose(replace(seen_by("two", "three"), leader=None)).answer is Answered.NO
+
+
+def configured(digests: dict[str, str], observers: list[Observer] = OBSERVERS) -> Snapshot:
+    """What is read by who runs with configuration d1, when the observers run with these."""
+    snapshot = seen_by(observers=observers)
+    for name, digest in digests.items():
+        snapshot = changed(snapshot, name, config_digest=digest)
+    return snapshot
+
+
+def test_who_runs_with_another_configuration_than_most_does_not_lead() -> None:
+    assert may_lead(configured({"two": "new", "three": "new"})) == Finding(
+        "lead", Answered.NO, "runs with another configuration than two, three: 2 of 2 votes"
+    )
+
+
+@pytest.mark.parametrize(
+    "digests",
+    [{}, {"two": "new"}, {"two": "new", "three": "newer"}],
+    ids=["all have ours", "one has another", "each has its own"],
+)
+def test_while_no_majority_agrees_on_another_configuration_anybody_leads(digests: dict[str, str]) -> None:
+    assert may_lead(configured(digests)).answer is Answered.YES
+
+
+@pytest.mark.parametrize("values", [{"age_s": 10.5}, {"tilted": True}])
+def test_whom_nobody_hears_takes_the_lead_from_nobody(values: dict[str, object]) -> None:
+    assert (
+        may_lead(changed(configured({"two": "new", "three": "new"}), "three", **values)).answer
+        is Answered.YES
+    )
+
+
+def test_of_two_neither_takes_the_lead_from_the_other() -> None:
+    assert may_lead(configured({"two": "new"}, OBSERVERS[:2])).answer is Answered.YES
+
+
+def test_configurations_agree_by_votes() -> None:
+    heavy = [Observer("one", "x"), Observer("two", "y", 3), Observer("three", "z")]
+    assert may_lead(configured({"two": "new"}, heavy)).answer is Answered.NO
+    light = [Observer("one", "x", 3), Observer("two", "y"), Observer("three", "z")]
+    assert may_lead(configured({"two": "new", "three": "new"}, light)).answer is Answered.YES

@@ -371,3 +371,37 @@ def test_what_stays_unknown_ends_in_a_refusal() -> None:
     assert given
     assert not given.accepted
     assert "successor: b is unknown" in given.detail
+
+
+def test_while_its_ports_are_just_being_closed_nothing_seen_of_a_node_refuses_a_readmission() -> None:
+    """It seems to fail: some of its ports are closed already."""
+    scene = Scene.settled()
+    scene.answers["order-ports"] = Result.UNKNOWN
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(60)
+    assert scene.phase("a") is Phase.OUT
+    scene.down("a", "imaps")
+    request = scene.ask(RequestKind.READMIT, "a")
+    scene.run(20)
+    assert answer(scene, request) is None
+    scene.answers.clear()
+    scene.up("a", for_s=60)
+    scene.run(30)
+    given = answer(scene, request)
+    assert given
+    assert given.accepted
+
+
+def test_where_nobody_can_close_its_ports_a_readmission_is_refused_at_once() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = Result.UNKNOWN
+    scene.ask(RequestKind.DRAIN, "a")
+    scene.run(60)
+    assert scene.phase("a") is Phase.OUT
+    scene.facts["a"] = None
+    scene.down("a", "imaps")
+    request = scene.ask(RequestKind.READMIT, "a")
+    scene.settle()
+    given = answer(scene, request)
+    assert given
+    assert "helper: mailward-node does not answer" in given.detail
