@@ -3,7 +3,7 @@
 Pure. It invents no judgement: it words phases, conditions and findings which the core has given.
 """
 
-from mailward.app import belief
+from mailward.app import belief, observers
 from mailward.app.live import View
 from mailward.app.status import (
     Automation,
@@ -73,10 +73,16 @@ def automation(view: View) -> Automation:
         return Automation(Mode.HELD, why, node=each.node)
     if view.snapshot.standing is Standing.FOLLOWING:
         return _following(view.snapshot, view.observer)
-    return Automation(Mode.ACTING)
+    return _voting(view.snapshot, "")
 
 
-TILTED = "it does not trust its own clock just now (it was held up, or a clock jumped)"
+def _voting(snapshot: Snapshot, reason: str) -> Automation:
+    """It acts, unless too few are there to agree on anything."""
+    why = observers.too_few(snapshot)
+    return Automation(Mode.HELD, printable(why, WHOLE)) if why else Automation(Mode.ACTING, reason)
+
+
+TILTED = "does not trust its own clock just now (it was held up, or a clock jumped)"
 
 
 def _following(snapshot: Snapshot, observer: str) -> Automation:
@@ -85,9 +91,10 @@ def _following(snapshot: Snapshot, observer: str) -> Automation:
     tilted = len(snapshot.policy.observers) == 1 or (own is not None and own.tilted)
     leader = snapshot.leader
     if leader is not None and leader.name != observer:
-        return Automation(Mode.ACTING, f"{printable(leader.name)} leads{f': {TILTED}' if tilted else ''}")
+        doubt = f"; this daemon {TILTED}" if tilted else ""
+        return _voting(snapshot, f"{printable(leader.name)} leads{doubt}")
     if tilted:
-        return Automation(Mode.HELD, f"{TILTED}, and looks again in a few seconds")
+        return Automation(Mode.HELD, f"this daemon {TILTED}, and looks again in a few seconds")
     if leader is not None:
         return Automation(
             Mode.HELD, "an earlier process of this daemon still has the lead; its session runs out"

@@ -52,7 +52,7 @@ class Daemon:
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
-        self._peers = peers_of(config, self._store.nonce, self._tell_now)
+        self._peers = peers_of(config, self._store.nonce, self._clock, self._own_report, self._tell_now)
         self._waits_for = ""
         self._parts: Parts | None = None
         self._observer: Observer | None = None
@@ -138,6 +138,7 @@ class Daemon:
             coordination=self._store,
             executor_with=executor_with,
             views=self._views,
+            views_apart=self._views_apart,
             clock=self._clock,
             tilted=self._tilted,
             on_decision=self._decided,
@@ -163,17 +164,31 @@ class Daemon:
     def _tilted(self) -> bool:
         return self._observer is not None and self._observer.tilted()
 
+    def _own_report(self) -> Report | None:
+        return self._observer.report() if self._observer is not None else None
+
     def _views(self) -> Sequence[ObserverView]:
         """Our own report as of now, and what the store has of the others."""
+        return self._with_our_own(self._store.views())
+
+    def _views_apart(self) -> Sequence[ObserverView]:
+        """While the store is out of reach: what came directly where that is newer."""
+        now_s, told = self._clock.now().boot_s, self._peers.told
+        views = []
+        for view in self._store.views():
+            direct = told.get(view.name)
+            if direct is not None and (view.report is None or now_s - direct.asked_s < view.age_s):
+                view = replace(view, report=direct.report, age_s=now_s - direct.asked_s)
+            views.append(view)
+        return self._with_our_own(views)
+
+    def _with_our_own(self, views: Sequence[ObserverView]) -> Sequence[ObserverView]:
+        own = ObserverView(self._name, 0, self._own_report(), 0.0)
+        by_name = {view.name: view for view in views} | {self._name: own}
         assert self._parts is not None
-        assert self._observer is not None
-        others = {view.name: view for view in self._store.views()}
-        own = self._observer.report()
         return [
-            ObserverView(observer.name, observer.votes, own, 0.0)
-            if observer.name == self._name
-            else others.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
-            for observer in self._parts.policy.observers
+            replace(by_name.get(each.name) or ObserverView(each.name, 0, None, 0.0), votes=each.votes)
+            for each in self._parts.policy.observers
         ]
 
     def _decided(self, snapshot: Snapshot, decision: Decision) -> None:
@@ -213,6 +228,10 @@ class Daemon:
             )
             if counters
             else Counters(),
+            may_act=self._clock.now().boot_s < self._store.may_act_until_s(),
+            read_at=self._loop.read_at if self._loop else None,
+            apart=self._peers.apart,
+            rival=self._store.rival,
         )
 
     def dry_run(self, request: Request) -> Decision:

@@ -29,7 +29,11 @@ class Counters:
 @dataclass(frozen=True, slots=True)
 class View:
     """One instant of a daemon. `snapshot` and `decision` are of the same, newest round; both None
-    before the first. `not_ready` says why the daemon cannot do its work now, '' if it can."""
+    before the first. `not_ready` says why the daemon cannot do its work now, '' if it can.
+
+    `may_act` says whether a lead would still count just now, `read_at` when the store was last read,
+    `apart` of each observer that should be connected to directly why it is not, '' where it is. `rival`
+    says that another process reports under our name."""
 
     observer: str
     started: Moment
@@ -38,6 +42,10 @@ class View:
     decision: Decision | None = None
     not_ready: str = ""
     counters: Counters = field(default_factory=Counters)
+    may_act: bool = True
+    read_at: Moment | None = None
+    apart: Mapping[str, str] = field(default_factory=dict)
+    rival: bool = False
 
 
 class Live(Protocol):

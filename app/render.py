@@ -18,6 +18,7 @@ from mailward.app.status import (
     HelperStatus,
     Mode,
     NodeStatus,
+    ObserverStatus,
     OperationStatus,
     PortsStatus,
     Progress,
@@ -54,6 +55,8 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
             *_lags(shown.lags, width),
             *(line for each in shown.targets for line in _target(each, width)),
         ]
+    if len(shown.observers) > 1:
+        out += ["", *block("Observers", [_observer(each) for each in shown.observers], width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
     waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]
@@ -280,6 +283,13 @@ def _target(each: TargetStatus, width: int) -> Lines:
     elif each.detail:
         told.append(each.detail)
     return block(f"DNS {each.target}", told, width)
+
+
+def _observer(each: ObserverStatus) -> str:
+    heard = "has not reported" if each.report_age_s is None else f"reported {duration(each.report_age_s)} ago"
+    told = f"does not count: {each.void}" if each.void else heard
+    who = f"{each.observer}{f' ({each.site})' if each.site else ''}:{' leads;' if each.leads else ''}"
+    return f"{who} {told}{f'; not connected to directly: {each.apart}' if each.apart else ''}"
 
 
 def _running(operation: OperationStatus, width: int) -> Lines:

@@ -193,10 +193,26 @@ class WaitingRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserverStatus:
+    """A configured observer. `void` is why its word counts for nothing, '' where it counts;
+    `report_age_s` None: nobody knows. `apart`: why this daemon is not connected to it directly, ''
+    where it is, or need not be."""
+
+    observer: str
+    site: str
+    votes: int
+    leads: bool
+    void: str = ""
+    report_age_s: float | None = None
+    apart: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One screen. `healthy` is the answer of `status --check`: every node in service and well,
     automation neither paused nor held. `unbelieved` says why what is recorded of the nodes (phases, ports)
-    does not count, so that the probes alone do; '' where it does."""
+    does not count, so that the probes alone do; '' where it does. `recorded_age_s` is how long ago the
+    store was last read: phases, ports, targets and operations are as of then."""
 
     schema: int
     version: str
@@ -222,6 +238,8 @@ class Status:
     notices: tuple[str, ...] = ()
     next: tuple[Suggestion, ...] = ()
     unbelieved: str = ""
+    observers: tuple[ObserverStatus, ...] = ()
+    recorded_age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

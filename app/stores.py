@@ -28,10 +28,13 @@ from mailward.model.state import State
 
 class Store(Coordination, Protocol):
     """A store with what else a daemon needs of it: a task that keeps in touch, and the observers' reports.
-    `nonce` is the process's: no two share one."""
+    `nonce` is the process's: no two share one. `rival` says that another process reports under our name."""
 
     @property
     def nonce(self) -> str: ...
+
+    @property
+    def rival(self) -> bool: ...
 
     async def run(self) -> None: ...
 
@@ -112,13 +115,15 @@ async def store_id_of(config: Config) -> tuple[str | None, str]:
     return tree.store_id(found, at.store) if found else None, f"ZooKeeper at {at.root}"
 
 
-def peers_of(config: Config, nonce: str, on_end: Callable[[], None]) -> Peers:
+def peers_of(
+    config: Config, nonce: str, clock: Clock, report: Callable[[], Report | None], on_end: Callable[[], None]
+) -> Peers:
     """The other daemons, as far as the configuration says where they are."""
     zookeeper, name = config.coordination.zookeeper, observer_of(config)
     others = [observer for observer in config.observers if observer.name != name and zookeeper is not None]
     peers = [Peer(each.name, *_host_and_port(each.address)) for each in others if each.address is not None]
     tls = servers_of(zookeeper).tls if zookeeper is not None else None
-    return Peers(config.cluster, name, nonce, peers, tls, on_end=on_end)
+    return Peers(config.cluster, name, nonce, peers, clock, tls, report=report, on_end=on_end)
 
 
 def listen_of(config: Config) -> tuple[str | None, int] | None:

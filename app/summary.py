@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mailward import __version__
-from mailward.app import advice, belief, nodes, operations
+from mailward.app import advice, belief, nodes, observers, operations
 from mailward.app.live import View
 from mailward.app.status import (
     SCHEMA,
@@ -60,7 +60,7 @@ def status_of(view: View) -> Status:
         cluster=snapshot.policy.cluster,
         deployment=snapshot.policy.deployment,
         observer=view.observer,
-        standing=snapshot.standing,
+        standing=observers.standing(view),
         at_unix_s=snapshot.now.wall_s,
         uptime_s=view.started.age_s(view.now),
         ready=not why,
@@ -76,9 +76,11 @@ def status_of(view: View) -> Status:
         episodes=tuple(operations.episode(each, snapshot.now) for each in episodes[:LAST_EPISODES]),
         tallies=dict(sorted(state.tallies.items())),
         requests=tuple(operations.waiting(each, snapshot.now) for each in snapshot.requests),
-        notices=_notices(view.decision),
+        notices=(*_notices(view.decision), *observers.notices(view)),
         next=advice.suggestions(view, seen, now, ended),
         unbelieved=unbelieved,
+        observers=observers.observers(view),
+        recorded_age_s=view.read_at.age_s(view.now) if view.read_at is not None else None,
     )
 
 

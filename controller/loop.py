@@ -2,7 +2,8 @@
 
 Nothing is sent that has not been recorded; a commit whose fate is unknown is read again. The loop wakes
 when a report or an outcome arrives, and when the decision says that time alone may change something. It
-survives whatever a step throws: the automation is then held, says so, and tries again.
+survives whatever a step throws: the automation is then held, says so, and tries again. While the store is
+out of reach it goes on looking, as one who may do nothing: what it sees then is told with what was last read.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from mailward.controller.core.decide import decide
 from mailward.controller.core.leadership import may_depose, may_lead
 from mailward.controller.executor import Executor
 from mailward.controller.telling import told
+from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Decision, Finding
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.orders import Outcome
@@ -39,9 +41,10 @@ class Counters:
 
 
 class Loop:
-    """`views` gives the newest reports; who is `tilted`, its sense of time in doubt, steps down from leading;
-    `on_decision` is called after every step. `leading` says whether this controller may lead, `deposing` why
-    the leader is, or is not, stood against."""
+    """`views` gives the newest reports, `views_apart` those that come without the store; who is `tilted`, its
+    sense of time in doubt, steps down from leading; `on_decision` is called after every step. `leading` says
+    whether this controller may lead, `deposing` why the leader is, or is not, stood against; `read_at` is
+    when the store was last read."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Loop:
         coordination: Coordination,
         executor_with: Callable[[Callable[[Outcome], None]], Executor],
         views: Callable[[], Sequence[ObserverView]],
+        views_apart: Callable[[], Sequence[ObserverView]] | None = None,
         clock: Clock,
         tilted: Callable[[], bool] = lambda: False,
         on_decision: Callable[[Snapshot, Decision], None] = lambda _snapshot, _decision: None,
@@ -60,10 +64,12 @@ class Loop:
         self.decision: Decision | None = None
         self.leading: Finding | None = None
         self.deposing: Finding | None = None
+        self.read_at: Moment | None = None
         self._policy = policy
         self._coordination = coordination
         self._executor = executor_with(self._came_back)
         self._views = views
+        self._views_apart = views_apart or views
         self._clock = clock
         self._tilted = tilted
         self._on_decision = on_decision
@@ -94,6 +100,7 @@ class Loop:
             except (ForeignStore, asyncio.CancelledError):
                 raise
             except StoreError as error:
+                self._look_without_the_store()
                 return self._held(str(error))
             except Exception as error:
                 self.counters.errors += 1
@@ -124,6 +131,7 @@ class Loop:
         self._standing = await self._coordination.lead(willing=self._willing())
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
+        self.read_at = snapshot.now
         self.leading = may_lead(snapshot)
         if self._standing is Standing.LEADING and not self._willing():
             self._standing = await self._coordination.lead(willing=False)
@@ -188,6 +196,21 @@ class Loop:
             unchanged_s=now.boot_s - self._version[1],
             leader=recorded.leader,
         )
+
+    def _look_without_the_store(self) -> None:
+        """What is seen now, and what was read last."""
+        if self.snapshot is None or self._version is None:
+            return
+        now = self._clock.now()
+        snapshot = replace(
+            self.snapshot,
+            now=now,
+            standing=Standing.FOLLOWING,
+            may_act_until_s=float("-inf"),
+            observers=tuple(self._views_apart()),
+            unchanged_s=now.boot_s - self._version[1],
+        )
+        self._publish(snapshot, decide(snapshot))
 
     def _publish(self, snapshot: Snapshot, decision: Decision) -> None:
         self.snapshot, self.decision = snapshot, decision

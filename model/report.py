@@ -29,7 +29,9 @@ class Report:
     it last moved, on their own clock. `tilted` says that the observer does not trust itself now.
 
     `gone` are the nonces of daemons' processes it saw end: its connection was closed by the host, or another
-    process answered under that name. Silence is not gone. At most `MOST_GONE`."""
+    process answered under that name. Silence is not gone. At most `MOST_GONE`.
+
+    `nonce` is of the process that left it in the store: of two under one name each sees the other's."""
 
     observer: str
     seq: int
@@ -38,3 +40,4 @@ class Report:
     lags: tuple[Lag, ...] = ()
     tilted: bool = False
     gone: tuple[str, ...] = ()
+    nonce: str = ""

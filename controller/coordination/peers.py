@@ -1,13 +1,15 @@
-"""Which daemons' processes have ended: each daemon holds a connection to every other one.
+"""What the daemons know of each other without the store: each holds a connection to every other one.
 
 A host closes the connections of a process that ends. That alone is no proof: firewalls and proxies close
 connections as well. So who loses one asks at once: where the host refuses, nobody listens there any more, and
 where another process answers under that name, the one before has ended. Everything else is silence: a host
 that died, froze or was cut off says nothing, nor does a process that stands still.
 
-What is said: whoever is connected to says who it is, in one line of JSON, and from then on answers each empty
-line with one. With TLS both sides show a certificate of the same authority, made out to the observer's name;
-in the clear anybody may say anything, and to believe it costs a change of leaders.
+What is said: whoever is connected to says who it is, in one line of JSON, and from then on answers each
+empty line with its newest report, one line of JSON, or with an empty one while it has none. With TLS both
+sides show a certificate of the same authority, made out to the observer's name; in the clear anybody may say
+anything, and to believe it costs a change of leaders. Reports that come this way are shown while the store is
+out of reach, and decide nothing.
 """
 
 import asyncio
@@ -18,13 +20,18 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mailward.controller.codec import REPORT
 from mailward.controller.coordination.identity import Tls
-from mailward.model.report import MOST_GONE
+from mailward.model.errors import StoreError
+from mailward.model.ports import Clock
+from mailward.model.report import MOST_GONE, Report
 
 log = logging.getLogger(__name__)
 
 LINE = 512
-"""Bytes of a line, at most."""
+"""Bytes of what is asked, at most."""
+ANSWER = 1_000_000
+"""Bytes of what is answered, at most: a report may be as long as in the store."""
 MOST_OPEN = 64
 """Connections of others; each observer has one."""
 
@@ -56,14 +63,29 @@ class _Refused(Exception):
     """The host says that nobody listens there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A report that came directly, asked for at `asked_s` of boot time: it is not older than that."""
+
+    asked_s: float
+    report: Report
+
+
 class Peers:
-    """`name` and `nonce` are this process's. `gone` are those it saw end; `on_end` is called for each."""
+    """`name` and `nonce` are this process's, `report` gives what it reports. `gone` are the processes that
+    it saw end, and `on_end` is called for each; `told` is what the others report; `apart` says of each why
+    there is no speaking with it, '' where there is."""
 
     def __init__(
-        self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], tls: Tls | None = None,
-        *, on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
+        self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], clock: Clock,
+        tls: Tls | None = None, *, report: Callable[[], Report | None] = lambda: None,
+        on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.gone: tuple[str, ...] = ()
+        self.told: dict[str, Told] = {}
+        self.apart: dict[str, str] = {peer.name: "not tried yet" for peer in peers}
+        self._clock = clock
+        self._report = report
         self._cluster = cluster
         self._name = name
         self._nonce = nonce
@@ -104,7 +126,8 @@ class Peers:
             hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
             writer.write(json.dumps(hello).encode() + b"\n")
             while await reader.readline() == b"\n":
-                writer.write(b"\n")
+                report = self._report()
+                writer.write((REPORT.dump(report) if report is not None else b"") + b"\n")
                 await writer.drain()
         except (OSError, ValueError):
             pass
@@ -115,25 +138,27 @@ class Peers:
     # watching
 
     async def _watch(self, peer: Peer) -> None:
-        wait_s, said = self._pace.retry_s, ""
+        wait_s, now = self._pace.retry_s, asyncio.get_running_loop().time
         while True:
+            began = now()
             try:
                 await self._hold(peer)
             except _Refused:
                 self._saw_end(peer, self._known.pop(peer.name, ""))
-                said = self._say(peer, "nobody listens there", said)
+                self._say(peer, "nobody listens there")
             except _Silence as silence:
-                said = self._say(peer, str(silence), said)
+                self._say(peer, str(silence))
             else:  # it was held, and is lost: look at once who is there
-                wait_s, said = self._pace.retry_s, ""
-                continue
+                wait_s = self._pace.retry_s
+                if now() - began > wait_s:
+                    continue
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, self._pace.retry_max_s)
 
-    def _say(self, peer: Peer, what: str, before: str) -> str:
-        if what != before:
-            log.info("no connection to the daemon %s at %s:%d: %s", peer.name, peer.host, peer.port, what)
-        return what
+    def _say(self, peer: Peer, trouble: str) -> None:
+        if trouble != self.apart[peer.name]:
+            log.info("no connection to the daemon %s at %s:%d: %s", peer.name, peer.host, peer.port, trouble)
+        self.apart[peer.name] = trouble
 
     async def _hold(self, peer: Peer) -> None:
         """Returns when a connection that was held is lost."""
@@ -144,14 +169,33 @@ class Peers:
             self._known[peer.name] = nonce
             if before != nonce:
                 self._saw_end(peer, before)
+            self.apart[peer.name] = ""
             with contextlib.suppress(_Silence):
                 while True:
+                    await self._ask(peer, reader, writer)
                     await self._rest(reader)
-                    writer.write(b"\n")
-                    if await self._line(reader) != b"\n":
-                        return
         finally:
             writer.transport.abort()
+
+    async def _ask(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What it reports; _Silence when it does not answer. Who answers something else is there all the
+        same."""
+        asked_s = self._clock.now().boot_s
+        writer.write(b"\n")
+        line = await self._line(reader)
+        if not line.endswith(b"\n"):
+            raise _Silence("the connection ended")
+        if line == b"\n":
+            return
+        try:
+            report = REPORT.load(line, f"what {peer.name} answered")
+        except StoreError as error:
+            self._say(peer, str(error))
+            return
+        if report.observer != peer.name:
+            self._say(peer, f"it answered with a report of {report.observer[:64]!r}")
+            return
+        self.told[peer.name] = Told(asked_s, report)
 
     async def _rest(self, reader: asyncio.StreamReader) -> None:
         """Until it is time to ask; _Silence when the connection ends before."""
@@ -167,7 +211,7 @@ class Peers:
                 return await asyncio.open_connection(
                     peer.host,
                     peer.port,
-                    limit=LINE,
+                    limit=ANSWER,
                     ssl=context,
                     server_hostname=peer.name if context else None,
                 )

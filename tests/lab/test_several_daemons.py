@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.controller import Controller
+from tests.lab.harness.controller import Controller, free_port, merged
 from tests.lab.harness.daemons import SESSION_S, Daemons, epochs_of, settled
 from tests.lab.harness.dns_watch import DnsWatch
 from tests.lab.harness.layout import ENDPOINTS, TOKEN_NAME
@@ -99,10 +99,24 @@ def test_without_a_quorum_nothing_changes_and_automation_resumes_by_itself(
         cluster.mail_a.kill_unit("dovecot")
         time.sleep(10)
         assert dns.gaps_of(cluster.mail_a.address) == []
+        for daemon in daemons.each.values():
+            assert_it_sees_without_a_store(daemon)
         for number in (1, 2):
             daemons.zookeeper.containers[number].start()
         dns.wait_without(cluster.mail_a.address, ENDPOINTS, 60)
         assert dns.gaps_of(cluster.mail_b.address) == []
+
+
+def assert_it_sees_without_a_store(daemon: Controller) -> None:
+    """Its own probes, and directly what the others see; who leads nobody knows."""
+    shown = daemon.status()
+    assert shown["standing"] == "following"
+    assert not any(each["leads"] for each in shown["observers"])
+    assert [each["void"] for each in shown["observers"]] == ["", "", ""], shown["observers"]
+    assert shown["recorded_age_s"] > 10
+    (imaps,) = [each for each in shown["nodes"][0]["services"] if each["service"] == "imaps"]
+    assert imaps["verdict"] == "DOWN"
+    assert set(imaps["verdicts"].values()) == {"DOWN"}
 
 
 def test_one_server_that_hangs_costs_nobody_the_lead(cluster: Cluster) -> None:
@@ -162,6 +176,42 @@ def test_a_clean_stop_hands_the_lead_over_at_once(cluster: Cluster, daemons: Dae
     stopped = daemons.leader()
     daemons.each[stopped].stop()
     daemons.leader(other_than=stopped, within_s=SESSION_S / 2)
+
+
+def test_a_configuration_rolled_out_to_two_of_three_leads_and_the_third_is_named(
+    cluster: Cluster, daemons: Daemons
+) -> None:
+    """The leader is the one left behind."""
+    old = daemons.leader()
+    for daemon in daemons.others(old):
+        daemon.stop()
+        daemon.configure(merged(daemon.values, {"policy": {"stable_s": 4}}))
+        daemon.start()
+    leader = daemons.each[daemons.leader(other_than=old, within_s=NEXT_S)]
+    with Publication(cluster) as dns:
+        cluster.mail_a.kill_unit("dovecot")
+        dns.wait_without(cluster.mail_a.address, ENDPOINTS, 15)
+    said, its_own = leader.cli("status"), daemons.each[old].cli("status")
+    assert f"{old} does not count: runs with another configuration" in said.stdout, said.stdout
+    assert "this daemon does not lead: it runs with another configuration than" in its_own.stdout
+
+
+def test_a_daemon_started_twice_under_one_name_is_told_of(cluster: Cluster, daemons: Daemons) -> None:
+    daemons.leader()
+    ours = daemons.each["witness"].values
+    api = {"listen": f"127.0.0.1:{free_port()}", "socket": f"{ours['api']['socket']}-2"}
+    with_another_door = merged(ours, {"api": api, "observers": ours["observers"]})
+    twin = Controller(cluster, name="daemon-twin")
+    twin.configure(with_another_door)
+    try:
+        twin.start(ready_within_s=0)
+        wait_until(
+            lambda: "another process reports as witness" in daemons.each["witness"].cli("status").stdout,
+            "its twin is noticed",
+            20,
+        )
+    finally:
+        twin.__exit__()
 
 
 def _knows_that_it_is_done(daemon: Controller) -> bool:

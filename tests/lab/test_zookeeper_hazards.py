@@ -184,7 +184,7 @@ async def test_a_report_counts_as_new_only_when_it_moved_while_we_were_reading(c
     await one.publish(Report("host0", 1, "d1", ()))
     await other.read()
     view = other.views()[0]
-    assert view.report == Report("host0", 1, "d1", ())
+    assert view.report == Report("host0", 1, "d1", (), nonce=one.nonce)
     assert view.age_s == float("inf"), "it may have been there for long"
     await other.read()
     await one.publish(Report("host0", 2, "d1", ()))
@@ -193,6 +193,20 @@ async def test_a_report_counts_as_new_only_when_it_moved_while_we_were_reading(c
     assert view.report is not None
     assert (view.report.seq, view.age_s < 5) == (2, True)
     assert [each.report for each in other.views()[1:]] == [None, None]
+
+
+async def test_a_second_process_under_one_name_is_noticed_by_both(cluster: InZooKeeper) -> None:
+    one, other = await cluster.start(name="host0"), await cluster.start(name="host0")
+    await one.read()
+    await one.publish(Report("host0", 1, "d1", ()))
+    await one.read()
+    await other.read()
+    assert (one.rival, other.rival) == (False, False), "it may be what was left by an earlier one"
+    await other.publish(Report("host0", 1, "d1", ()))
+    await one.read()
+    await one.publish(Report("host0", 2, "d1", ()))
+    await other.read()
+    assert (one.rival, other.rival) == (True, True)
 
 
 async def test_a_report_of_another_name_is_passed_over(cluster: InZooKeeper) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailward.controller.coordination.contact import Contact, Heard
 from mailward.controller.coordination.zookeeper import tree, trouble
@@ -37,6 +37,8 @@ MARGIN = 0.1
 SILENT = 0.4
 """Of a session's timeout: after so long without an acknowledged heartbeat the connection is given up."""
 MOST_REQUESTS = 100
+RIVAL_S = 15.0
+"""So long another process under our name is told of after it wrote: both write every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class ZooKeeperStore:
         self._store_id = ""
         self._state: tuple[int, State] | None = None
         self._reported = asyncio.Lock()
+        self._reported_s, self._rival_s = float("inf"), float("-inf")
 
     async def run(self) -> None:
         """Connect, and prove it over and over: until cancelled."""
@@ -158,7 +161,10 @@ class ZooKeeperStore:
             leader=leader,
         )
         marked = {name: found.znodes[path] for name, path in reports.items() if path in found.znodes}
-        self._heard.read(asked_s, dict(self._understood_reports(marked)))
+        heard = dict(self._understood_reports(marked))
+        self._heard.read(asked_s, heard)
+        if self._name in heard and heard[self._name][1].nonce != self.nonce and asked_s > self._reported_s:
+            self._rival_s = asked_s
         answered = {answer.request for answer in recorded.state.answers}
         waiting = tuple(request for request in recorded.requests if request.id not in answered)
         return Recorded(recorded.state, recorded.versions, recorded.pause, waiting, leader)
@@ -204,10 +210,17 @@ class ZooKeeperStore:
 
     async def publish(self, report: Report) -> None:
         """Put our newest report where the others read it."""
-        path, content = self._tree.report(self._name), tree.of_report(report)
+        path = self._tree.report(self._name)
+        content = tree.of_report(replace(report, nonce=self.nonce))
         async with self._reported:
             if await self._client.commit(Write(path, content)):
                 await self._client.commit(Create(path, content))
+            self._reported_s = min(self._reported_s, self._now_s())
+
+    @property
+    def rival(self) -> bool:
+        """Whether another process has reported under our name lately."""
+        return self._now_s() - self._rival_s < RIVAL_S
 
     def views(self) -> tuple[ObserverView, ...]:
         """Every configured observer's newest report, and how old it may be."""

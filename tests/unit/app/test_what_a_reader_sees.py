@@ -12,15 +12,13 @@ from tests.unit.app import scenes
 from tests.unit.app.scenes import Scene
 
 from mailward.app import advice, render, summary
-from mailward.app.live import View
 from mailward.app.status import Explanations, Mode, Status
-from mailward.controller.core.decide import decide
 from mailward.model.decision import Answered, Condition, Explanation, Finding, Goal
 from mailward.model.fencing import Space
 from mailward.model.health import Verdict
-from mailward.model.policy import Endpoint, Observer
+from mailward.model.policy import Endpoint
 from mailward.model.replication import Confidence
-from mailward.model.snapshot import Leader, Standing
+from mailward.model.snapshot import Standing
 from mailward.model.state import Kind, Phase, PhaseRecord, Step
 
 Golden = Callable[[str, str], None]
@@ -230,69 +228,6 @@ def test_an_old_lag_figure_is_stale() -> None:
     shown = summary.status_of(replace(scenes.healthy(), lags=(old,)).view())
     assert [lag.confidence for lag in shown.lags] == [Confidence.STALE, Confidence.UNKNOWN]
     assert "mail-a to mail-b: 3 s (STALE, 1 min 2 s old)" in render.status(shown, UTC)
-
-
-def tilted(view: View, *, leader: Leader | None = None, alone: bool = True) -> View:
-    """The daemon was stopped for twelve seconds, goes on, and steps down for a moment."""
-    assert view.snapshot is not None
-    (own,) = view.snapshot.observers
-    assert own.report is not None
-    observers = (
-        view.snapshot.policy.observers if alone else (Observer("watch", "graz"), Observer("w2", "linz"))
-    )
-    snapshot = replace(
-        view.snapshot,
-        standing=Standing.FOLLOWING,
-        policy=replace(view.snapshot.policy, observers=observers),
-        observers=(replace(own, report=replace(own.report, tilted=True)),),
-        leader=leader,
-    )
-    return replace(view, snapshot=snapshot, decision=decide(snapshot))
-
-
-def test_a_daemon_that_does_not_trust_its_clock_says_so_and_names_no_other_leader() -> None:
-    """Stopped and gone on, the only one there was said that another one led."""
-    shown = summary.status_of(tilted(scenes.healthy().view()))
-    assert shown.automation.mode is Mode.HELD
-    assert shown.automation.reason == (
-        "it does not trust its own clock just now (it was held up, or a clock jumped), and looks again "
-        "in a few seconds"
-    )
-    assert shown.headline.endswith("Nobody knows whether any node serves.")
-
-
-@pytest.mark.parametrize(
-    ("leader", "mode", "reason"),
-    [
-        (None, Mode.HELD, "it does not trust its own clock"),
-        ("watch", Mode.HELD, "it does not trust its own clock"),
-        ("w2", Mode.ACTING, "w2 leads: it does not trust its own clock"),
-    ],
-)
-def test_of_several_another_may_lead_meanwhile(leader: str | None, mode: Mode, reason: str) -> None:
-    led_by = Leader(leader, 7, "nonce") if leader else None
-    now = summary.status_of(tilted(scenes.healthy().view(), leader=led_by, alone=False)).automation
-    assert now.mode is mode
-    assert now.reason.startswith(reason)
-
-
-@pytest.mark.parametrize(
-    ("leader", "mode", "reason"),
-    [
-        (None, Mode.HELD, "nobody leads just now"),
-        ("watch", Mode.HELD, "an earlier process of this daemon still has the lead; its session runs out"),
-        ("w2", Mode.ACTING, "w2 leads"),
-    ],
-)
-def test_who_follows_says_who_leads(leader: str | None, mode: Mode, reason: str) -> None:
-    view = tilted(scenes.healthy().view(), leader=Leader(leader, 7, "n") if leader else None, alone=False)
-    assert view.snapshot is not None
-    calm = tuple(
-        replace(each, report=replace(each.report, tilted=False) if each.report else None)
-        for each in view.snapshot.observers
-    )
-    now = summary.status_of(replace(view, snapshot=replace(view.snapshot, observers=calm))).automation
-    assert (now.mode, now.reason) == (mode, reason)
 
 
 def test_a_running_grace_is_waited_for_and_not_called_held() -> None:

@@ -14,7 +14,7 @@ from mailward.controller.core import invariants
 from mailward.controller.executor import Executor
 from mailward.controller.loop import STEPS_WITHOUT_REST, Loop
 from mailward.model.clock import Moment
-from mailward.model.decision import Decision
+from mailward.model.decision import Condition, Decision
 from mailward.model.errors import ForeignStore, StoreError
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Order, Outcome, Result
@@ -314,6 +314,39 @@ def test_a_store_that_cannot_be_read_holds_automation_with_its_own_words() -> No
         stage.client.broken = False
         await asyncio.sleep(2)
         assert stage.loop.problem == ""
+
+    play(story, Broken)
+
+
+def test_while_the_store_cannot_be_read_it_goes_on_looking_as_one_who_may_do_nothing() -> None:
+    """What is shown is of now; it was the last picture, and said that it led."""
+
+    class Broken(MemoryClient):
+        broken = False
+
+        async def read(self) -> Recorded:
+            if self.broken:
+                raise StoreError("nobody answers")
+            return await super().read()
+
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        assert isinstance(stage.client, Broken)
+        stage.client.broken = True
+        stage.down()
+        await asyncio.sleep(5)
+        snapshot = stage.loop.snapshot
+        assert snapshot is not None
+        assert (snapshot.standing, snapshot.now.boot_s) == (Standing.FOLLOWING, pytest.approx(100_008, abs=1))
+        assert stage.loop.read_at is not None
+        assert stage.loop.read_at.boot_s == pytest.approx(100_003, abs=1)
+        assert stage.loop.decision is not None
+        assert any(each.condition is Condition.FAILED for each in stage.loop.decision.explanations)
+        assert stage.kinds() == []
+        stage.client.broken = False
+        await asyncio.sleep(2)
+        assert snapshot is not stage.loop.snapshot
+        assert "publish" in stage.kinds()
 
     play(story, Broken)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from tests.lab.harness.material import Authority
 
+from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.peers import Pace, Peer, Peers
+from mailward.model.report import NodeReport, Report
 
 QUICK = Pace(answer_s=0.3, ask_s=0.05, retry_s=0.02, retry_max_s=0.05)
 
@@ -24,7 +26,7 @@ def port() -> int:
 
 
 def watching(port: int, on_end: Callable[[], None] = lambda: None) -> Peers:
-    return Peers("lab", "a", "a1", [Peer("b", "127.0.0.1", port)], on_end=on_end, pace=QUICK)
+    return Peers("lab", "a", "a1", [Peer("b", "127.0.0.1", port)], SystemClock(), on_end=on_end, pace=QUICK)
 
 
 @asynccontextmanager
@@ -39,8 +41,13 @@ async def running(peers: Peers, port: int | None = None) -> AsyncIterator[None]:
             await task
 
 
-def watched(nonce: str = "b1", name: str = "b", cluster: str = "lab") -> Peers:
-    return Peers(cluster, name, nonce, [], pace=QUICK)
+def watched(
+    nonce: str = "b1",
+    name: str = "b",
+    cluster: str = "lab",
+    report: Callable[[], Report | None] = lambda: None,
+) -> Peers:
+    return Peers(cluster, name, nonce, [], SystemClock(), report=report, pace=QUICK)
 
 
 @asynccontextmanager
@@ -187,9 +194,9 @@ async def test_both_sides_are_believed_by_their_certificates_alone(
 ) -> None:
     authority = Authority(tmp_path)
     nobody = [Peer("a", "127.0.0.1", 1)]
-    theirs = Peers("lab", "b", "b1", nobody, identity(authority, tmp_path, shown), pace=QUICK)
+    theirs = Peers("lab", "b", "b1", nobody, SystemClock(), identity(authority, tmp_path, shown), pace=QUICK)
     there = [Peer("b", "127.0.0.1", port)]
-    ours = Peers("lab", "a", "a1", there, identity(authority, tmp_path, asked_by), pace=QUICK)
+    ours = Peers("lab", "a", "a1", there, SystemClock(), identity(authority, tmp_path, asked_by), pace=QUICK)
     async with running(theirs, port), running(ours):
         await asyncio.sleep(0.5)
         assert bool(ours._known) is known
@@ -209,3 +216,26 @@ async def test_another_process_under_the_name_shows_that_the_one_before_has_ende
     async with answering(port, answer), running(ours):
         await until(lambda: len(ours.gone) > 1)
     assert ended(ours)[:2] == ("b1", "b2")
+
+
+async def test_what_the_others_report_comes_directly_and_anew_each_time(port: int) -> None:
+    seq = iter(range(1, 1_000))
+    theirs = watched(report=lambda: Report("b", next(seq), "d1", (NodeReport("mail-a", ()),)))
+    ours = watching(port)
+    assert ours.apart == {"b": "not tried yet"}
+    async with running(theirs, port), running(ours):
+        await until(lambda: "b" in ours.told and ours.told["b"].report.seq > 2)
+        told = ours.told["b"]
+        assert told.report.nodes == (NodeReport("mail-a", ()),)
+        assert 0 <= SystemClock().now().boot_s - told.asked_s < 2
+        assert ours.apart == {"b": ""}
+    async with running(ours):
+        await until(lambda: ours.apart == {"b": "nobody listens there"})
+
+
+async def test_a_report_in_another_s_name_is_not_believed_and_is_no_end(port: int) -> None:
+    theirs = watched(report=lambda: Report("c", 1, "d1", ()))
+    ours = watching(port)
+    async with running(theirs, port), running(ours):
+        await until(lambda: ours.apart == {"b": "it answered with a report of 'c'"})
+        assert (ours.told, ended(ours)) == ({}, ())

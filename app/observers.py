@@ -1,0 +1,89 @@
+"""The observers' status out of the view: who leads, who counts, and what else to notice of them. Pure."""
+
+from mailward.app.live import View
+from mailward.app.status import ObserverStatus
+from mailward.app.wording import duration, printable
+from mailward.controller.core.leadership import may_lead
+from mailward.controller.core.sight import trusted
+from mailward.model.decision import Answered
+from mailward.model.snapshot import Snapshot, Standing
+
+
+def observers(view: View) -> tuple[ObserverStatus, ...]:
+    """Every configured one, in their order."""
+    snapshot = view.snapshot
+    if snapshot is None:
+        return ()
+    views = {each.name: each for each in snapshot.observers}
+    void = _void(snapshot)
+    leader = _leader(view)
+    found = []
+    for observer in snapshot.policy.observers:
+        heard = views.get(observer.name)
+        known = heard is not None and heard.report is not None and heard.age_s < float("inf")
+        found.append(
+            ObserverStatus(
+                observer=observer.name,
+                site=observer.site or "",
+                votes=observer.votes,
+                leads=observer.name == leader,
+                void=printable(void.get(observer.name, "")),
+                report_age_s=heard.age_s if known and heard is not None else None,
+                apart=printable(view.apart.get(observer.name, "")),
+            )
+        )
+    return tuple(found)
+
+
+def standing(view: View) -> Standing | None:
+    """What this daemon may do just now: a lead that would not count any more is none."""
+    if view.snapshot is None:
+        return None
+    led = view.snapshot.standing
+    return Standing.FOLLOWING if led is Standing.LEADING and not view.may_act else led
+
+
+def _leader(view: View) -> str:
+    """Who leads, '' where nobody is known to."""
+    if view.snapshot is None or view.not_ready:
+        return ""
+    if view.snapshot.leader is not None:
+        return view.snapshot.leader.name
+    return view.observer if standing(view) is Standing.LEADING else ""
+
+
+def _void(snapshot: Snapshot) -> dict[str, str]:
+    """By observer why its vote counts for nothing."""
+    _, blind = trusted(snapshot)
+    return dict(each.split(": ", 1) for each in blind)
+
+
+def too_few(snapshot: Snapshot) -> str:
+    """Why nothing can be agreed on, '' where enough observers count."""
+    voters, blind = trusted(snapshot)
+    votes, needed = sum(each.votes for each in voters), snapshot.policy.votes_needed
+    if votes >= needed:
+        return ""
+    if may_lead(snapshot).answer is Answered.NO:
+        return f"this daemon {may_lead(snapshot).reason}"
+    return f"only {votes} of {needed} votes that are needed count; {'; '.join(blind)}"
+
+
+def notices(view: View) -> tuple[str, ...]:
+    """What a person should know of the observers though it stops nothing yet."""
+    snapshot, found = view.snapshot, []
+    if view.rival:
+        found.append(
+            f"another process reports as {view.observer}: two daemons have the same `observer`, or one was "
+            "started twice; stop one of them"
+        )
+    if snapshot is None or len(snapshot.policy.observers) == 1:
+        return tuple(found)
+    if view.not_ready and view.read_at is not None:
+        ago = duration(view.read_at.age_s(view.now))
+        found.append(f"what is recorded was read {ago} ago; what is seen of the nodes is of now")
+    elif may_lead(snapshot).answer is Answered.NO:
+        found.append(f"this daemon does not lead: it {may_lead(snapshot).reason}")
+    else:
+        found += [f"{name} does not count: {why}" for name, why in _void(snapshot).items()]
+    return tuple(printable(each, 300) for each in found)
