@@ -4,6 +4,7 @@ from mailward.app.live import View
 from mailward.app.status import ObserverStatus
 from mailward.app.wording import duration, printable
 from mailward.controller.core.leadership import may_lead
+from mailward.controller.core.reachability import reachability
 from mailward.controller.core.sight import trusted
 from mailward.model.decision import Answered
 from mailward.model.snapshot import Snapshot, Standing
@@ -56,6 +57,13 @@ def _void(snapshot: Snapshot) -> dict[str, str]:
     """By observer why its vote counts for nothing."""
     _, blind = trusted(snapshot)
     return dict(each.split(": ", 1) for each in blind)
+
+
+def cuts(snapshot: Snapshot) -> tuple[str, ...]:
+    """What of the lines between observers and nodes seems to be cut; one observer alone cannot tell."""
+    if len(snapshot.policy.observers) == 1:
+        return ()
+    return tuple(printable(each, 300) for each in reachability(snapshot).cuts)
 
 
 def too_few(snapshot: Snapshot) -> str:

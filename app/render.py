@@ -56,7 +56,7 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
             *(line for each in shown.targets for line in _target(each, width)),
         ]
     if len(shown.observers) > 1:
-        out += ["", *block("Observers", [_observer(each) for each in shown.observers], width)]
+        out += ["", *block("Observers", [*map(_observer, shown.observers), *shown.cuts], width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
     waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]

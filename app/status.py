@@ -212,7 +212,8 @@ class Status:
     """One screen. `healthy` is the answer of `status --check`: every node in service and well,
     automation neither paused nor held. `unbelieved` says why what is recorded of the nodes (phases, ports)
     does not count, so that the probes alone do; '' where it does. `recorded_age_s` is how long ago the
-    store was last read: phases, ports, targets and operations are as of then."""
+    store was last read: phases, ports, targets and operations are as of then. `cuts` are sentences about
+    lines that are cut, as the observers that count see it."""
 
     schema: int
     version: str
@@ -240,6 +241,7 @@ class Status:
     unbelieved: str = ""
     observers: tuple[ObserverStatus, ...] = ()
     recorded_age_s: float | None = None
+    cuts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def status_of(view: View) -> Status:
         next=advice.suggestions(view, seen, now, ended),
         unbelieved=unbelieved,
         observers=observers.observers(view),
+        cuts=observers.cuts(snapshot),
         recorded_age_s=view.read_at.age_s(view.now) if view.read_at is not None else None,
     )
 

@@ -11,6 +11,7 @@ from mailward.app import render, summary
 from mailward.app.live import View
 from mailward.app.status import Mode
 from mailward.controller.core.decide import decide
+from mailward.model.health import FailureKind
 from mailward.model.policy import Observer
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader, ObserverView, Snapshot, Standing
@@ -165,3 +166,18 @@ def test_the_observers_as_a_person_reads_them() -> None:
         "           w3 (wien): does not count: runs with another configuration; not\n"
         "           connected to directly: its certificate is made out to mail-b"
     )
+
+
+def test_a_line_that_seems_to_be_cut_is_named() -> None:
+    def deaf(report: Report) -> Report:
+        lost = tuple(
+            scenes.down(each.service, FailureKind.TIMEOUT, 60.0) for each in report.nodes[0].services
+        )
+        silent = replace(report.nodes[0], services=lost, facts=None, helper_error="no answer")
+        return replace(report, nodes=(silent, *report.nodes[1:]))
+
+    view = of_three("w2", w3=deaf)
+    shown = summary.status_of(view)
+    assert shown.automation.mode is Mode.ACTING
+    assert shown.cuts == ("w3 does not reach mail-a; others do",)
+    assert "           w3 does not reach mail-a; others do\n" in render.status(shown, UTC)

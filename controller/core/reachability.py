@@ -1,0 +1,121 @@
+"""Who reaches whom, and what it looks like: a line that is cut, a site, or a node that is gone. Pure.
+
+Nothing is decided by it: verdicts come by votes (`sight`). It names for people what lies behind them. A line
+that carries packets one way only looks like one that carries none: dialogues need both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mailward.controller.core.conditions import cut_off
+from mailward.controller.core.sight import NodeView, ServiceView, see, trusted
+from mailward.model.health import Vantage, Verdict
+from mailward.model.policy import Node
+from mailward.model.snapshot import Snapshot
+
+
+class Reach(StrEnum):
+    """Of an observer to a node."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+Matrix = Mapping[str, Mapping[str, Reach]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """`matrix` by observer and node, of those observers that count; `cuts` are sentences."""
+
+    matrix: Matrix
+    cuts: tuple[str, ...]
+
+
+def reachability(snapshot: Snapshot) -> Reachability:
+    policy = snapshot.policy
+    voters, _ = trusted(snapshot)
+    counted = {view.name for view in voters}
+    matrix = {}
+    for observer in policy.observers:
+        if observer.name in counted:
+            alone = see(replace(snapshot, policy=replace(policy, observers=(observer,))))
+            matrix[observer.name] = {name: _reach(view) for name, view in alone.nodes.items()}
+    found = [_of_node(snapshot, node, matrix) for node in policy.nodes]
+    found += [_of_observer(snapshot, name, matrix) for name in _silent(snapshot)]
+    return Reachability(matrix, tuple(dict.fromkeys(filter(None, found))))
+
+
+def _reach(view: NodeView) -> Reach:
+    """Behind closed ports only the helper is asked."""
+    services = view.services.values()
+    if view.facts is not None or any(map(_heard, services)):
+        return Reach.YES
+    behind = all(service.vantage is Vantage.HELPER for service in services)
+    return Reach.NO if behind or cut_off(view) else Reach.UNKNOWN
+
+
+def _heard(service: ServiceView) -> bool:
+    return service.verdict is Verdict.UP or (service.verdict is Verdict.DOWN and not service.cut_off)
+
+
+def _of_node(snapshot: Snapshot, node: Node, matrix: Matrix) -> str:
+    """Who does not reach it, while others do; '' where there is nothing to tell."""
+    sites = {observer.name: observer.site for observer in snapshot.policy.observers}
+    reaches = [name for name, row in matrix.items() if row[node.name] is Reach.YES]
+    lost = [name for name, row in matrix.items() if row[node.name] is Reach.NO]
+    if not lost:
+        return ""
+    if not reaches:
+        silent = [name for name in _silent(snapshot) if sites[name] == node.site]
+        beside = f", and {' and '.join(silent)} beside it is silent" if silent else ""
+        why = ": the host is down, or its site cut off" if silent else ""
+        return f"nobody reaches {node.name}{beside}{why}"
+    if _only_within(node, matrix, sites):
+        within = f"{node.name} is reached from within {node.site} only"
+        return f"{within}: {node.site} is cut off, but not from the store"
+    apart = {each.site for each in snapshot.policy.nodes if _only_within(each, matrix, sites)}
+    return "; ".join(_between(snapshot, name, node, matrix) for name in lost if sites[name] not in apart)
+
+
+def _only_within(node: Node, matrix: Matrix, sites: Mapping[str, str]) -> bool:
+    """Whether those of its own site reach it and nobody else does, of at least one who could."""
+    reaches = [name for name, row in matrix.items() if row[node.name] is Reach.YES]
+    lost = [name for name, row in matrix.items() if row[node.name] is Reach.NO]
+    return bool(reaches and lost) and all(sites[name] == node.site for name in reaches)
+
+
+def _between(snapshot: Snapshot, name: str, node: Node, matrix: Matrix) -> str:
+    """One who does not reach a node that others reach."""
+    site = next(o.site for o in snapshot.policy.observers if o.name == name)
+    there = [o.name for o in snapshot.policy.observers if o.site == node.site and o.name in matrix]
+    here = [each.name for each in snapshot.policy.nodes if each.site == site]
+    back = [matrix[observer][each] for observer in there for each in here]
+    if back and all(each is Reach.NO for each in back):
+        return f"{' and '.join(sorted((site, node.site)))} do not reach each other; others reach both"
+    return f"{name} does not reach {node.name}; others do"
+
+
+def _silent(snapshot: Snapshot) -> list[str]:
+    voters, _ = trusted(snapshot)
+    views = {view.name: view for view in snapshot.observers}
+    heard = {view.name for view in voters}
+    fresh_s = snapshot.policy.rules.report_fresh_s
+    return [
+        observer.name
+        for observer in snapshot.policy.observers
+        if observer.name not in heard
+        and (views.get(observer.name) is None or views[observer.name].age_s > fresh_s)
+    ]
+
+
+def _of_observer(snapshot: Snapshot, name: str, matrix: Matrix) -> str:
+    """A silent one, whose host answers the others."""
+    site = next(o.site for o in snapshot.policy.observers if o.name == name)
+    beside = [n.name for n in snapshot.policy.nodes if n.site == site]
+    if beside and any(row[node] is Reach.YES for row in matrix.values() for node in beside):
+        where = f"{' and '.join(beside)} beside it is reached"
+        return f"{name} is silent, and {where}: it ended, hangs, or is cut off from the store"
+    return ""
