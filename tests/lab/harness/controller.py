@@ -8,6 +8,8 @@ into zone and helpers.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -17,9 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ import yaml
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.layout import CANARY, DOMAIN, DOVEADM_API_KEY, NODE_NAMES, TTL_S, password
 from tests.lab.harness.material import write_private
+from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
 
 PROGRAM = Path(sys.executable).with_name("mailward")
@@ -100,24 +101,25 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
 
 
 class Controller:
-    """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`."""
+    """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`. It runs in the
+    network of `beside`, or in the test host's; `program` is what runs."""
 
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *,
         name: str = "controller", stays: bool = False,
+        beside: MailNode | None = None, program: Sequence[str] = (str(PROGRAM),),
     ) -> None:  # fmt: skip
         self.cluster = cluster
-        # A killed test run must not leave a controller behind which goes on acting.
-        self._launcher = [] if stays else ["setpriv", "--pdeathsig", "KILL"]
+        self._stays = stays
+        self._beside = beside
+        self._program = program
         self.folder = cluster.folder / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         # A checkout's path may be longer than a Unix socket's may be.
         self._socket_folder = Path(tempfile.mkdtemp(prefix="mailward-"))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        base = lab_config(
-            cluster, self.folder, self.url.removeprefix("http://"), self._socket_folder / "socket"
-        )
+        self._socket = self._socket_folder / "socket"
+        base = lab_config(cluster, self.folder, f"127.0.0.1:{free_port()}", self._socket)
         self.config_file = self.folder / "mailward.yaml"
         self.configure(merged(base, changes or {}))
         self.log_file = self.folder / "mailward.log"
@@ -150,7 +152,7 @@ class Controller:
         """Start the daemon and wait until it says that it is ready."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._launcher, str(PROGRAM), "run", "--config", str(self.config_file)],
+                [*self._launcher(), *self._program, "run", "--config", str(self.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -161,6 +163,11 @@ class Controller:
             wait_until(self._is_ready_or_gone, "the controller is ready", ready_within_s)
             assert self.is_running, f"the controller ended at its start:\n{self.log_tail()}"
         return self
+
+    def _launcher(self) -> list[str]:
+        """A killed test run must not leave a controller behind which goes on acting."""
+        guarded = [] if self._stays else ["setpriv", "--pdeathsig", "KILL"]
+        return [*(self._beside.inside() if self._beside is not None else []), *guarded]
 
     @property
     def pid(self) -> int:
@@ -202,11 +209,11 @@ class Controller:
     def get(self, path: str) -> tuple[int, Any]:
         """GET from its API: status and decoded JSON (or text); (0, None) when it does not answer."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=3) as answer:
+            with contextlib.closing(_OverSocket(self._socket, timeout_s=3)) as connection:
+                connection.request("GET", path)
+                answer = connection.getresponse()
                 return answer.status, _decoded(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, _decoded(error.read())
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, None
 
     def status(self) -> Any:
@@ -244,6 +251,17 @@ class Controller:
 
     def _is_ready_or_gone(self) -> bool:
         return not self.is_running or self.get("/ready")[0] == 200
+
+
+class _OverSocket(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 def _decoded(body: bytes) -> Any:

@@ -1,35 +1,43 @@
-"""Three daemons as they would stand beside two mail servers and on a witness, with three ZooKeeper servers.
+"""Three daemons beside two mail servers and on a witness, with three ZooKeeper servers.
 
-All of them run on the test host; each has its own certificate, configuration and API.
+All of them are processes of the test host, each with its own certificate, configuration and API, and in the
+network of the host that it stands for: so it can be cut off from whatever a test wants.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
-import psutil
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.controller import Controller, Values, free_port, merged
+from tests.lab.harness.controller import PROGRAM, Controller, Values, merged
+from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
 from tests.lab.harness.zookeeper import ZooKeepers
 
 SITES = {"mail-a": "site-a", "mail-b": "site-b", "witness": None}
 """Of each observer."""
 SESSION_S = 4
+ESTABLISHED = "01"
 
 
 class Daemons:
     """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`."""
 
     def __init__(
-        self, cluster: Cluster, changes: Values | None = None, *, tls: bool = True, session_s: int = SESSION_S
-    ) -> None:
+        self, cluster: Cluster, changes: Values | None = None, *,
+        tls: bool = True, session_s: int = SESSION_S, program: Sequence[str] = (str(PROGRAM),),
+    ) -> None:  # fmt: skip
+        self.cluster = cluster
+        self.hosts = {**cluster.nodes, "witness": _witness(cluster)}
         self.zookeeper = ZooKeepers(
             cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls
         )
         self.each: dict[str, Controller] = {}
         observers = [
-            {"name": name, "address": f"127.0.0.1:{free_port()}", **({"site": site} if site else {})}
+            {"name": name, "address": f"{self.hosts[name].address}:7443", **({"site": site} if site else {})}
             for name, site in SITES.items()
         ]
         for name in SITES:
@@ -39,7 +47,10 @@ class Daemons:
                 "observers": observers,
                 "observer": name,
             }
-            self.each[name] = Controller(cluster, merged(ours, changes or {}), name=f"daemon-{name}")
+            self.each[name] = Controller(
+                cluster, merged(ours, changes or {}), name=f"daemon-{name}",
+                beside=self.hosts[name], program=program,
+            )  # fmt: skip
 
     def __enter__(self) -> Self:
         self.zookeeper.start()
@@ -52,6 +63,7 @@ class Daemons:
         for daemon in self.each.values():
             daemon.__exit__()
         self.zookeeper.stop()
+        self.hosts["witness"].container.remove(force=True)
 
     def leader(self, *, other_than: str = "", within_s: float = 30) -> str:
         """Who leads, once somebody does."""
@@ -64,16 +76,39 @@ class Daemons:
         wait_until(look, "somebody leads", within_s)
         return found[0]
 
+    def make_lead(self, name: str) -> None:
+        """Until it leads; the others are started again."""
+        wait_until(
+            lambda: all(daemon.get("/ready")[0] == 200 for daemon in self.each.values()), "all run", 30
+        )
+        stopped = []
+        while (leader := self.leader()) != name:
+            self.each[leader].stop()
+            stopped.append(leader)
+        for each in stopped:
+            self.each[each].start()
+
     def server_of(self, name: str) -> int:
         """The number of the ZooKeeper server that a daemon is connected to."""
-        addresses = {address: number for number, address in self.zookeeper.addresses.items()}
-        for connection in psutil.Process(self.each[name].pid).net_connections("tcp"):
-            if connection.raddr and connection.raddr.ip in addresses and connection.status == "ESTABLISHED":
-                return addresses[connection.raddr.ip]
+        lines = Path(f"/proc/{self.each[name].pid}/net/tcp").read_text().splitlines()[1:]
+        remote = [fields[2].split(":")[0] for fields in map(str.split, lines) if fields[3] == ESTABLISHED]
+        connected = [socket.inet_ntoa(bytes.fromhex(address)[::-1]) for address in remote]
+        for number, address in self.zookeeper.addresses.items():
+            if address in connected:
+                return number
         raise AssertionError(f"{name} is connected to no server")
 
     def others(self, *names: str) -> list[Controller]:
         return [daemon for name, daemon in self.each.items() if name not in names]
+
+
+def _witness(cluster: Cluster) -> MailNode:
+    address = cluster.addresses.witness
+    container = cluster.engine.run(
+        "witness", "mailward-lab/mailnode",
+        address=address, entrypoint=["sleep", "infinity"], cap_add=["NET_ADMIN"],
+    )  # fmt: skip
+    return MailNode("witness", address, container)
 
 
 def _leads(daemon: Controller) -> bool:

@@ -69,6 +69,11 @@ class Addresses:
     def resolver(self) -> str:
         return self._host(4)
 
+    @property
+    def witness(self) -> str:
+        """Where a daemon beside no mail node has a network of its own."""
+        return self._host(15)
+
     def zookeeper(self, number: int) -> str:
         """Server `number`, from 1."""
         return self._host(20 + number)

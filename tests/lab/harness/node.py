@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import socket
 import tarfile
 import time
@@ -68,6 +69,22 @@ class MailNode:
 
     def shell(self, script: str, check: bool = True) -> str:
         return self.run("sh", "-c", script, check=check)
+
+    def inside(self) -> list[str]:
+        """The beginning of a command of the test host that is to run in the node's network."""
+        self.container.reload()
+        enter = ["nsenter", f"--net=/proc/{self.container.attrs['State']['Pid']}/ns/net", "--"]
+        if os.geteuid() == 0:
+            return enter
+        return [
+            "sudo",
+            "-n",
+            *enter,
+            "setpriv",
+            f"--reuid={os.getuid()}",
+            f"--regid={os.getgid()}",
+            "--init-groups",
+        ]
 
     # Units
 

@@ -29,7 +29,8 @@ def of_three(leader: str | None = "w2", age_s: float = 1.0, **changed: Change) -
     views = []
     for each in THREE:
         report = replace(own.report, observer=each.name)
-        report = changed.get(each.name, lambda same: same)(report)
+        if each.name in changed:
+            report = changed[each.name](report)
         views.append(ObserverView(each.name, 1, report, 0.0 if each.name == "watch" else age_s))
     return seen(
         view,
