@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailward.app.elsewhere import Others, Place, look_at
 from mailward.configs import effective
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
@@ -26,6 +27,7 @@ from mailward.fencing.helper import NodeHelper
 from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.ssh import SshHelper, SshTarget
+from mailward.fencing.verification import look
 from mailward.health.detector import Thresholds
 from mailward.health.dialogues import Account, ImapSettings, Security, SmtpSettings
 from mailward.health.observer import WatchedNode
@@ -75,15 +77,16 @@ class Parts:
             await runner.close()
 
 
-def build(config: Config, store_id: str, clock: Clock) -> Parts:
-    """ConfigError where the parts cannot be made of it."""
+def build(config: Config, store_id: str, clock: Clock, others: Others | None = None) -> Parts:
+    """ConfigError where the parts cannot be made of it. `others` are the other daemons, None where there are
+    none."""
     helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
     runners = {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
     return Parts(
         policy=policy_of(config),
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
-        ladders={name: _ladder(config, name, helper) for name, helper in helpers.items()},
+        ladders={name: _ladder(config, name, helper, others) for name, helper in helpers.items()},
         runners=runners,
         lag_sources=_lag_sources(config, clock, runners),
         watched=tuple(
@@ -103,11 +106,12 @@ def _helper(config: Config, node: str) -> NodeHelper | None:
     return SshHelper(SshTarget(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
 
 
-def _ladder(config: Config, node: str, helper: NodeHelper) -> Ladder:
+def _ladder(config: Config, node: str, helper: NodeHelper, others: Others | None) -> Ladder:
     ports = {name: effective.port_of(config, name, node) for name in config.services}
     addresses = (effective.probe_address_of(config, node),)
     timeout_s = config.policy.order_timeout_s
-    return Ladder([HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s)])
+    seen = look if others is None else look_at(node, Place(config), others)
+    return Ladder([HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen)])
 
 
 # health

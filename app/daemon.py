@@ -83,7 +83,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             recorded = await self._first_reading()
             self._vantages.update(recorded.state)
-            parts = self._parts = build(self._config, recorded.state.store_id, self._clock)
+            parts = self._parts = self._build(recorded.state.store_id)
             stack.push_async_callback(parts.close)
             for dns in parts.dns.values():
                 if dns.server is not None:
@@ -97,6 +97,10 @@ class Daemon:
                 "systemd": self._tell_systemd(),
             }  # fmt: skip
             await _until(asyncio.Event(), bodies)
+
+    def _build(self, store_id: str) -> Parts:
+        others = self._peers if self._config.coordination.zookeeper is not None else None
+        return build(self._config, store_id, self._clock, others)
 
     async def _first_reading(self) -> Recorded:
         """Servers that do not answer yet are waited for; what they answer counts."""

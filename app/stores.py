@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mailward.app.elsewhere import Place
 from mailward.configs.daemon import ZooKeeper
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
@@ -123,7 +124,10 @@ def peers_of(
     others = [observer for observer in config.observers if observer.name != name and zookeeper is not None]
     peers = [Peer(each.name, *_host_and_port(each.address)) for each in others if each.address is not None]
     tls = servers_of(zookeeper).tls if zookeeper is not None else None
-    return Peers(config.cluster, name, nonce, peers, clock, tls, report=report, on_end=on_end)
+    return Peers(
+        config.cluster, name, nonce, peers, clock, tls,
+        report=report, answer=Place(config).answer, on_end=on_end,
+    )  # fmt: skip
 
 
 def listen_of(config: Config) -> tuple[str | None, int] | None:

@@ -6,7 +6,8 @@ may be started again; a helper may say yes on a host whose packets take another 
 or the token had arrived already, the helper's own status may still acknowledge it: the token, the
 map, and a firewall that shows it.
 
-Ports ordered open are not looked at: whether a service answers is a probe's question.
+A port that is open to all who could look is left out, as long as another one refuses. Ports ordered open
+are not looked at: whether a service answers is a probe's question.
 """
 
 from __future__ import annotations
@@ -103,10 +104,12 @@ class HelperRung:
             return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {missing}{kept}")
         numbers = sorted({self._services[name] for name in closed})
         sights = await self._look(self._addresses, numbers, self._look_timeout_s)
-        other = [str(sight) for sight in sights if sight.seen is not Seen.REFUSED]
-        if other:
-            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {'; '.join(other)}{kept}")
-        seen = f"acknowledged and refused on {len(sights)} of {len(sights)} ports{kept}"
+        other = [str(sight) for sight in sights if sight.seen not in (Seen.REFUSED, Seen.EXCEPTED)]
+        refused = [sight for sight in sights if sight.seen is Seen.REFUSED]
+        if other or not refused:
+            nobody = ["nobody can see it from outside"]
+            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {'; '.join(other or nobody)}{kept}")
+        seen = f"acknowledged and refused on {len(refused)} of {len(sights)} ports{kept}"
         return self._result(FenceOutcome.CONFIRMED, seen, Scope.USERS)
 
     def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:

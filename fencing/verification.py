@@ -2,7 +2,8 @@
 
 Only a refusal counts. A connection accepted is the opposite; a timeout or an unreachable address says
 nothing: clients elsewhere may get through. It must be asked from another host than the node: there,
-the packets stay on loopback, which is never closed.
+the packets stay on loopback, which is never closed. And from no other mail node where it is port 25, which
+stays open to the node's peers: what they see of it is EXCEPTED.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MAX_AT_ONCE = 64
 class Seen(StrEnum):
     REFUSED = "refused"
     ACCEPTED = "accepted"
+    EXCEPTED = "excepted"
     UNKNOWN = "unknown"
 
 

@@ -6,10 +6,10 @@ where another process answers under that name, the one before has ended. Everyth
 that died, froze or was cut off says nothing, nor does a process that stands still.
 
 What is said: whoever is connected to says who it is, in one line of JSON, and from then on answers each
-empty line with its newest report, one line of JSON, or with an empty one while it has none. With TLS both
-sides show a certificate of the same authority, made out to the observer's name; in the clear anybody may say
-anything, and to believe it costs a change of leaders. Reports that come this way are shown while the store is
-out of reach, and decide nothing.
+empty line with its newest report, one line of JSON, or with an empty one while it has none; and a question, a
+JSON object on one line, with another one. With TLS both sides show a certificate of the same authority, made
+out to the observer's name; in the clear anybody may say anything, as anybody may write to the store. Reports
+that come this way are shown while the store is out of reach, and decide nothing.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from mailward.controller.codec import REPORT
+from mailward.controller.codec import REPORT, to_bytes
 from mailward.controller.coordination.identity import Tls
 from mailward.model.errors import StoreError
 from mailward.model.ports import Clock
@@ -71,14 +72,22 @@ class Told:
     report: Report
 
 
+Object = Mapping[str, Any]
+
+
+async def _no_answer(_question: Object) -> Object:
+    return {}
+
+
 class Peers:
     """`name` and `nonce` are this process's, `report` gives what it reports. `gone` are the processes that
     it saw end, and `on_end` is called for each; `told` is what the others report; `apart` says of each why
-    there is no speaking with it, '' where there is."""
+    there is no speaking with it, '' where there is. `answer` gives what others get who `ask`."""
 
     def __init__(
         self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], clock: Clock,
         tls: Tls | None = None, *, report: Callable[[], Report | None] = lambda: None,
+        answer: Callable[[Object], Awaitable[Object]] = _no_answer,
         on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.gone: tuple[str, ...] = ()
@@ -86,6 +95,7 @@ class Peers:
         self.apart: dict[str, str] = {peer.name: "not tried yet" for peer in peers}
         self._clock = clock
         self._report = report
+        self._answer_to = answer
         self._cluster = cluster
         self._name = name
         self._nonce = nonce
@@ -124,16 +134,44 @@ class Peers:
             if self._tls is not None and not _names(writer) & {peer.name for peer in self._peers}:
                 return
             hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
-            writer.write(json.dumps(hello).encode() + b"\n")
-            while await reader.readline() == b"\n":
-                report = self._report()
-                writer.write((REPORT.dump(report) if report is not None else b"") + b"\n")
+            writer.write(to_bytes(hello) + b"\n")
+            while (line := await reader.readline()).endswith(b"\n"):
+                writer.write(await self._said(line) + b"\n")
                 await writer.drain()
         except (OSError, ValueError):
             pass
         finally:
             self._open.discard(writer)
             writer.transport.abort()
+
+    async def _said(self, line: bytes) -> bytes:
+        """ValueError where the line is no question."""
+        if line == b"\n":
+            report = self._report()
+            return REPORT.dump(report) if report is not None else b""
+        return to_bytes(await self._answer_to(_object(line)))
+
+    # asking
+
+    async def ask(self, question: Object, timeout_s: float) -> dict[str, Object]:
+        """What the others answer, by name; of those alone that do in time."""
+        asked = [self._ask_one(peer, question, timeout_s) for peer in self._peers]
+        answers = zip(self._peers, await asyncio.gather(*asked), strict=True)
+        return {peer.name: answer for peer, answer in answers if answer is not None}
+
+    async def _ask_one(self, peer: Peer, question: Object, timeout_s: float) -> Object | None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                reader, writer = await self._connect(peer)
+                try:
+                    await self._who(peer, reader, writer)
+                    writer.write(to_bytes(question) + b"\n")
+                    return _object(await self._read(reader))
+                finally:
+                    writer.transport.abort()
+        except (_Silence, _Refused, TimeoutError, ValueError) as error:
+            log.debug("%s does not answer: %s", peer.name, error)
+            return None
 
     # watching
 
@@ -226,10 +264,10 @@ class Peers:
         if self._tls is not None and peer.name not in _names(writer):
             raise _Silence(f"its certificate is made out to {', '.join(sorted(_names(writer))) or 'nobody'}")
         try:
-            said = json.loads(await self._line(reader))
-        except (ValueError, RecursionError) as error:
+            said = _object(await self._line(reader))
+        except ValueError as error:
             raise _Silence("it does not say who it is") from error
-        if not isinstance(said, dict) or not isinstance(said.get("nonce"), str):
+        if not isinstance(said.get("nonce"), str):
             raise _Silence("it does not say who it is")
         if (said.get("cluster"), said.get("name")) != (self._cluster, peer.name):
             raise _Silence(f"it is {str(said.get('name'))[:64]!r} of {str(said.get('cluster'))[:64]!r}")
@@ -255,6 +293,17 @@ class Peers:
         log.warning("the process %s of the daemon %s has ended", nonce, peer.name)
         self.gone = (*self.gone, nonce)[-MOST_GONE:]
         self._on_end()
+
+
+def _object(line: bytes) -> Object:
+    """ValueError where it is no JSON object."""
+    try:
+        found = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
 
 
 def _context(tls: Tls, protocol: int) -> ssl.SSLContext:

@@ -252,7 +252,7 @@ async def _notify(secondary: Server, zone: str) -> None:
             return
         trouble = f"{dns.rcode.to_text(reply.rcode())} (BIND: allow-notify)"
         break
-    log.warning("secondary %s of %s does not take NOTIFY: %s", secondary, zone, trouble)
+    log.warning("secondary %s of %s does not take NOTIFY: %s", str(secondary), zone, trouble)
 
 
 def _reason(error: BaseException) -> str:

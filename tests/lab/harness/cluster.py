@@ -141,6 +141,7 @@ class Cluster:
             "NS2": self.addresses.ns2,
             "MAIL_A": self.addresses.node("mail-a"),
             "MAIL_B": self.addresses.node("mail-b"),
+            "WITNESS": self.addresses.witness,
             "CONTROLLER": self.addresses.gateway,
         }
         folder = {str(self.folder / "dns"): "/lab"}

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 import yaml
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.layout import CANARY, DOMAIN, DOVEADM_API_KEY, NODE_NAMES, TTL_S, password
+from tests.lab.harness.layout import CANARY, DOMAIN, DOVEADM_API_KEY, NODE_NAMES, ROOT, TTL_S, password
 from tests.lab.harness.material import write_private
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
@@ -108,8 +108,10 @@ class Controller:
         self, cluster: Cluster, changes: Values | None = None, *,
         name: str = "controller", stays: bool = False,
         beside: MailNode | None = None, program: Sequence[str] = (str(PROGRAM),),
+        env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
+        self._env = {**os.environ, **(env or {})}
         self._stays = stays
         self._beside = beside
         self._program = program
@@ -148,7 +150,7 @@ class Controller:
         done = self.cli("state", "init")
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def start(self, ready_within_s: float = 30, env: Mapping[str, str] | None = None) -> Self:
+    def start(self, ready_within_s: float = 30) -> Self:
         """Start the daemon and wait until it says that it is ready."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -157,7 +159,8 @@ class Controller:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, **(env or {})},
+                env=self._env,
+                cwd=ROOT,
             )
         if ready_within_s:
             wait_until(self._is_ready_or_gone, "the controller is ready", ready_within_s)

@@ -7,7 +7,7 @@ network of the host that it stands for: so it can be cut off from whatever a tes
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,8 @@ class Daemons:
 
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *,
-        tls: bool = True, session_s: int = SESSION_S, program: Sequence[str] = (str(PROGRAM),),
+        tls: bool = True, session_s: int = SESSION_S,
+        program: Sequence[str] = (str(PROGRAM),), env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
         self.hosts = {**cluster.nodes, "witness": _witness(cluster)}
@@ -49,7 +50,7 @@ class Daemons:
             }
             self.each[name] = Controller(
                 cluster, merged(ours, changes or {}), name=f"daemon-{name}",
-                beside=self.hosts[name], program=program,
+                beside=self.hosts[name], program=program, env=env,
             )  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.lab.harness.material import Authority
@@ -41,13 +42,17 @@ async def running(peers: Peers, port: int | None = None) -> AsyncIterator[None]:
             await task
 
 
+async def echo(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"asked": question}
+
+
 def watched(
     nonce: str = "b1",
     name: str = "b",
     cluster: str = "lab",
     report: Callable[[], Report | None] = lambda: None,
 ) -> Peers:
-    return Peers(cluster, name, nonce, [], SystemClock(), report=report, pace=QUICK)
+    return Peers(cluster, name, nonce, [], SystemClock(), report=report, answer=echo, pace=QUICK)
 
 
 @asynccontextmanager
@@ -239,3 +244,25 @@ async def test_a_report_in_another_s_name_is_not_believed_and_is_no_end(port: in
     async with running(theirs, port), running(ours):
         await until(lambda: ours.apart == {"b": "it answered with a report of 'c'"})
         assert (ours.told, ended(ours)) == ({}, ())
+
+
+async def test_a_question_is_answered_by_those_who_are_there(port: int) -> None:
+    ours = watching(port)
+    assert await ours.ask({"how": "are you"}, 1.0) == {}
+    async with running(watched(), port):
+        assert await ours.ask({"how": "are you"}, 1.0) == {"b": {"asked": {"how": "are you"}}}
+
+
+async def test_an_answer_that_does_not_come_is_none(port: int) -> None:
+    async def never(_question: Mapping[str, Any]) -> Mapping[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    theirs = Peers("lab", "b", "b1", [], SystemClock(), answer=never, pace=QUICK)
+    async with running(theirs, port):
+        assert await watching(port).ask({}, 0.3) == {}
+
+
+async def test_who_is_another_is_not_asked(port: int) -> None:
+    async with running(watched(name="c"), port):
+        assert await watching(port).ask({}, 1.0) == {}

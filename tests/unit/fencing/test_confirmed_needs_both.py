@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mailward.fencing.rung import HelperRung
+from mailward.fencing.verification import Seen, Sight
 from mailward.model.fencing import (
     CLOSED,
     OPEN,
@@ -154,3 +156,24 @@ async def test_a_claim_that_is_there_already_is_settled_by_the_next_token() -> N
     assert (await rung(HelperAnswer(HelperReply.STALE, NOW)).claim(NOW)).reply is HelperReply.UNKNOWN
     later = HelperAnswer(HelperReply.STALE, Token("abcdef01", 3, 0))
     assert (await rung(later).claim(NOW)).reply is HelperReply.STALE
+
+
+@pytest.mark.parametrize(
+    ("smtp", "imaps", "outcome"),
+    [
+        (Seen.EXCEPTED, Seen.REFUSED, FenceOutcome.CONFIRMED),
+        (Seen.EXCEPTED, Seen.EXCEPTED, FenceOutcome.UNKNOWN),
+        (Seen.EXCEPTED, Seen.UNKNOWN, FenceOutcome.UNKNOWN),
+        (Seen.EXCEPTED, Seen.ACCEPTED, FenceOutcome.UNKNOWN),
+    ],
+)
+async def test_what_nobody_can_see_is_left_out_beside_a_refusal(
+    smtp: Seen, imaps: Seen, outcome: FenceOutcome
+) -> None:
+    """Port 25 is open to the node's peers, and nobody else may be there to look."""
+
+    async def look(addresses: Sequence[str], _ports: Sequence[int], _timeout_s: float) -> tuple[Sight, ...]:
+        return (Sight(addresses[0], 25, smtp), Sight(addresses[0], 993, imaps))
+
+    fenced = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 993, "smtp": 25}, ["192.0.2.7"], look=look)
+    assert (await fenced.order(NOW, ALL_CLOSED)).outcome is outcome

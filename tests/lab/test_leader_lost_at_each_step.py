@@ -1,0 +1,142 @@
+"""The leader is killed, stands still or is cut off at each step of each operation: another one ends it, once.
+
+Three daemons and three ZooKeeper servers; the leader is struck when the step is recorded and nothing of it
+has been sent. Whatever it does afterwards, one epoch acts at a time and nothing of an earlier one arrives.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from tests.lab.harness import helper, trapped
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.controller import Controller
+from tests.lab.harness.daemons import SESSION_S, Daemons, epochs_of, settled
+from tests.lab.harness.dns_watch import DnsWatch
+from tests.lab.harness.layout import ENDPOINTS, TOKEN_NAME
+from tests.lab.harness.publication import Publication
+from tests.lab.harness.waiting import wait_until
+
+from mailward.controller.core.operations import STEPS
+from mailward.model.state import Kind
+
+HOLD_S = float(os.environ.get("MAILWARD_LAB_HOLD_S", SESSION_S + 4))
+"""So long a leader stands still, or is cut off."""
+AFTER_S = 3.0
+"""In which what was held up would arrive."""
+NODE = "mail-a"
+KINDS = (Kind.DRAIN, Kind.READMIT, Kind.FAILOVER)
+EVERY_STEP = [(kind, step) for kind in KINDS for step in STEPS[kind]]
+
+
+class Scene:
+    """A running cluster of daemons that goes on from case to case."""
+
+    def __init__(self, cluster: Cluster, daemons: Daemons, trap: trapped.Trap) -> None:
+        self.cluster, self.daemons, self.trap = cluster, daemons, trap
+
+    def begin(self, kind: Kind) -> None:
+        """What makes the operation begin."""
+        if kind is Kind.FAILOVER:
+            self.cluster.mail_a.kill_unit("dovecot")
+            return
+        assert self.asks(kind)
+
+    def asks(self, kind: Kind) -> bool:
+        done = self.asked().cli(kind, NODE, "--reason", "a leader is lost in it")
+        print(done.stdout, done.stderr)
+        return done.returncode == 0
+
+    def asked(self) -> Controller:
+        """Who is asked: one that does not lead."""
+        leader = self.daemons.leader()
+        return self.daemons.others(leader)[0]
+
+    def prepare(self, kind: Kind) -> None:
+        """All daemons run, and the node is where the operation begins."""
+        for daemon in self.daemons.each.values():
+            if not daemon.is_running:
+                daemon.start()
+        self.settle()
+        if kind is Kind.READMIT and self.phases() != {"out"}:
+            self.begin(Kind.DRAIN)
+            self.until_phase("out")
+        elif kind is not Kind.READMIT and self.phases() != {"in-service"}:
+            self.cluster.mail_a.start_unit("dovecot")
+            if not self.asks(Kind.READMIT):
+                wait_until(lambda: self.asks(Kind.READMIT), "a readmission is accepted", 30, 1)
+            self.until_phase("in-service")
+        self.settle()
+
+    def settle(self) -> None:
+        wait_until(lambda: settled(self.daemons.each[self.daemons.leader()]), "nothing runs", 60)
+
+    def until_phase(self, phase: str) -> None:
+        wait_until(lambda: self.phases() == {phase}, f"{NODE} is {phase}", 60)
+
+    def phases(self) -> set[str]:
+        node = self.daemons.each[self.daemons.leader()].status()["nodes"][0]
+        return {each["phase"] for each in node["endpoints"]}
+
+
+@pytest.fixture(scope="module")
+def scene(running_cluster: Cluster) -> Iterator[Scene]:
+    running_cluster.heal()
+    trap = trapped.Trap(running_cluster.folder / "trap.json")
+    with Daemons(running_cluster, program=trapped.PROGRAM, env={trapped.TRAP: str(trap.file)}) as daemons:
+        yield Scene(running_cluster, daemons, trap)
+
+
+@pytest.mark.parametrize(("kind", "step"), EVERY_STEP)
+@pytest.mark.parametrize("fault", ["killed", "stopped", "cut off"])
+def test_the_operation_is_ended_once_by_who_leads_next(
+    scene: Scene, fault: str, kind: Kind, step: str
+) -> None:
+    daemons, cluster = scene.daemons, scene.cluster
+    scene.prepare(kind)
+    if fault == "cut off":
+        daemons.make_lead("witness")
+        scene.settle()
+    struck = daemons.leader()
+    with (
+        Publication(cluster) as dns,
+        DnsWatch(cluster.addresses.ns1, TOKEN_NAME, "TXT") as tokens,
+    ):
+        scene.trap.set(kind, step, signal.SIGKILL if fault == "killed" else signal.SIGSTOP)
+        scene.begin(kind)
+        wait_until(lambda: scene.trap.is_sprung, f"the leader is at step {step}", 60)
+        began = time.monotonic()
+        if fault == "cut off":
+            others = [host.address for name, host in daemons.hosts.items() if name != struck]
+            servers = [*cluster.name_servers, *daemons.zookeeper.addresses.values()]
+            daemons.hosts[struck].cut(peers=[*others, *servers])
+            os.kill(daemons.each[struck].pid, signal.SIGCONT)
+        leader = daemons.each[daemons.leader(other_than=struck, within_s=4 * SESSION_S)]
+        wait_until(partial(settled, leader), f"the {kind} has ended", 60)
+        if fault != "killed":
+            time.sleep(max(0.0, began + HOLD_S - time.monotonic()))
+            epoch = epochs_of(tokens.changes)[-1][0]
+            daemons.hosts[struck].mend()
+            os.kill(daemons.each[struck].pid, signal.SIGCONT)
+            time.sleep(AFTER_S)
+            assert epochs_of(tokens.changes)[-1][0] == epoch, "one that leads no more has written"
+        heard = epochs_of(tokens.changes)
+        assert heard == sorted(heard), "one that leads no more has written"
+        assert dns.gaps_of(cluster.mail_b.address) == []
+        ended = [each for each in leader.status()["ended"] if each["kind"] == kind]
+        assert ended[0]["ending"] == "done", ended[0]
+        assert [each["id"] for each in ended].count(ended[0]["id"]) == 1
+        assert scene.phases() == {"in-service" if kind is Kind.READMIT else "out"}
+        here = dns.wait_with if kind is Kind.READMIT else dns.wait_without
+        here(cluster.mail_a.address, ENDPOINTS, 5)
+        hello, _ = helper.ask(cluster.mail_a, cluster.ssh, do="status")
+        assert int(hello["token"].split(".")[1]) <= leader_epoch(leader)
+
+
+def leader_epoch(leader: Controller) -> int:
+    return int(leader.cli("state", "show").stdout.split('"epoch": ')[1].split(",")[0])
