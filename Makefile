@@ -10,7 +10,7 @@ SEED ?=
 # Lab tests that need no quiet machine.
 ALONGSIDE := tests/lab/test_coordination_zookeeper.py
 
-.PHONY: demo test check proof soak lab bench format clean
+.PHONY: demo test check proof soak steps lab bench format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check   the fast inner loop: format, lint, types, layers, unit, short simulation"
 	@echo "make proof   exhaustive search, and every guard taken away once"
 	@echo "make soak    $(HOURS) hours by chance from a new seed (HOURS=n SEED=n)"
+	@echo "make steps   a leader killed, stopped or cut off at each step of each operation (an hour)"
 	@echo "make lab     start a real cluster in containers and leave it running"
 	@echo "make bench   measure; writes build/bench.json (ONLY=name runs one)"
 
@@ -56,7 +57,11 @@ test: $(STAMP)
 	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
-	$(BIN)/python -m pytest --durations=20 tests/lab $(addprefix --deselect=,$(ALONGSIDE))
+	$(BIN)/python -m pytest --durations=20 -m "not long" tests/lab $(addprefix --deselect=,$(ALONGSIDE))
+
+steps: $(STAMP)
+	tests/lab/setup
+	MAILWARD_LAB_HOLD_S=60 $(BIN)/python -m pytest --durations=20 tests/lab/test_leader_lost_at_each_step.py
 
 lab: $(STAMP)
 	tests/lab/setup

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import PROGRAM, Controller, Values, merged
+from tests.lab.harness.layout import ENDPOINTS
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
 from tests.lab.harness.zookeeper import ZooKeepers
@@ -88,6 +89,23 @@ class Daemons:
             stopped.append(leader)
         for each in stopped:
             self.each[each].start()
+
+    def settle(self, within_s: float = 60) -> None:
+        """Until somebody leads and has nothing to do."""
+        wait_until(lambda: settled(self.each[self.leader()]), "nothing runs", within_s)
+
+    def phases(self, node: str, endpoints: Sequence[str] = ENDPOINTS) -> set[str]:
+        """As the leader has them recorded."""
+        nodes = self.each[self.leader()].status()["nodes"]
+        of_node = next(each["endpoints"] for each in nodes if each["node"] == node)
+        return {each["phase"] for each in of_node if each["endpoint"].split(".")[0] in endpoints}
+
+    def until_phase(self, node: str, phase: str, within_s: float = 60) -> None:
+        wait_until(lambda: self.phases(node) == {phase}, f"{node} is {phase}", within_s)
+
+    def asked(self) -> Controller:
+        """Who is asked for something: one that does not lead."""
+        return self.others(self.leader())[0]
 
     def server_of(self, name: str) -> int:
         """The number of the ZooKeeper server that a daemon is connected to."""

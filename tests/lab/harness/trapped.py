@@ -81,9 +81,10 @@ def forget_lateness(told: Path) -> None:
     lead, record, dispatch = ZooKeeperStore.lead, ZooKeeperStore.record, Executor._dispatch
     before = told.with_suffix(".trap")
 
-    def tell(receiver: str, result: str) -> None:
+    def tell(receiver: str, result: str, detail: str = "") -> None:
+        line = {"pid": os.getpid(), "to": receiver, "result": result, "detail": detail}
         with told.open("a") as lines:
-            lines.write(json.dumps({"pid": os.getpid(), "to": receiver, "result": result}) + "\n")
+            lines.write(json.dumps(line) + "\n")
 
     async def always(store: ZooKeeperStore, **how: Any) -> Standing:
         standing = await lead(store, **how)
@@ -107,7 +108,7 @@ def forget_lateness(told: Path) -> None:
     def told_of(executor: Executor, order: Order) -> Coroutine[Any, Any, Outcome]:
         async def carried_out() -> Outcome:
             outcome = await dispatch(executor, order)
-            tell(order.action.kind, outcome.result)
+            tell(order.action.kind, outcome.result, outcome.detail)
             return outcome
 
         return carried_out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,34 @@ class ZooKeepers:
             self._start(number, address)
         for number, address in self.addresses.items():
             wait_until(partial(_listens, address, self._port), f"zookeeper {number} listens", 30)
+
+    def leader(self) -> int:
+        """The number of the server that leads the others."""
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = [number for number, address in self.addresses.items() if self._leads(address)]
+            return bool(found)
+
+        wait_until(look, "a server leads", 30)
+        return found[0]
+
+    def _leads(self, address: str) -> bool:
+        try:
+            with socket.create_connection((address, self._port), timeout=2) as plain:
+                connection = plain if self._authority is None else self._secured(plain)
+                connection.sendall(b"srvr")
+                return b"Mode: leader" in connection.recv(4096)
+        except OSError:
+            return False
+
+    def _secured(self, plain: socket.socket) -> ssl.SSLSocket:
+        tls = self._tls("test")
+        assert tls is not None
+        context = ssl.create_default_context(cafile=str(tls.ca_file))
+        context.check_hostname = False
+        context.load_cert_chain(str(tls.cert_file), str(tls.key_file))
+        return context.wrap_socket(plain)
 
     def configuration(self, identity: str, session_s: float) -> dict[str, Any]:
         """The section `coordination.zookeeper` of a daemon with a certificate for `identity`."""
