@@ -249,6 +249,39 @@ async def test_after_all_data_were_lost_and_made_anew_with_the_same_id_it_goes_o
     assert (await store.read()).versions.epoch == 41
 
 
+async def test_a_server_that_has_lost_all_its_data_is_found_again_and_kept(
+    cluster: InZooKeeper, server: ZooKeepers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gives no session to who has seen more than it has; and an answer that there is nothing is one."""
+    store, _ = await leading(cluster)
+    store._client._kazoo.last_zxid = 9 << 32  # after eight elections among the servers
+    container = server.containers[1]
+    await asyncio.to_thread(container.exec_run, ["sh", "-c", "rm -rf /data/*"])
+    await asyncio.to_thread(container.kill)
+    await asyncio.to_thread(container.start)
+    for _ in range(100):
+        if "there is no store" in await trouble_of(store):
+            break
+        await asyncio.sleep(0.1)
+    assert "there is no store" in await trouble_of(store)
+    caplog.clear()
+    await asyncio.sleep(2 * SESSION_S)
+    assert "connecting anew" not in caplog.text
+    async with connected(cluster.servers) as client:
+        await make(client, cluster.cluster, State(STORE, 40))
+    await until(lambda: store.in_touch)  # type: ignore[attr-defined]
+    await store.read()
+    assert await store.lead() is Standing.LEADING
+
+
+async def trouble_of(store: ZooKeeperStore) -> str:
+    try:
+        await store.read()
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
 async def emptied(cluster: InZooKeeper) -> None:
     async with connected(cluster.servers) as client:
         await asyncio.to_thread(client._kazoo.delete, Tree(cluster.cluster).root, recursive=True)

@@ -7,6 +7,8 @@ Measured, and worked around here:
 - It may hold a dead server for connected as long as requests are made more often than it pings: whoever finds
   that nothing is answered calls `hang_up`, and it connects anew, to another server first.
 - It gives a server a whole session's timeout to take a connection: then the session is lost with it.
+- A server whose data are older than what a client has seen gives it no session: after a loss of all data,
+  for ever. What was seen need not be remembered: each reading asks for `sync` first, each write for versions.
 - It does not tell which session timeout the server granted, and says that it is connected before it has
   shown who it is.
 - A failed transaction is a list of errors, not one that is raised; a lost connection may hide one that held.
@@ -226,6 +228,7 @@ class Client:
         connect = made._connection._connect
 
         def connect_and_learn(host: str, address: str, port: int) -> tuple[float, float]:
+            made.last_zxid = 0
             read_ms, connect_ms = connect(host, address, port)
             self._server = address, port
             self.session_s = read_ms * 1.5 / 1000

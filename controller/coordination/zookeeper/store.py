@@ -275,13 +275,13 @@ class ZooKeeperStore:
     # contact
 
     async def _beat(self) -> bool:
-        """A write, and the only proof of contact."""
+        """A write, and the only proof of contact that lasts. Whether it was answered at all."""
         self._notice_a_new_session()
         session, sent_s, path = self._session, self._now_s(), self._tree.beat(self._name)
         try:
             if await self._client.commit(Write(path, b"")):
                 await self._make_ours()
-                return False
+                return True
         except StoreError as error:
             log.debug("no heartbeat: %s", error)
             return False
