@@ -4,6 +4,7 @@ Infinity is written as Python's json does. Text that came from outside and is no
 """
 
 import json
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -45,14 +46,21 @@ class Codec(Generic[T]):
 
 
 class StateCodec(Codec[State]):
-    """The state document: one that needs a newer writer is refused before it is understood."""
+    """The state document: one that needs a newer writer is refused before it is understood, and what a newer
+    one has added is carried along."""
 
     def __init__(self) -> None:
         super().__init__(State)
 
+    def plain(self, value: State) -> Any:
+        document = super().plain(value)
+        carried = document.pop("carried")
+        return document | json.loads(carried) if carried else document
+
     def load(self, raw: bytes, where: str) -> State:
-        needs = _min_writer(raw)
-        if needs > SCHEMA:
+        document = _document(raw)
+        needs = document.get("min_writer")
+        if isinstance(needs, int) and needs > SCHEMA:
             raise StoreError(
                 f"{where} was written by a newer mailward (it needs schema {needs}, this one "
                 f"writes {SCHEMA}): upgrade this daemon"
@@ -60,17 +68,20 @@ class StateCodec(Codec[State]):
         state = super().load(raw, where)
         if state.schema < MIN_WRITER:
             raise StoreError(f"{where} has schema {state.schema}, older than any this version can read")
-        return state
+        unknown = {key: value for key, value in document.items() if key not in _KNOWN}
+        return replace(state, carried=json.dumps(unknown, sort_keys=True) if unknown else "")
 
 
-def _min_writer(raw: bytes) -> int:
-    """What the document says of itself, 0 when it says nothing that can be read."""
+_KNOWN = frozenset(each.name for each in fields(State)) - {"carried"}
+
+
+def _document(raw: bytes) -> dict[str, Any]:
+    """{} where it is no JSON object."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
-        return 0
-    needs = document.get("min_writer") if isinstance(document, dict) else None
-    return needs if isinstance(needs, int) else 0
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def to_bytes(plain: Any) -> bytes:

@@ -257,7 +257,11 @@ class State:
     was taken up, `as_of` when it was last changed; what had been begun before the epoch has expired
     `earlier_expire_s` later, by what was recorded with it. `superseded` says who else was found to lead,
     or that this document is an old copy: from then on nothing is done by it. What is not as long as the
-    configuration makes it is bounded: `controller.core.bounds`."""
+    configuration makes it is bounded: `controller.core.bounds`.
+
+    `schema` is what it was first written with, `min_writer` the least that may write it. A version that adds
+    what may be ignored, but not lost, adds it at the top: in `carried` an older one keeps what it does not
+    know, as JSON. What must not be ignored raises `min_writer`."""
 
     store_id: str
     epoch: int
@@ -281,6 +285,7 @@ class State:
     answers: tuple[Answer, ...] = ()
     episodes: tuple[Episode, ...] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
+    carried: str = ""
 
     @cached_property
     def _phase_index(self) -> dict[tuple[str, str], PhaseRecord]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -165,6 +166,28 @@ async def test_a_state_too_large_for_a_server_is_refused_before_it_is_sent(clust
     assert await store.read() == before
 
 
+async def test_an_older_daemon_does_not_lead_a_state_that_needs_a_newer_one(cluster: InZooKeeper) -> None:
+    store, at = await cluster.start(), Tree(cluster.cluster)
+    async with connected(cluster.servers) as client:
+        newer = tree.of_state(replace(State(STORE, 3), min_writer=99))
+        assert await client.commit(Write(at.state, newer)) == ""
+        with pytest.raises(StoreError, match=f"{at.state} in ZooKeeper was written by a newer mailward"):
+            await store.lead()
+        assert at.leader not in (await client.read([at.leader])).znodes
+
+
+async def test_what_a_newer_daemon_has_added_survives_an_older_leader(cluster: InZooKeeper) -> None:
+    store, at = await cluster.start(), Tree(cluster.cluster)
+    async with connected(cluster.servers) as client:
+        newer = json.loads(tree.of_state(State(STORE, 3))) | {"leases": {"a": 7}}
+        assert await client.commit(Write(at.state, json.dumps(newer).encode())) == ""
+        assert await store.lead() is Standing.LEADING
+        recorded = await store.read()
+        assert await store.record(replace(recorded.state, seq=1), recorded.versions) is Commit.COMMITTED
+        content = (await client.read([at.state])).znodes[at.state].content
+    assert json.loads(content)["leases"] == {"a": 7}
+
+
 async def test_a_request_is_done_once_whoever_leads(cluster: InZooKeeper) -> None:
     """The old leader has read it, and answers when it has lost the lead."""
     first, _ = await leading(cluster)
@@ -253,7 +276,8 @@ async def test_a_server_that_has_lost_all_its_data_is_found_again_and_kept(
     cluster: InZooKeeper, server: ZooKeepers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It gives no session to who has seen more than it has; and an answer that there is nothing is one."""
-    store, _ = await leading(cluster)
+    store = await cluster.start()
+    assert await store.lead() is Standing.LEADING
     store._client._kazoo.last_zxid = 9 << 32  # after eight elections among the servers
     container = server.containers[1]
     await asyncio.to_thread(container.exec_run, ["sh", "-c", "rm -rf /data/*"])
@@ -269,7 +293,7 @@ async def test_a_server_that_has_lost_all_its_data_is_found_again_and_kept(
     assert "connecting anew" not in caplog.text
     async with connected(cluster.servers) as client:
         await make(client, cluster.cluster, State(STORE, 40))
-    await until(lambda: store.in_touch)  # type: ignore[attr-defined]
+    await until(lambda: store.in_touch)
     await store.read()
     assert await store.lead() is Standing.LEADING
 

@@ -1,6 +1,7 @@
 """Model values to JSON and back; what is wrong is named with its place."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.unit.core.scene import Scene, imap_and_smtp, policy_of
@@ -114,3 +115,11 @@ def test_a_newer_document_that_we_may_still_write_is_read() -> None:
 def test_text_that_is_no_unicode_loses_what_is_not() -> None:
     request = Scene().ask(RequestKind.FAILOVER, "a", reason="caf\udce9")
     assert REQUEST.load(REQUEST.dump(request), "x").reason == "caf?"
+
+
+def test_what_a_newer_version_has_added_survives_one_that_does_not_know_it() -> None:
+    added = {"schema": SCHEMA + 1, "leases": {"a": [1, None]}}
+    newer = json.loads(STATE.dump(busy().state)) | added
+    state = STATE.load(json.dumps(newer).encode(), "x")
+    decided = replace(state, seq=state.seq + 1)
+    assert json.loads(STATE.dump(decided)) == newer | {"seq": state.seq + 1}
