@@ -64,6 +64,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the configuration.", rich_markup_mode=None, no_args_is_help=True)
 state_app = typer.Typer(help="The recorded state.", rich_markup_mode=None, no_args_is_help=True)
+zookeeper_app = typer.Typer(help="The ensemble's servers.", rich_markup_mode=None, no_args_is_help=True)
 
 Config = Annotated[
     Path, typer.Option("--config", envvar="MAILWARD_CONFIG", help="The configuration file.", metavar="FILE")
@@ -283,10 +284,25 @@ def state_show(config: Config = CONFIG) -> None:
     raise typer.Exit(setting_up.show(config))
 
 
+@zookeeper_app.command("setup")
+def zookeeper_setup(
+    number: Annotated[int, typer.Option("--server", min=1, help="Which server: 1 is the first in the file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files are written.")],
+    config: Config = CONFIG,
+) -> None:
+    """What a server of the ensemble needs, as files, with what to do with them.
+
+    The servers are those of `coordination.zookeeper`; nothing is sent anywhere."""
+    from mailward.app.commands import ensemble
+
+    raise typer.Exit(ensemble.setup(config, number=number, out=out))
+
+
 app.command()(probe)
 app.command()(demo)
 app.add_typer(config_app, name="config")
 app.add_typer(state_app, name="state")
+app.add_typer(zookeeper_app, name="zookeeper")
 
 
 def main() -> None:

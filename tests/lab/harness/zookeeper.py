@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,11 @@ from tests.lab.harness.layout import Addresses
 from tests.lab.harness.material import Authority
 from tests.lab.harness.waiting import wait_until
 
+from mailward.configs.ensemble import TICKS_OF_A_SESSION, Ensemble
 from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.zookeeper.client import Servers
 
 CLEAR, SECURE = 2181, 2281
-_TLS = """\
-secureClientPort={port}
-serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
-ssl.keyStore.location=/conf/tls.pem
-ssl.trustStore.location=/conf/ca.pem
-ssl.clientAuth=need
-authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider
-"""
 
 
 class ZooKeepers:
@@ -35,10 +27,10 @@ class ZooKeepers:
 
     def __init__(
         self, engine: Engine, addresses: Addresses, folder: Path,
-        *, version: int = 38, servers: int = 1, first: int = 1, tick_ms: int = 1000, tls: bool = False,
+        *, version: int = 38, servers: int = 1, tick_ms: int = 1000, tls: bool = False,
     ) -> None:  # fmt: skip
         self._engine = engine
-        self.addresses = {number: addresses.zookeeper(number) for number in range(first, first + servers)}
+        self.addresses = {number: addresses.zookeeper(number) for number in range(1, 1 + servers)}
         self._folder = folder
         self._version = version
         self._tick_ms = tick_ms
@@ -55,6 +47,10 @@ class ZooKeepers:
             self._start(number, address)
         for number, address in self.addresses.items():
             wait_until(partial(_listens, address, self._port), f"zookeeper {number} listens", 30)
+
+    @property
+    def _where(self) -> tuple[str, ...]:
+        return tuple(f"{address}:{self._port}" for address in self.addresses.values())
 
     def leader(self) -> int:
         """The number of the server that leads the others."""
@@ -99,8 +95,7 @@ class ZooKeepers:
 
     def servers(self, *, session_s: float, call_s: float = 2.0, identity: str = "daemon") -> Servers:
         """How a client with a certificate for `identity` reaches them."""
-        where = tuple(f"{address}:{self._port}" for address in self.addresses.values())
-        return Servers(where, session_s=session_s, call_s=call_s, tls=self._tls(identity))
+        return Servers(self._where, session_s=session_s, call_s=call_s, tls=self._tls(identity))
 
     def stop(self) -> None:
         for container in self.containers.values():
@@ -130,19 +125,19 @@ class ZooKeepers:
         if self._authority is not None:
             self._authority.issue(folder, [f"zookeeper{number}"], address)
             (folder / "ca.pem").write_bytes(self._authority.ca_file.read_bytes())
-        (folder / "zoo.cfg").write_text("\n".join(self._settings()) + "\n")
+        (folder / "zoo.cfg").write_text(self._ensemble().files(number)["zoo.cfg"])
         env = {"MYID": str(number)} if len(self.addresses) > 1 else {}
         self.containers[number] = self._engine.run(
             f"zookeeper{number}", f"mailward-lab/zookeeper{self._version}",
             address=address, volumes={str(folder): "/conf"}, env=env,
         )  # fmt: skip
 
-    def _settings(self) -> Sequence[str]:
-        settings = [f"tickTime={self._tick_ms}", "dataDir=/data", "initLimit=10", "syncLimit=3"]
-        settings.append(f"clientPort={CLEAR}" if self._authority is None else _TLS.format(port=SECURE))
-        if len(self.addresses) > 1:
-            settings += [f"server.{number}={a}:2888:3888" for number, a in self.addresses.items()]
-        return settings
+    def _ensemble(self) -> Ensemble:
+        """As `mailward zookeeper setup` would have it."""
+        return Ensemble(
+            self._where, TICKS_OF_A_SESSION * self._tick_ms / 1000, self._authority is not None,
+            folder="/conf", data="/data",
+        )  # fmt: skip
 
 
 def _listens(address: str, port: int) -> bool:

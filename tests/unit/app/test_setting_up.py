@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from mailward.app import client
@@ -216,3 +218,52 @@ def wait_for_status(path: Path) -> dict[str, Any]:
             return shown
         time.sleep(0.05)
     raise AssertionError(f"not ready within 20 s: {shown}")
+
+
+ENSEMBLE = """\
+coordination:
+  zookeeper: {servers: ["zk-a.test.example:2281", "zk-b.test.example:2281", "zk-w.test.example:2281"]}
+observers: [{name: mail-a, site: north}, {name: mail-b, site: south}, {name: witness}]
+observer: witness
+dns: {here: {rfc2136: {server: 192.0.2.53, zone: test.example, tsig: {name: key, secret_file: tsig}}}}
+"""
+
+
+def in_zookeeper(tmp_path: Path) -> Path:
+    config = configured(tmp_path)
+    (tmp_path / "tsig").write_text("c2VjcmV0c2VjcmV0c2VjcmV0")
+    (tmp_path / "tsig").chmod(0o600)
+    ours = [line for line in config.read_text().splitlines() if line.partition(":")[0] not in ENSEMBLE]
+    text = "\n".join(ours) + "\n" + ENSEMBLE
+    config.write_text(text)
+    return config
+
+
+def test_what_a_server_needs_is_written_once_and_what_to_do_with_it_told(tmp_path: Path) -> None:
+    config, out = in_zookeeper(tmp_path), tmp_path / "server"
+    words = ("zookeeper", "setup", "--server", "2", "--out", str(out), "--config", str(config))
+    done = mailward(*words)
+    assert done.exit_code == Exit.DONE, done.output
+    assert "Server 2 of 3: zk-b.test.example:2281." in done.stdout
+    assert sorted(each.name for each in out.iterdir()) == ["environment", "myid", "zoo.cfg"]
+    assert (out / "myid").read_text() == "2\n"
+    (out / "zoo.cfg").write_text("by hand")
+    again = mailward(*words)
+    assert again.exit_code == Exit.FAILED
+    assert "would be written over; nothing was done" in again.output
+    assert (out / "zoo.cfg").read_text() == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [(in_zookeeper, "there are 3 servers"), (configured, "coordination.zookeeper names no servers")],
+)
+def test_where_there_is_no_such_server_nothing_is_written(
+    tmp_path: Path, made: Callable[[Path], Path], why: str
+) -> None:
+    out = tmp_path / "server"
+    words = ("--server", "4", "--out", str(out), "--config", str(made(tmp_path)))
+    done = mailward("zookeeper", "setup", *words)
+    assert done.exit_code == Exit.FAILED
+    assert why in done.output
+    assert not out.exists()

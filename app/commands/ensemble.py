@@ -1,0 +1,58 @@
+"""`mailward zookeeper setup`: what a server of the ensemble needs, as files."""
+
+from pathlib import Path
+
+import typer
+
+from mailward.app import terminal
+from mailward.app.exits import Exit
+from mailward.app.wording import listed
+
+NEXT = """\
+Server {number} of {count}: {server}. On Debian or Ubuntu, on that host:
+  apt-get install zookeeper zookeeperd
+  cp {files} {folder}/"""
+TLS = """\
+  and beside them ca.pem, and tls.pem: its own key and certificate in one file, made out to {host}
+  (the daemons' certificates are of the same authority)"""
+SIZE = """\
+  systemctl restart zookeeper
+It takes {memory} MiB of memory and {disk} MiB of disk at most; a disk that is slow to flush makes all wait.
+The other servers reach it at {host}, ports {peer} and {election}, the daemons at port {port}."""
+PLACES = """\
+Two of the three must live and reach each other: let them stand at three sites, beside the daemons. With two
+sites only, the site with two servers decides alone, and its loss stops automation (mail goes on)."""
+
+
+def setup(file: Path, *, number: int, out: Path) -> Exit:
+    """Write the files of server `number` into `out`; what is there already is left alone."""
+    from mailward.configs.ensemble import DISK_MIB, ELECTION_PORT, MEMORY_MIB, PEER_PORT, Ensemble
+    from mailward.configs.loading import load
+
+    zookeeper = load(file).coordination.zookeeper
+    if zookeeper is None:
+        terminal.complain(f"{file}: coordination.zookeeper names no servers; write where they are to be")
+        return Exit.FAILED
+    if number > len(zookeeper.servers):
+        terminal.complain(f"there are {len(zookeeper.servers)} servers in {file}, and no number {number}")
+        return Exit.FAILED
+    made = Ensemble(zookeeper.servers, zookeeper.session_s, zookeeper.tls is not None)
+    out.mkdir(parents=True, exist_ok=True)
+    files = made.files(number)
+    there = [name for name in files if (out / name).exists()]
+    if there:
+        terminal.complain(f"{listed(there)} in {out} would be written over; nothing was done")
+        return Exit.FAILED
+    for name, content in files.items():
+        (out / name).write_text(content, encoding="utf-8")
+    server = zookeeper.servers[number - 1]
+    host, _, port = server.rpartition(":")
+    names = " ".join(str(out / name) for name in files)
+    told = [NEXT, *([TLS] if zookeeper.tls is not None else []), SIZE, PLACES]
+    typer.echo(
+        "\n".join(told).format(
+            number=number, count=len(zookeeper.servers), server=server, files=names, folder=made.folder,
+            host=host, port=port, memory=MEMORY_MIB, disk=DISK_MIB, peer=PEER_PORT, election=ELECTION_PORT,
+        )
+    )  # fmt: skip
+    return Exit.DONE
