@@ -1,5 +1,6 @@
 """Operations, requests and orders as the surfaces show them. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mailward.app.status import (
@@ -78,14 +79,21 @@ def episode(seen: Episode, now: Moment) -> EpisodeStatus:
     )
 
 
-def waiting(request: Request, now: Moment) -> WaitingRequest:
+NOT_YET = "not yet taken up"
+
+
+def waiting(request: Request, now: Moment, waits_for: str) -> WaitingRequest:
     return WaitingRequest(
-        request.id, request.kind.value, request.node, printable(request.by), request.at.age_s(now)
-    )
+        request.id, request.kind.value, request.node, printable(request.by), request.at.age_s(now),
+        printable(waits_for, 400),
+    )  # fmt: skip
 
 
-def progress(request: str, state: State, pending: tuple[Request, ...], now: Moment) -> RequestStatus | None:
-    """How far `request` has come; None if neither the state nor the waiting requests know of it."""
+def progress(
+    request: str, state: State, pending: tuple[Request, ...], now: Moment, waits_for: Mapping[str, str]
+) -> RequestStatus | None:
+    """How far `request` has come; None if neither the state nor the waiting requests know of it. `waits_for`
+    is what holds each of those."""
     if state.operation is not None and state.operation.request == request:
         return RequestStatus(request, Progress.RUNNING, operation=running(state.operation, now))
     for ended in state.ended:
@@ -96,7 +104,7 @@ def progress(request: str, state: State, pending: tuple[Request, ...], now: Mome
         if answer.request == request:
             return RequestStatus(request, _answered(answer), printable(answer.detail))
     if any(each.id == request for each in pending):
-        return RequestStatus(request, Progress.WAITING, "not yet taken up")
+        return RequestStatus(request, Progress.WAITING, printable(waits_for.get(request, ""), 400) or NOT_YET)
     return None
 
 

@@ -27,6 +27,7 @@ from mailward.app.status import (
     Status,
     Suggestion,
     TargetStatus,
+    WaitingRequest,
 )
 from mailward.app.wording import clock_time, duration
 from mailward.model.decision import Answered, Condition, Finding
@@ -59,7 +60,7 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
         out += ["", *block("Observers", [*map(_observer, shown.observers), *shown.cuts], width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
-    waiting = [f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}" for each in shown.requests]
+    waiting = [_waiting(each) for each in shown.requests]
     if waiting:
         out += ["", *block("Waiting", waiting, width)]
     told = [each for each in shown.episodes if each.ended != WITHDRAWN]
@@ -283,6 +284,11 @@ def _target(each: TargetStatus, width: int) -> Lines:
     elif each.detail:
         told.append(each.detail)
     return block(f"DNS {each.target}", told, width)
+
+
+def _waiting(each: WaitingRequest) -> str:
+    held = f" ({each.waits_for})" if each.waits_for else ""
+    return f"{each.kind} {each.node} by {each.by}, {duration(each.waiting_s)}{held}"
 
 
 def _observer(each: ObserverStatus) -> str:

@@ -37,6 +37,7 @@ from mailward.app.status import (
 )
 from mailward.app.wording import printable
 from mailward.controller.clock import SystemClock
+from mailward.controller.core.decide import waiting
 from mailward.model.clock import Moment
 from mailward.model.errors import MailwardError
 from mailward.model.snapshot import Snapshot
@@ -240,9 +241,11 @@ class _Api:
         found = None
         if view.snapshot is not None:
             snapshot = view.snapshot
-            found = operations.progress(name, snapshot.state, snapshot.requests, snapshot.now)
+            found = operations.progress(
+                name, snapshot.state, snapshot.requests, snapshot.now, waiting(snapshot)
+            )
         if found is None and self._left.lately(name, view.now):
-            found = RequestStatus(name, Progress.WAITING, "not yet taken up")
+            found = RequestStatus(name, Progress.WAITING, operations.NOT_YET)
         if found is None:
             raise Denied(404, "unknown-request", f"no request {name} is known, or it was long ago")
         return _raw(_dumped(found))

@@ -185,11 +185,14 @@ class EpisodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRequest:
+    """A request that nobody has answered yet; `waits_for` is what holds it, '' where nothing does."""
+
     id: str
     kind: str
     node: str
     by: str
     waiting_s: float
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

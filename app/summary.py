@@ -17,6 +17,7 @@ from mailward.app.status import (
     TargetStatus,
 )
 from mailward.app.wording import WHOLE, printable
+from mailward.controller.core.decide import waiting
 from mailward.model.decision import Decision, Explanation, Finding
 from mailward.model.orders import Result
 from mailward.model.snapshot import Snapshot
@@ -53,6 +54,7 @@ def status_of(view: View) -> Status:
     unbelieved = belief.unbelieved(view)
     running = None if belief.superseded(view) else _running_of(snapshot, view.decision)
     ended = operations.newest_first(state.ended, snapshot.now)
+    held = waiting(snapshot)
     episodes = sorted(state.episodes, key=lambda each: each.began.wall_s, reverse=True)
     return Status(
         schema=SCHEMA,
@@ -75,7 +77,7 @@ def status_of(view: View) -> Status:
         ended=ended[:LAST_OPERATIONS],
         episodes=tuple(operations.episode(each, snapshot.now) for each in episodes[:LAST_EPISODES]),
         tallies=dict(sorted(state.tallies.items())),
-        requests=tuple(operations.waiting(each, snapshot.now) for each in snapshot.requests),
+        requests=tuple(operations.waiting(r, snapshot.now, held[r.id]) for r in snapshot.requests),
         notices=(*_notices(view.decision), *observers.notices(view)),
         next=advice.suggestions(view, seen, now, ended),
         unbelieved=unbelieved,
@@ -170,7 +172,7 @@ def _finding(each: Finding) -> Finding:
 def dry_run_of(view: View, request: Request, decision: Decision) -> RequestStatus:
     """What leaving `request` now would lead to, by the decision it would get; the gates as they are."""
     now, pending = view.now, (request,)
-    would = operations.progress(request.id, decision.state, pending, now) or RequestStatus(
+    would = operations.progress(request.id, decision.state, pending, now, {}) or RequestStatus(
         request.id, Progress.WAITING
     )
     return replace(

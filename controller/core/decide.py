@@ -21,7 +21,7 @@ from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan
 from mailward.controller.core.publishing import in_scope, with_care
 from mailward.controller.core.reconciling import reconcile
-from mailward.controller.core.requests import refuse_all, take_up
+from mailward.controller.core.requests import refuse_all, take_up, waits_for
 from mailward.controller.core.sight import see
 from mailward.model.decision import Decision
 from mailward.model.orders import (
@@ -81,6 +81,14 @@ def _situation(snapshot: Snapshot) -> Situation:
         for pair, endpoint in snapshot.policy.pairs.items()
     }
     return Situation(snapshot, snapshot.state, sight, judgements)
+
+
+def waiting(snapshot: Snapshot) -> dict[str, str]:
+    """Of each request that is not answered yet what holds it, by id; '' where nothing does."""
+    if not snapshot.requests:
+        return {}
+    situation = _situation(snapshot)
+    return {request.id: waits_for(situation, request) for request in snapshot.requests}
 
 
 def rehearse(snapshot: Snapshot) -> Decision:

@@ -7,10 +7,10 @@ that is seen of a node counts.
 """
 
 from mailward.controller.core import bounds, gates, planning
-from mailward.controller.core.cases import Case
+from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
 from mailward.model.decision import Answered, Finding
-from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
+from mailward.model.state import Cause, Kind, Operation, Phase, PhaseRecord, Request, RequestKind, Step
 
 PATIENCE_S = 60.0
 UNKNOWN_PATIENCE_S = 10.0
@@ -60,22 +60,42 @@ def _consider(draft: Draft, request: Request) -> None:
         known = ", ".join(draft.policy.node_by_name)
         draft.answer(request, False, f"no node is named {request.node!r}; there are: {known}")
         return
-    situation = draft.situation
-    cases = [
-        Case(situation, node.name, endpoint, request.force)
-        for endpoint in draft.policy.endpoints_of(node.name)
-        if _may_begin(request, draft.state.phase_of(node.name, endpoint.name))
-    ]
+    cases = _cases(draft.situation, request)
     if not cases:
         phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases_of(node.name))
         draft.answer(request, False, f"nothing to do: {node.name} is {phases or 'behind no endpoint'}")
         return
-    held = [f for case in cases for f in planning.held_by(case, _GATES[request.kind])]
-    held = [f for f in held if not (f.gate == "one-operation" and _gives_way(draft, request))]
+    held = _held(cases, request)
     if held:
         _refuse_or_wait(draft, request, held)
         return
     _begin(draft, cases, request)
+
+
+def waits_for(situation: Situation, request: Request) -> str:
+    """What holds a request that nobody has answered yet, '' where nothing does; who follows sees it, too."""
+    return _reasons(_held(_cases(situation, request), request))
+
+
+def _cases(situation: Situation, request: Request) -> list[Case]:
+    return [
+        Case(situation, request.node, endpoint, request.force)
+        for endpoint in situation.snapshot.policy.endpoints_of(request.node)
+        if _may_begin(request, situation.state.phase_of(request.node, endpoint.name))
+    ]
+
+
+def _held(cases: list[Case], request: Request) -> list[Finding]:
+    found = [(case, f) for case in cases for f in planning.held_by(case, _GATES[request.kind])]
+    return [
+        f
+        for case, f in found
+        if not (f.gate == "one-operation" and _gives_way(case.state.operation, request))
+    ]
+
+
+def _reasons(held: list[Finding]) -> str:
+    return "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
 
 
 def _may_begin(request: Request, record: PhaseRecord | None) -> bool:
@@ -86,10 +106,9 @@ def _may_begin(request: Request, record: PhaseRecord | None) -> bool:
     return request.kind is not RequestKind.FAILOVER or not said
 
 
-def _gives_way(draft: Draft, request: Request) -> bool:
+def _gives_way(operation: Operation | None, request: Request) -> bool:
     """A failover by hand pre-empts planned work; a readmit by hand takes over an automatic one, and one that
     insists takes over one that does not. Asked for again, a readmit by hand does not begin anew."""
-    operation = draft.state.operation
     if operation is None:
         return True
     if request.kind is RequestKind.FAILOVER:
@@ -106,9 +125,8 @@ def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None
     unknown = all(f.answer is Answered.UNKNOWN for f in final)
     if unknown and waited < (UNKNOWN_PATIENCE_S if final else PATIENCE_S):
         return
-    reasons = "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
     commands = [f.command for f in held if f.command]
-    draft.answer(request, False, reasons + (f". Try: {commands[0]}" if commands else ""))
+    draft.answer(request, False, _reasons(held) + (f". Try: {commands[0]}" if commands else ""))
 
 
 def _just_closing(held: list[Finding]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.core.scene import MAIL, Scene, imap_and_smtp, kinds, policy_of
 
 from mailward.controller.core import bounds
-from mailward.controller.core.decide import rehearse
+from mailward.controller.core.decide import rehearse, waiting
 from mailward.model.decision import Decision
 from mailward.model.orders import Result
 from mailward.model.policy import Automation
@@ -384,6 +384,9 @@ def test_while_its_ports_are_just_being_closed_nothing_seen_of_a_node_refuses_a_
     request = scene.ask(RequestKind.READMIT, "a")
     scene.run(20)
     assert answer(scene, request) is None
+    assert waiting(scene.snapshot())[request.id].startswith(
+        "fence: its client ports are not known to be closed"
+    )
     scene.answers.clear()
     scene.up("a", for_s=60)
     scene.run(30)
