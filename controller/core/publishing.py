@@ -31,7 +31,7 @@ def in_scope(situation: Situation, operation: Operation, actions: Iterable[Actio
 def with_care(situation: Situation, operation: Operation, action: Publish) -> Publish:
     """The publication as things are now. Of endpoints that are not the operation's it does not take away the
     last that serve: it was decided, but not done, when somebody else was well. And it puts in nobody who is
-    known to fail while somebody else serves (I2)."""
+    known to fail while somebody else serves, or is named there already (I2)."""
     found = {rrset.key: rrset for rrset in action.rrsets}
     record = situation.state.target(action.target)
     for endpoint in situation.snapshot.policy.endpoints:
@@ -48,12 +48,16 @@ def _without_the_failing(
     situation: Situation, operation: Operation, endpoint: Endpoint, named: set[str]
 ) -> list[RRset]:
     """What an endpoint is to answer without those who fail and are not known to be named; none where that is
-    all, or nobody."""
+    all, or nobody to be sure of. Whom the operation lets in is its own doubts' business."""
     serving = situation.behind[endpoint.name].serving
     nodes = situation.snapshot.policy.node_by_name
+    there = {node for node in serving if not named.isdisjoint(nodes[node].addresses)}
     fails = {node for node in serving if situation.judgements[node, endpoint.name].condition in FAILING}
-    left_out = {n for n in fails if n != operation.node and named.isdisjoint(nodes[n].addresses)}
-    if not left_out or not any(doubts.known_to_serve(situation, n, endpoint.name) for n in serving):
+    left_out = fails - there
+    if endpoint.name in operation.endpoints:
+        left_out -= {operation.node}
+    serves = any(doubts.known_to_serve(situation, node, endpoint.name) for node in serving)
+    if not left_out or not (serves or there):
         return []
     return rrsets_of(endpoint, (a for n in serving if n not in left_out for a in nodes[n].addresses))
 

@@ -8,7 +8,7 @@ from mailward.model.fencing import CLOSED, FenceOutcome
 from mailward.model.health import Vantage
 from mailward.model.orders import Publish, Result
 from mailward.model.policy import Automation, Endpoint
-from mailward.model.state import Phase, RequestKind
+from mailward.model.state import Cause, Phase, RequestKind
 
 MAIL = Endpoint("mail.test", ("imaps", "submission"), ("a", "b", "c"), 30, ("ns1",))
 IMAP = Endpoint("imap.test", ("imaps",), ("a", "b"), 30, ("ns1",))
@@ -114,3 +114,29 @@ def test_who_is_known_to_be_named_is_not_withdrawn_with_another() -> None:
     scene.ask(RequestKind.FAILOVER, "c")
     scene.step()
     assert published(scene, MAIL.name) == [("192.0.2.10", "192.0.2.11")]
+
+
+def test_a_readmission_puts_nobody_into_another_endpoint_who_fails_there_though_everybody_does() -> None:
+    """ns1 had not taken yet that a and b are in service for mail.test, and submission failed on every node;
+    a was let in for imap.test, which has all it needs, and was named for both."""
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
+    scene.put_phase("a", Phase.OUT, Cause.OPERATOR, IMAP.name)
+    scene.run(5)
+    record = scene.state.target("ns1")
+    earlier = tuple(
+        replace(rrset, values=rrset.values[-1:]) if rrset.name == f"{MAIL.name}." else rrset
+        for rrset in record.published or ()
+    )
+    scene.state = replace(scene.state, targets=(replace(record, published=earlier),))
+    for node in ("a", "b", "c"):
+        scene.down(node, "submission", for_s=60)
+    scene.ask(RequestKind.READMIT, "a")
+    scene.sent.clear()
+    scene.run(5)
+    assert scene.phase("a", IMAP.name) is Phase.IN_SERVICE
+    assert published(scene, IMAP.name)[0] == ("192.0.2.10", "192.0.2.11")
+    assert set(published(scene, MAIL.name)) == {("192.0.2.12",)}
+    scene.up("a", "submission", for_s=5)
+    scene.sent.clear()
+    scene.run(60)
+    assert published(scene, MAIL.name) == [("192.0.2.10", "192.0.2.12"), ("192.0.2.10",)]
