@@ -196,12 +196,14 @@ def _publish(at: _At) -> Progress:
 
 def _left_open(at: _At) -> str:
     """What publishing on the way out waits for, '' if the ports may follow: a second try as well, except
-    of a target that has taken it or that cannot be claimed."""
+    of a target that has taken it or that cannot be claimed. What is to be void is so at once when a try is
+    taken: so it is waited for here, and tried again meanwhile."""
     if at.operation.kind is not Kind.FAILOVER or not at.policy.node_by_name[at.operation.node].fenced:
         return ""
     tried_once = any(a.tries == 1 and a.result is not Result.DONE for _, a in at.attempts() if a)
     patient = tried_once or at.age_s < closing.PATIENCE_S
-    return closing.left_open(at.situation, at.operation.node, even_failing=patient)
+    left_open = closing.left_open(at.situation, at.operation.node, even_failing=patient)
+    return left_open or closing.may_yet_be_put_in(at.situation, at.operation.node)
 
 
 def _verify(at: _At) -> Progress:

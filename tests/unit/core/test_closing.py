@@ -206,6 +206,23 @@ def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_
     assert closed(scene, "a"), "by now it is void"
 
 
+def test_a_name_server_that_may_yet_take_what_puts_a_node_in_is_asked_again_before_that_is_closed() -> None:
+    """The first update that leaves a out again was lost; a stood at its fence until the one that let it in had
+    expired, was closed then, and was named all the time."""
+    scene = let_in_and_not_heard_of()
+    scene.answers["publish"] = Result.UNKNOWN
+    scene.run(15)
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert scene.phase("a") is Phase.OUT
+    assert not closed(scene, "a")
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.run(1.5)
+    assert kinds(scene.actions()) == ["publish", "order-ports", "verify"]
+    assert closed(scene, "a")
+
+
 def test_what_was_sent_to_let_a_node_in_is_made_void_when_that_is_rolled_back() -> None:
     """Nothing was published afterwards, for nobody was known to serve; and the update came a minute late."""
     scene = let_in_and_not_heard_of()
