@@ -81,8 +81,8 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One action of the current step: how often it was ordered, when last, and what came of it
-    (None while the order is out). `key` is `model.orders.key_of` the action."""
+    """One action of the current step: how often it was ordered since nothing held the step, when last, and
+    what came of it (None while the order is out). `key` is `model.orders.key_of` the action."""
 
     key: str
     tries: int

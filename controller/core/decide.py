@@ -159,6 +159,7 @@ def _advance(draft: Draft) -> None:
             return
         if doubt.why:
             draft.waits_for = doubt.why
+            draft.ask_anew()
             if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
                 _give_up(draft, doubt.why)
             return

@@ -203,6 +203,14 @@ class Draft:
         found: Attempt | None = self._table("attempts").get(key) if self._state.operation else None
         return found
 
+    def ask_anew(self) -> None:
+        """What was not done before a doubt is asked again after it, and answered, before anything else
+        follows: who could not be written to then can be by now."""
+        for attempt in self.running().attempts:
+            if attempt.result is not Result.DONE:
+                tries = 0 if attempt.result is not None else 1
+                self._table("attempts")[attempt.key] = replace(attempt, tries=tries)
+
     def put_attempt(self, attempt: Attempt) -> None:
         self._put_last("attempts", attempt)
 

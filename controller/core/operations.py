@@ -93,7 +93,7 @@ def may_retry(attempt: Attempt | None, age_s: float, policy: Policy) -> bool:
     is never done for good: a replicator proves itself by one that came after it was first looked at."""
     if attempt is None:
         return True
-    doublings = min(attempt.tries - 1, MOST_DOUBLINGS)
+    doublings = min(max(attempt.tries - 1, 0), MOST_DOUBLINGS)
     if attempt.result is Result.DONE and attempt.key.startswith("kick-replication:"):
         return age_s >= KICK_AGAIN_S * 2.0**doublings
     if attempt.result is None or attempt.result is Result.DONE:
@@ -168,7 +168,8 @@ class _At:
         return f"not claimed yet{f' ({why})' if why else ''}"
 
     def answered(self) -> bool:
-        """Whether every target has answered that may be written to; one that is asked again has before."""
+        """Whether every target has answered that may be written to; one that is asked again has before. What
+        was answered before a doubt does not count."""
         state = self.cases[0].state
         asked = [a for a in self.actions if isinstance(a, Publish)]
         for record in (state.target(a.target) for a in asked):  # one that may soon be claimed is waited for
@@ -181,7 +182,7 @@ class _At:
         asked = [a for a in asked if state.target(a.target).claimed_in(state.epoch)]
         attempts = [self.operation.attempt(key_of(action)) for action in asked]
         return bool(attempts) and all(
-            a is not None and (a.result is not None or a.tries > 1) for a in attempts
+            a is not None and (a.tries > 1 or (a.tries == 1 and a.result is not None)) for a in attempts
         )
 
 

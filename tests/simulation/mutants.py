@@ -309,6 +309,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "what is given up is void": lambda patch: patch.setattr(
         draft.Draft, "void_what_is_unheard", lambda _self: None
     ),
+    "asked again after a doubt": lambda patch: patch.setattr(draft.Draft, "ask_anew", lambda _self: None),
     "who is taken out again": answering(doubts.takes_in_doubt, ""),
     "put in late": answering(closing.may_yet_be_put_in, ""),
     "patience with who fails": lambda patch: patch.setattr(closing, "PATIENCE_S", 0.0),

@@ -207,8 +207,8 @@ def test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_
 
 
 def test_a_name_server_that_may_yet_take_what_puts_a_node_in_is_asked_again_before_that_is_closed() -> None:
-    """The first update that leaves a out again was lost; a stood at its fence until the one that let it in had
-    expired, was closed then, and was named all the time."""
+    """The first update that leaves a out again was lost; a stood at its fence until the one that let it in
+    had expired, was closed then, and was named all the time."""
     scene = let_in_and_not_heard_of()
     scene.answers["publish"] = Result.UNKNOWN
     scene.run(15)
@@ -233,3 +233,36 @@ def test_what_was_sent_to_let_a_node_in_is_made_void_when_that_is_rolled_back() 
     assert scene.phase("a") is Phase.OUT
     (claim,) = [order for order in scene.sent if order.action.kind == "claim-target"]
     assert claim.token > publish.token
+
+
+@pytest.mark.parametrize("answer", [Result.FAILED, Result.UNKNOWN])
+def test_a_name_server_that_took_nothing_before_a_doubt_is_asked_again_before_a_node_is_closed(
+    answer: Result,
+) -> None:
+    """Its zone was frozen for two seconds, and while nobody was known to serve instead nothing was sent. Then
+    a was closed by what had been answered a quarter of a minute before, and was named all the time."""
+    scene = Scene.settled()
+    scene.answers["publish"] = answer
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    scene.down("b", "imaps")
+    waits = scene.run(14).waits_for
+    assert waits == "nobody is known to serve mail.example.test instead: b is failed"
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.up("b")
+    scene.settle()
+    assert kinds(scene.actions()) == ["publish", "order-ports", "verify"]
+
+
+def test_who_still_takes_nothing_after_a_doubt_holds_up_nobody() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.FAILED
+    scene.down("a", "imaps", for_s=5)
+    scene.step()
+    scene.down("b", "imaps")
+    scene.run(14)
+    scene.sent.clear()
+    scene.up("b")
+    scene.settle()
+    assert kinds(scene.actions())[:2] == ["publish", "order-ports"]
