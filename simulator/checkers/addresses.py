@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mailward.model.orders import ClaimTarget
 from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
+from mailward.model.token import Token
 from mailward.simulator.checkers.excuses import FAILED_UNSEEN, TAKEN_LATE, Excuse
 from mailward.simulator.checkers.truth import LATE_S, OLD_S, News, Truth, serves
 from mailward.simulator.world import World
@@ -28,13 +30,16 @@ class Answers:
 @dataclass
 class NeverEmpty:
     """I2: no endpoint is ever without an address on any target, and none loses its last serving one by our
-    hand. Excused, and counted, is what nobody could know in time."""
+    hand. Excused, and counted, is what nobody could know in time, and what was given up in time: an update
+    that is under way can only be overtaken by a claim, and the network may hold up that as well."""
 
     truth: Truth
     rule: str = "I2"
     _answers: Answers = field(default_factory=Answers)
+    _claims: dict[tuple[str, str, str], tuple[float, Token]] = field(default_factory=dict)
 
-    def look(self, world: World, _news: News) -> Sequence[str | Excuse]:
+    def look(self, world: World, news: News) -> Sequence[str | Excuse]:
+        self._remember_claims(world, news)
         found: list[str | Excuse] = []
         for endpoint, target, before, now in self._answers.of(world):
             if not now:
@@ -43,11 +48,31 @@ class NeverEmpty:
                 found += self._lost(world, endpoint, target, before, now)
         return found
 
-    def _late(self, world: World, target: str) -> bool:
-        """Whether what was taken last had long been given up: it came before anything newer did."""
+    def _remember_claims(self, world: World, news: News) -> None:
+        """By target, endpoint and node: the newest claim that was recorded while the node may have been
+        thought to serve, and when."""
+        for commit in news.commits:
+            for order in commit.after.orders:
+                action = order.action
+                if not isinstance(action, ClaimTarget) or order in commit.before.orders:
+                    continue
+                for endpoint in world.policy.endpoints:
+                    for name in endpoint.nodes if action.target in endpoint.targets else ():
+                        if self.truth.known_to_serve(world, name, endpoint):
+                            self._claims[action.target, endpoint.name, name] = (world.now_s, order.token)
+
+    def _late(self, world: World, endpoint: Endpoint, target: str, left: tuple[str, ...]) -> bool:
+        """Whether what was taken last had been given up: long ago, or by a claim that was to make it void, as
+        soon as anybody could know of whoever is left that it does not serve. It came before anything newer
+        did."""
         log = world.zones[target].log
         recorded = world.recorded.get(log[-1].token) if log else None
-        return recorded is not None and log[-1].at_s - recorded.at_s > recorded.order.expires_s + LATE_S
+        if recorded is None:
+            return False
+        claims = [self._claims.get((target, endpoint.name, name)) for name in left]
+        if any(c is not None and c[0] >= recorded.at_s and log[-1].token < c[1] for c in claims):
+            return True
+        return log[-1].at_s - recorded.at_s > recorded.order.expires_s + LATE_S
 
     def _lost(
         self, world: World, endpoint: Endpoint, target: str, before: tuple[str, ...], now: tuple[str, ...]
@@ -55,7 +80,7 @@ class NeverEmpty:
         gone = [n for n in before if n not in now and serves(world.nodes[n], endpoint)]
         if not gone or any(serves(world.nodes[n], endpoint) for n in now):
             return []
-        if self._late(world, target):
+        if self._late(world, endpoint, target, now):
             return [TAKEN_LATE]
         if not any(self.truth.known_to_serve(world, n, endpoint) for n in now):
             left = f"left is {', '.join(now)}, which do not"

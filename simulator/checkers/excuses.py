@@ -15,5 +15,5 @@ class Excuse:
 
 
 CAME_LATE = Excuse("an old order came late to a receiver that cannot refuse it")
-TAKEN_LATE = Excuse("the last serving node left a zone by an update that came long after it was given up")
+TAKEN_LATE = Excuse("the last serving node left a zone by an update that came after it was given up")
 FAILED_UNSEEN = Excuse("the last serving node left a zone, and whoever is left in it had just failed unseen")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from tests.simulation.clusters import two_sites_and_a_witness
 from tests.simulation.soak import Totals
-from tests.simulation.test_checkers import hang, move, obeyed, publish, token
+from tests.simulation.test_checkers import claimed, hang, move, obeyed, publish, said_down, token
 
 from mailward.model.policy import Policy
 from mailward.model.state import Phase
@@ -62,6 +62,16 @@ def taken_late(world: World) -> None:
     world.on_change("")
 
 
+def given_up_in_vain(world: World) -> None:
+    """A claim was to make an update void when mail-b had just failed, and was itself late."""
+    hang(world, "mail-b")
+    claimed(world, 2)
+    said_down(world, "mail-b")
+    world.on_change("")
+    publish(world, "192.0.2.11")
+    world.on_change("")
+
+
 def failed_unseen(world: World) -> None:
     hang(world, "mail-b")
     publish(world, "192.0.2.11")
@@ -93,9 +103,15 @@ def audited(policy: Policy, what: Callable[[World], None]) -> Audit:
     [
         (comes_late, cannot_refuse(), CAME_LATE, (LEFT,)),
         (taken_late, two_sites_and_a_witness(), TAKEN_LATE, ()),
+        (given_up_in_vain, two_sites_and_a_witness(), TAKEN_LATE, ()),
         (failed_unseen, two_sites_and_a_witness(), FAILED_UNSEEN, ()),
     ],
-    ids=["an order comes late", "an update is taken late", "whoever is left has just failed"],
+    ids=[
+        "an order comes late",
+        "an update is taken late",
+        "an update is given up in vain",
+        "whoever is left has just failed",
+    ],
 )
 def test_an_excuse_is_counted_by_its_own_reason(
     what: Callable[[World], None], policy: Policy, excuse: Excuse, outside: tuple[str, ...]

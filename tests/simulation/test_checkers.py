@@ -11,8 +11,10 @@ from tests.simulation.clusters import ENDPOINT, two_sites_and_a_witness
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED
-from mailward.model.orders import Order, OrderPorts
+from mailward.model.health import ServiceReport, Vantage, Verdict
+from mailward.model.orders import ClaimTarget, Order, OrderPorts
 from mailward.model.policy import Automation, Deployment
+from mailward.model.report import NodeReport, Report
 from mailward.model.snapshot import Versions
 from mailward.model.state import (
     Cause,
@@ -25,7 +27,7 @@ from mailward.model.state import (
     State,
     Step,
 )
-from mailward.model.token import Token
+from mailward.model.token import NOTHING_SENT, Token
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checkers
 from mailward.simulator.network import HostClock
@@ -99,6 +101,26 @@ def emptied(world: World) -> None:
 
 
 def last_serving_withdrawn(world: World) -> None:
+    publish(world, "192.0.2.11")
+
+
+def given_up_too_late(world: World) -> None:
+    """Of mail-b enough had said for a while that it does not serve."""
+    obeyed(world, "primary", 2, "publish")
+    hang(world, "mail-b")
+    said_down(world, "mail-b")
+    world.on_change("")
+    claimed(world, 3)
+    publish(world, "192.0.2.11")
+
+
+def not_given_up(world: World) -> None:
+    """The claim was there before."""
+    claimed(world, 2)
+    obeyed(world, "primary", 3, "publish")
+    hang(world, "mail-b")
+    said_down(world, "mail-b")
+    world.on_change("")
     publish(world, "192.0.2.11")
 
 
@@ -261,6 +283,8 @@ BREAKS: dict[Break, str] = {
     done_by_an_old_copy: "primary obeyed 0123456789ab.1.2, of a store restored from a backup",
     emptied: f"{ENDPOINT} has no address on primary",
     last_serving_withdrawn: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
+    given_up_too_late: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
+    not_given_up: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
     put_in_with_closed_ports: "mail-b was put into primary with submission, imaps closed",
     unlisted: "primary holds ('www.example.test.', 'A')",
     all_closed: f"every node of {ENDPOINT} is closed for submission",
@@ -330,6 +354,19 @@ def close(world: World, *nodes: str) -> None:
 
 def publish(world: World, *addresses: str) -> None:
     world.zones["primary"].primary.rrsets[A, "A"] = RRset(A, "A", 5, addresses)
+
+
+def said_down(world: World, node: str) -> None:
+    """Every observer says it."""
+    down = NodeReport(node, (ServiceReport("imaps", Verdict.DOWN, Vantage.DIRECT, 1.0, 0.0),), None, 0.0)
+    for observer in world.policy.observers:
+        world.ensemble.reports[observer.name] = (1, Report(observer.name, 1, world.policy.digest, (down,)))
+
+
+def claimed(world: World, seq: int) -> None:
+    """Recorded now; it may yet arrive."""
+    order = Order(token(seq), ClaimTarget("primary", NOTHING_SENT), now(world), 8.0)
+    commit(world, replace(world.state, orders=(order,)))
 
 
 def now(world: World) -> Moment:
