@@ -159,7 +159,7 @@ def _advance(draft: Draft) -> None:
             return
         if doubt.why:
             draft.waits_for = doubt.why
-            draft.ask_anew()
+            _ask_anew(draft)
             if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
                 _give_up(draft, doubt.why)
             return
@@ -180,6 +180,17 @@ def _advance(draft: Draft) -> None:
         _next(draft)
         if draft.state.phases != phases:
             return  # each phase is recorded, also the one that the next step would leave at once
+
+
+def _ask_anew(draft: Draft) -> None:
+    """For an operation in doubt. Ports that a failover has not ordered closed yet do not follow what some
+    name server refused before: it goes back to publishing."""
+    operation = draft.running()
+    at_its_fence = operation.step is Step.FENCE and not operation.attempts
+    if operation.kind is Kind.FAILOVER and at_its_fence and operations.unpublished(draft.policy, draft.state):
+        draft.enter(Step.PUBLISH)
+    else:
+        draft.ask_anew()
 
 
 def _cases(draft: Draft) -> tuple[Case, ...]:

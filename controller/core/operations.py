@@ -80,6 +80,13 @@ def _published_or_verified(policy: Policy, state: State, target: str) -> Publish
     return Verify(target, rrsets) if state.target(target).published == rrsets else Publish(target, rrsets)
 
 
+def unpublished(policy: Policy, state: State) -> tuple[str, ...]:
+    """The DNS targets of the running operation that are not known to hold what is recorded."""
+    operation = state.operation
+    targets = targets_of(policy, operation) if operation is not None else ()
+    return tuple(t for t in targets if state.target(t).published != desired_rrsets(policy, state, t))
+
+
 def targets_of(policy: Policy, operation: Operation) -> tuple[str, ...]:
     """The DNS targets an operation's endpoints are on; all of them when it names none."""
     names = operation.endpoints or tuple(policy.endpoint_by_name)

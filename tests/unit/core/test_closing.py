@@ -255,6 +255,38 @@ def test_a_name_server_that_took_nothing_before_a_doubt_is_asked_again_before_a_
     assert kinds(scene.actions()) == ["publish", "order-ports", "verify"]
 
 
+def test_a_failover_in_doubt_at_its_fence_goes_back_to_publishing() -> None:
+    """The controller died at the fence; when the next one looked, nobody was known to serve instead."""
+    scene = Scene.settled()
+    scene.answers = {"publish": Result.FAILED, "order-ports": None}
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    assert at_its_fence(scene)
+    scene.restarted()
+    scene.down("b", "imaps")
+    scene.run(14)
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.up("b")
+    scene.settle()
+    assert kinds(scene.actions()) == ["publish", "order-ports", "verify"]
+
+
+def test_a_failover_in_doubt_at_its_fence_publishes_nothing_again_that_was_taken() -> None:
+    scene = Scene.settled()
+    scene.answers["order-ports"] = None
+    scene.down("a", "imaps", for_s=5)
+    scene.settle()
+    scene.restarted()
+    scene.down("b", "imaps")
+    scene.run(14)
+    scene.sent.clear()
+    scene.answers.clear()
+    scene.up("b")
+    scene.settle()
+    assert kinds(scene.actions()) == ["order-ports", "verify"]
+
+
 def test_who_still_takes_nothing_after_a_doubt_holds_up_nobody() -> None:
     scene = Scene.settled()
     scene.answers["publish"] = Result.FAILED
