@@ -65,7 +65,7 @@ HUNTS = (
         "I1: primary obeyed",
         policy={"unguarded": ("primary",)},
         seeds=30,
-        first=71,
+        first=141,
     ),
     Hunt(
         ("what may still arrive is waited for",),
