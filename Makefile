@@ -57,7 +57,8 @@ test: $(STAMP)
 	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
-	$(BIN)/python -m pytest --durations=20 -m "not long" tests/lab $(addprefix --deselect=,$(ALONGSIDE))
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not long" tests/lab \
+	  $(addprefix --deselect=,$(ALONGSIDE))
 
 steps: $(STAMP)
 	tests/lab/setup
