@@ -4,6 +4,7 @@ that `mailward --help` is there at once; `probe` and `demo` are typed as their m
 The first screen answers the four moments in which somebody types `mailward` at all.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -306,8 +307,9 @@ app.add_typer(zookeeper_app, name="zookeeper")
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. What libraries log is for the daemon's log: a command says itself what is wrong."""
     terminal.open_closed_streams()
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app(prog_name="mailward")
     except BrokenPipeError:

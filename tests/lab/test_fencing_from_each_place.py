@@ -1,5 +1,5 @@
-"""Wherever the leader is, it is known whether a node's ports are closed: beside the node nothing of it is seen,
-and beside its peer port 25 stays open; then other daemons look."""
+"""Wherever the leader is, it is known whether a node's ports are closed: beside the node nothing of that is
+seen, and beside its peer port 25 stays open; then other daemons look."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 """Why no ZooKeeper server can be used, one by one: kazoo says only that it tries again."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.zookeeper.client import Client, Servers
@@ -21,25 +23,61 @@ async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIt
     client = Client(servers, news.set)
     client.start()
     try:
-        try:
-            async with asyncio.timeout(patience_s):
-                while client.session is None:
-                    await news.wait()
-                    news.clear()
-        except TimeoutError:
-            raise StoreError(f"ZooKeeper cannot be used: {await of(servers)}") from None
+        connected = await _session(client, news, min(TRY_S, patience_s))
+        if not connected and await _somebody_listens(servers):
+            connected = await _session(client, news, max(0.0, patience_s - TRY_S))
+        if not connected:
+            raise StoreError(f"ZooKeeper cannot be used: {await of(servers)}")
         yield client
     finally:
         await client.stop()
 
 
+async def _session(client: Client, news: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            while client.session is None:
+                await news.wait()
+                news.clear()
+    except TimeoutError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What there is to say of a server; whether anybody listens there."""
+
+    text: str
+    listens: bool = True
+
+
 async def of(servers: Servers) -> str:
     """A sentence for each server, within `TRY_S`."""
-    found = await asyncio.gather(*(_one(server, servers.tls) for server in servers.addresses))
-    return "; ".join(f"{server} {said}" for server, said in zip(servers.addresses, found, strict=True))
+    found = await _each(servers)
+    return "; ".join(f"{server} {said.text}" for server, said in zip(servers.addresses, found, strict=True))
 
 
-async def _one(server: str, tls: Tls | None) -> str:
+async def _each(servers: Servers) -> list[_Said]:
+    return await asyncio.gather(*(_one(server, servers.tls) for server in servers.addresses))
+
+
+async def _somebody_listens(servers: Servers) -> bool:
+    found = await _each(servers)
+    return any(said.listens for said in found)
+
+
+async def _one(server: str, tls: Tls | None) -> _Said:
+    try:
+        return _Said(await _tried(server, tls))
+    except OSError as error:
+        return _Said(
+            f"cannot be reached: {os.strerror(error.errno) if error.errno else error}", listens=False
+        )
+
+
+async def _tried(server: str, tls: Tls | None) -> str:
+    """OSError where nobody listens."""
     host, _, port = server.rpartition(":")
     try:
         context = _context(tls) if tls is not None else None
@@ -60,8 +98,6 @@ async def _one(server: str, tls: Tls | None) -> str:
         return _BAD_CERTIFICATE.format(error.reason or error)
     except ConnectionResetError:
         return "hangs up while TLS begins" if tls is not None else "hangs up: perhaps it wants TLS"
-    except OSError as error:
-        return f"cannot be reached: {error.strerror or error}"
 
 
 async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: str) -> str:

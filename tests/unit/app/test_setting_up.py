@@ -267,3 +267,22 @@ def test_where_there_is_no_such_server_nothing_is_written(
     assert done.exit_code == Exit.FAILED
     assert why in done.output
     assert not out.exists()
+
+
+def test_where_no_server_is_a_command_says_so_soon_and_alone(tmp_path: Path) -> None:
+    """Nobody listens there: it is not waited for as for servers that elect one; and no library speaks."""
+    config = in_zookeeper(tmp_path)
+    nowhere = ", ".join(f'"127.0.0.{number}:9"' for number in (41, 42, 43))
+    text = config.read_text()
+    names = '"zk-a.test.example:2281", "zk-b.test.example:2281", "zk-w.test.example:2281"'
+    assert names in text
+    config.write_text(text.replace(names, nowhere))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mailward"), "state", "show", "--config", config],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "mailward: ZooKeeper cannot be used: 127.0.0.41:9 cannot be reached: Connection refused"
+    )
