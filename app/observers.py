@@ -16,7 +16,7 @@ def observers(view: View) -> tuple[ObserverStatus, ...]:
     if snapshot is None:
         return ()
     views = {each.name: each for each in snapshot.observers}
-    void = _void(snapshot)
+    void, matrix = _void(snapshot), reachability(snapshot).matrix
     leader = _leader(view)
     found = []
     for observer in snapshot.policy.observers:
@@ -30,6 +30,7 @@ def observers(view: View) -> tuple[ObserverStatus, ...]:
                 leads=observer.name == leader,
                 void=printable(void.get(observer.name, "")),
                 report_age_s=heard.age_s if known and heard is not None else None,
+                reaches=matrix.get(observer.name, {}),
                 apart=printable(view.apart.get(observer.name, "")),
             )
         )

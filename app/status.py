@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mailward.controller.core.reachability import Reach
 from mailward.model.decision import Condition, Finding, Goal
 from mailward.model.fencing import FenceOutcome, Scope
 from mailward.model.health import Vantage, Verdict
@@ -198,8 +199,8 @@ class WaitingRequest:
 @dataclass(frozen=True, slots=True)
 class ObserverStatus:
     """A configured observer. `void` is why its word counts for nothing, '' where it counts;
-    `report_age_s` None: nobody knows. `apart`: why this daemon is not connected to it directly, ''
-    where it is, or need not be."""
+    `report_age_s` None: nobody knows. `reaches` says of every node whether it does, as far as its word
+    counts. `apart`: why this daemon is not connected to it directly, '' where it is, or need not be."""
 
     observer: str
     site: str
@@ -207,6 +208,7 @@ class ObserverStatus:
     leads: bool
     void: str = ""
     report_age_s: float | None = None
+    reaches: Mapping[str, Reach] = field(default_factory=dict)
     apart: str = ""
 
 

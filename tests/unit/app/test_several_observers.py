@@ -11,6 +11,7 @@ from mailward.app import render, summary
 from mailward.app.live import View
 from mailward.app.status import Mode
 from mailward.controller.core.decide import decide
+from mailward.controller.core.reachability import Reach
 from mailward.model.health import FailureKind
 from mailward.model.policy import Observer
 from mailward.model.report import Report
@@ -181,4 +182,5 @@ def test_a_line_that_seems_to_be_cut_is_named() -> None:
     shown = summary.status_of(view)
     assert shown.automation.mode is Mode.ACTING
     assert shown.cuts == ("w3 does not reach mail-a; others do",)
+    assert shown.observers[2].reaches == {"mail-a": Reach.NO, "mail-b": Reach.YES}
     assert "           w3 does not reach mail-a; others do\n" in render.status(shown, UTC)
