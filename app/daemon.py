@@ -28,7 +28,7 @@ from mailward.controller.loop import Loop
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
-from mailward.model.errors import StoreError, Unanswered
+from mailward.model.errors import NoStore, StoreError, Unanswered
 from mailward.model.orders import Outcome
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
@@ -53,7 +53,7 @@ class Daemon:
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
         self._peers = peers_of(config, self._store.nonce, self._clock, self._own_report, self._tell_now)
-        self._waits_for = ""
+        self._waits_for = self._unpublished = ""
         self._parts: Parts | None = None
         self._observer: Observer | None = None
         self._loop: Loop | None = None
@@ -70,7 +70,13 @@ class Daemon:
             await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
             await self._store.lead()
-            await _until(stop, {"store": self._store.run(), "work": self._work()})
+            bodies = {
+                "store": self._store.run(),
+                "work": self._work(),
+                "peers": self._peers.run(listen_of(self._config)),
+                "systemd": self._tell_systemd(),
+            }
+            await _until(stop, bodies)
         log.info("stopped")
 
     def _api(self) -> contextlib.AbstractAsyncContextManager[Listening]:
@@ -90,24 +96,18 @@ class Daemon:
                     await dns.server.start()
             self._observer = self._make_observer(parts)
             self._loop = self._make_loop(parts)
-            bodies = {
-                "observer": self._observer.run(),
-                "controller": self._loop.run(),
-                "peers": self._peers.run(listen_of(self._config)),
-                "systemd": self._tell_systemd(),
-            }  # fmt: skip
-            await _until(asyncio.Event(), bodies)
+            await _until(None, {"observer": self._observer.run(), "controller": self._loop.run()})
 
     def _build(self, store_id: str) -> Parts:
         others = self._peers if self._config.coordination.zookeeper is not None else None
         return build(self._config, store_id, self._clock, others)
 
     async def _first_reading(self) -> Recorded:
-        """Servers that do not answer yet are waited for; what they answer counts."""
+        """Servers that do not answer yet are waited for, and a store that is to be made in them."""
         while True:
             try:
                 return await self._store.read()
-            except Unanswered as error:
+            except (Unanswered, NoStore) as error:
                 if str(error) != self._waits_for:
                     log.warning("waiting for the store: %s", error)
                 self._waits_for = str(error)
@@ -152,10 +152,14 @@ class Daemon:
 
     async def _heard(self, report: Report) -> None:
         self._wake()
+        trouble = ""
         try:
             await self._store.publish(report)
         except StoreError as error:
-            log.debug("report %d reaches nobody: %s", report.seq, error)
+            trouble = str(error)
+        if trouble and trouble != self._unpublished:
+            log.warning("what this daemon sees reaches nobody, and its vote does not count: %s", trouble)
+        self._unpublished = trouble
 
     def _tell_now(self) -> None:
         if self._observer is not None:
@@ -259,9 +263,9 @@ class Daemon:
         return ""
 
 
-async def _until(stop: asyncio.Event, bodies: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
+async def _until(stop: asyncio.Event | None, bodies: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
     """Run them all until `stop`, or until one of them fails or ends, which none does by itself."""
-    waiting = asyncio.create_task(stop.wait(), name="stop")
+    waiting = asyncio.create_task((stop or asyncio.Event()).wait(), name="stop")
     tasks = [asyncio.create_task(body, name=name) for name, body in bodies.items()]
     try:
         done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -6,10 +6,14 @@ is asked names a node and client ports of the other's own configuration: nobody 
 else.
 """
 
+import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
 
 from mailward.configs import effective
 from mailward.configs.schema import Config
@@ -22,6 +26,26 @@ LONGEST_LOOK_S = 5.0
 SMTP_PORT = 25
 
 Object = Mapping[str, Any]
+
+
+_STRICT = ConfigDict(extra="ignore", strict=True)
+
+
+@checked(config=_STRICT)
+class Asked:
+    """To look at client ports of a node, each for at most `timeout_s`."""
+
+    node: str
+    ports: Annotated[list[int], Field(max_length=64)]
+    timeout_s: Annotated[float, Field(gt=0, le=LONGEST_LOOK_S, allow_inf_nan=False)]
+
+
+@checked(config=_STRICT)
+class Question:
+    look: Asked
+
+
+_QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
 
 
 class Others(Protocol):
@@ -50,18 +74,17 @@ class Place:
 
     async def answer(self, question: Object) -> Object:
         """What other daemons are answered; {} where it is not for us to answer."""
-        asked = question.get("look")
-        if not isinstance(asked, dict):
+        try:
+            asked = _QUESTION.validate_json(json.dumps(question)).look
+        except ValidationError:
             return {}
-        node, wanted, timeout_s = asked.get("node"), asked.get("ports"), asked.get("timeout_s")
-        if not isinstance(node, str) or node not in self._config.nodes:
+        if asked.node not in self._config.nodes:
             return {}
-        if not isinstance(wanted, list) or not isinstance(timeout_s, int | float):
-            return {}
+        node = asked.node
         ports = {effective.port_of(self._config, service, node) for service in self._config.services}
-        chosen = [port for port in wanted if port in ports]
+        chosen = [port for port in asked.ports if port in ports]
         address = effective.probe_address_of(self._config, node)
-        sights = await self.look([address], chosen, min(timeout_s, LONGEST_LOOK_S))
+        sights = await self.look([address], chosen, asked.timeout_s)
         return {"seen": {str(each.port): each.seen.value for each in sights}}
 
 
@@ -104,11 +127,11 @@ def _seen(answer: Object, port: int) -> Seen:
 
 
 def _is_ours(address: str) -> bool:
-    """Whether it is an address of this host: only to such a one a socket can be bound."""
+    """Whether it is an address of this host: what is sent to such a one comes from it. Nothing is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+            return bool(probe.getsockname()[0] == address)
+    except OSError:
+        return False

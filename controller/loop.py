@@ -86,7 +86,6 @@ class Loop:
     async def run(self) -> None:
         """Run until cancelled; ForeignStore when a target or the store is another cluster's (I14)."""
         try:
-            self._standing = await self._coordination.lead(willing=self._willing())
             while True:
                 await self._rest(await self._round())
         finally:

@@ -5,6 +5,7 @@ MailwardError
 └── StoreError          the coordination store cannot be used
     ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
     ├── CorruptStore    ... what it holds cannot be understood
+    ├── NoStore         ... there is none yet
     ├── StoreBusy       ... another controller holds it
     └── Unanswered      ... nothing came back: what was asked for may have been done, or not
 """
@@ -32,6 +33,10 @@ class ForeignStore(StoreError):
 
 class CorruptStore(StoreError):
     """A file of the store is missing, cut off or altered: only a person can mend that."""
+
+
+class NoStore(StoreError):
+    """Nobody has made one there yet."""
 
 
 class StoreBusy(StoreError):

@@ -28,8 +28,8 @@ class Report:
     """All an observer has to say. `seq` rises with every report: readers judge freshness by when
     it last moved, on their own clock. `tilted` says that the observer does not trust itself now.
 
-    `gone` are the nonces of daemons' processes it saw end: its connection was closed by the host, or another
-    process answered under that name. Silence is not gone. At most `MOST_GONE`.
+    `gone` are the nonces of daemons' processes it saw end: the host refused a new connection after the one it
+    held was closed, or another process answered under that name. Silence is not gone. At most `MOST_GONE`.
 
     `nonce` is of the process that left it in the store: of two under one name each sees the other's."""
 

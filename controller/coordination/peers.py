@@ -39,10 +39,12 @@ MOST_OPEN = 64
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds. An answer may take `answer_s`; who is connected asks every `ask_s`."""
+    """Seconds. An answer may take `answer_s`; who is connected asks every `ask_s`, and is hung up on when it
+    has not asked, or not taken the answer, for `idle_s`."""
 
     answer_s: float = 2.0
     ask_s: float = 2.0
+    idle_s: float = 10.0
     retry_s: float = 0.2
     retry_max_s: float = 2.0
 
@@ -81,8 +83,8 @@ async def _no_answer(_question: Object) -> Object:
 
 class Peers:
     """`name` and `nonce` are this process's, `report` gives what it reports. `gone` are the processes that
-    it saw end, and `on_end` is called for each; `told` is what the others report; `apart` says of each why
-    there is no speaking with it, '' where there is. `answer` gives what others get who `ask`."""
+    it saw end, `on_end` is called when that changes; `told` is what the others report; `apart` says of each
+    why there is no speaking with it, '' where there is. `answer` gives what others get who `ask`."""
 
     def __init__(
         self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], clock: Clock,
@@ -111,7 +113,10 @@ class Peers:
         server = None
         if listen is not None:
             context = _context(self._tls, ssl.PROTOCOL_TLS_SERVER) if self._tls else None
-            server = await asyncio.start_server(self._answer, *listen, ssl=context, limit=LINE)
+            handshake_s = self._pace.answer_s if context else None
+            server = await asyncio.start_server(
+                self._answer, *listen, ssl=context, limit=LINE, ssl_handshake_timeout=handshake_s
+            )
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(asyncio.Event().wait(), name="peers")
@@ -135,10 +140,14 @@ class Peers:
                 return
             hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
             writer.write(to_bytes(hello) + b"\n")
-            while (line := await reader.readline()).endswith(b"\n"):
-                writer.write(await self._said(line) + b"\n")
-                await writer.drain()
-        except (OSError, ValueError):
+            while True:
+                async with asyncio.timeout(self._pace.idle_s):
+                    line = await reader.readline()
+                    if not line.endswith(b"\n"):
+                        return
+                    writer.write(await self._said(line) + b"\n")
+                    await writer.drain()
+        except (OSError, ValueError):  # also TimeoutError: who is connected asks now and then
             pass
         finally:
             self._open.discard(writer)
@@ -207,6 +216,7 @@ class Peers:
             self._known[peer.name] = nonce
             if before != nonce:
                 self._saw_end(peer, before)
+            self._saw_alive(peer, nonce)
             self.apart[peer.name] = ""
             with contextlib.suppress(_Silence):
                 while True:
@@ -234,6 +244,7 @@ class Peers:
             self._say(peer, f"it answered with a report of {report.observer[:64]!r}")
             return
         self.told[peer.name] = Told(asked_s, report)
+        self.apart[peer.name] = ""
 
     async def _rest(self, reader: asyncio.StreamReader) -> None:
         """Until it is time to ask; _Silence when the connection ends before."""
@@ -243,7 +254,10 @@ class Peers:
                 raise _Silence("the connection ended, or something was said that nobody had asked for")
 
     async def _connect(self, peer: Peer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        context = _context(self._tls, ssl.PROTOCOL_TLS_CLIENT) if self._tls else None
+        try:
+            context = _context(self._tls, ssl.PROTOCOL_TLS_CLIENT) if self._tls else None
+        except OSError as error:  # also ssl.SSLError: it may just be renewed
+            raise _Silence(f"our certificate, key or CA cannot be read: {error.strerror or error}") from error
         try:
             async with asyncio.timeout(self._pace.answer_s):
                 return await asyncio.open_connection(
@@ -293,6 +307,13 @@ class Peers:
         log.warning("the process %s of the daemon %s has ended", nonce, peer.name)
         self.gone = (*self.gone, nonce)[-MOST_GONE:]
         self._on_end()
+
+    def _saw_alive(self, peer: Peer, nonce: str) -> None:
+        """It was not at its end: something between had refused in its place."""
+        if nonce in self.gone:
+            log.warning("the process %s of the daemon %s has not ended", nonce, peer.name)
+            self.gone = tuple(each for each in self.gone if each != nonce)
+            self._on_end()
 
 
 def _object(line: bytes) -> Object:

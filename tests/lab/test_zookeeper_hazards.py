@@ -202,6 +202,20 @@ async def test_a_request_is_done_once_whoever_leads(cluster: InZooKeeper) -> Non
     assert (await second.read()).requests == ()
 
 
+async def test_a_request_that_nobody_understands_is_taken_away_with_the_next_state(
+    cluster: InZooKeeper,
+) -> None:
+    at = Tree(cluster.cluster)
+    async with connected(cluster.servers) as client:
+        assert await client.commit(Create(f"{at.requests}/no id at all", b"{")) == ""
+        store = await cluster.start()
+        assert await store.lead() is Standing.LEADING
+        recorded = await store.read()
+        assert recorded.requests == ()
+        assert await store.record(replace(recorded.state, seq=1), recorded.versions) is Commit.COMMITTED
+        assert (await client.read([at.state], [at.requests])).names[at.requests] == ()
+
+
 async def test_a_report_counts_as_new_only_when_it_moved_while_we_were_reading(cluster: InZooKeeper) -> None:
     one, other = await cluster.start(), await cluster.start()
     await one.publish(Report("host0", 1, "d1", ()))

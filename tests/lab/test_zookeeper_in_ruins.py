@@ -66,9 +66,11 @@ def test_its_leader_dies(daemons: Daemons) -> None:
         time.sleep(3)
         daemons.settle()
 
-    nobody_sees(daemons, dies)
-    assert_that_it_acts(daemons)
-    server.start()
+    try:
+        nobody_sees(daemons, dies)
+        assert_that_it_acts(daemons)
+    finally:
+        server.start()
 
 
 def test_its_leader_freezes(daemons: Daemons) -> None:
@@ -107,6 +109,8 @@ def test_all_servers_restart_at_once(daemons: Daemons) -> None:
     def restart() -> None:
         for server in daemons.zookeeper.containers.values():
             server.kill()
+        for name, daemon in daemons.each.items():
+            wait_until(partial(_answers, daemon, 503), f"{name} has noticed", 30)
         for server in daemons.zookeeper.containers.values():
             server.start()
         all_say_that_they_are_ready(daemons)
@@ -125,6 +129,8 @@ def test_all_data_are_lost_and_a_person_makes_the_store_anew(daemons: Daemons) -
             server.kill()
         for server in daemons.zookeeper.containers.values():
             server.start()
+        witness.stop()
+        witness.start(ready_within_s=0)  # one that is started meanwhile waits like the others
         for name, daemon in daemons.each.items():
             wait_until(partial(_says, daemon, "mailward state init"), f"{name} says what to type", 60)
         done = witness.cli("state", "init", "--adopt", before["state"]["store_id"])

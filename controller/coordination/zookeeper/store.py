@@ -20,7 +20,7 @@ from mailward.controller.coordination.zookeeper.client import (
     Znode,
 )
 from mailward.controller.coordination.zookeeper.tree import Tree
-from mailward.model.errors import ForeignStore, StoreError, Unanswered
+from mailward.model.errors import ForeignStore, NoStore, StoreError, Unanswered
 from mailward.model.policy import Observer
 from mailward.model.ports import Clock, Commit, Recorded
 from mailward.model.report import Report
@@ -82,6 +82,7 @@ class ZooKeeperStore:
         self._read: _Read | None = None
         self._store_id = ""
         self._state: tuple[int, State] | None = None
+        self._void: set[str] = set()
         self._reported = asyncio.Lock()
         self._reported_s, self._rival_s = float("inf"), float("-inf")
 
@@ -179,7 +180,7 @@ class ZooKeeperStore:
             Check(at.leader, read.leader_version),
             Check(at.pause, seen.pause),
             Write(at.state, content, seen.state),
-            *(Delete(at.request(id)) for id in read.requests if id in answered),
+            *(Delete(f"{at.requests}/{id}") for id in read.requests if id in answered | self._void),
         ]
         try:
             lost = await self._client.commit(*steps)
@@ -304,7 +305,7 @@ class ZooKeeperStore:
 
     def _must_be_ours(self, znode: Znode | None) -> None:
         if znode is None:
-            raise StoreError(
+            raise NoStore(
                 f"there is no store at {self._tree.root} in ZooKeeper; make one with: mailward state init"
             )
         found = tree.store_id(znode, self._tree.store)
@@ -331,7 +332,9 @@ class ZooKeeperStore:
         return self._state[1]
 
     async def _requests(self, names: Sequence[str]) -> tuple[Request, ...]:
-        """One that cannot be understood is passed over: it must not keep automation from its work."""
+        """One that cannot be understood is passed over, and taken away with the next state that we write: it
+        must not keep automation from its work, nor others from their place."""
+        self._void &= set(names)
         if not names:
             return ()
         paths = [f"{self._tree.requests}/{name}" for name in names]
@@ -341,7 +344,10 @@ class ZooKeeperStore:
             try:
                 found.append(tree.request(znode, path))
             except StoreError as error:
-                log.warning("a request is passed over: %s", error)
+                name = path.rpartition("/")[2]
+                if name not in self._void:
+                    log.warning("a request is passed over: %s", error)
+                self._void.add(name)
         return tuple(found)
 
     def _understood_reports(self, znodes: dict[str, Znode]) -> Iterator[tuple[str, tuple[int, Report]]]:

@@ -132,7 +132,7 @@ async def answered(config: Config, question: Mapping[str, Any]) -> Mapping[str, 
 
 
 async def test_who_is_asked_looks_at_client_ports_of_known_nodes_alone(config: Config) -> None:
-    asked = {"look": {"node": "mail-a", "ports": [993, 22, "x"], "timeout_s": 1}}
+    asked = {"look": {"node": "mail-a", "ports": [993, 22], "timeout_s": 1}}
     assert await answered(config, asked) == {"seen": {"993": "refused"}}
 
 
@@ -145,6 +145,13 @@ async def test_who_is_asked_looks_at_client_ports_of_known_nodes_alone(config: C
         {"look": {"node": ["mail-a"], "ports": [993], "timeout_s": 1}},
         {"look": {"node": "mail-a", "ports": 993, "timeout_s": 1}},
         {"look": {"node": "mail-a", "ports": [993], "timeout_s": None}},
+        {"look": {"node": "mail-a", "ports": [[993]], "timeout_s": 1}},
+        {"look": {"node": "mail-a", "ports": [True], "timeout_s": 1}},
+        {"look": {"node": "mail-a", "ports": ["993"], "timeout_s": 1}},
+        {"look": {"node": "mail-a", "ports": [993] * 65, "timeout_s": 1}},
+        {"look": {"node": "mail-a", "ports": [993], "timeout_s": float("nan")}},
+        {"look": {"node": "mail-a", "ports": [993], "timeout_s": 0}},
+        {"look": {"node": "mail-a", "ports": [993], "timeout_s": -(10**400)}},
     ],
 )
 async def test_what_is_not_understood_is_not_answered(config: Config, question: Mapping[str, Any]) -> None:

@@ -266,3 +266,42 @@ async def test_an_answer_that_does_not_come_is_none(port: int) -> None:
 async def test_who_is_another_is_not_asked(port: int) -> None:
     async with running(watched(name="c"), port):
         assert await watching(port).ask({}, 1.0) == {}
+
+
+async def test_a_process_that_was_taken_for_ended_and_answers_is_not_gone(port: int) -> None:
+    """Something between had refused in its place for a moment."""
+    told: list[str] = []
+    ours, theirs = watching(port, lambda: told.append("a change")), watched()
+    async with running(ours):
+        async with running(theirs, port):
+            await held(ours)
+        await until(lambda: ours.gone == ("b1",))
+        async with running(theirs, port):
+            await until(lambda: ours.gone == ())
+    assert told == ["a change", "a change"]
+
+
+async def test_who_says_nothing_is_hung_up_on(port: int) -> None:
+    theirs = Peers("lab", "b", "b1", [], SystemClock(), pace=Pace(idle_s=0.2))
+    async with running(theirs, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert json.loads(await reader.readline())["nonce"] == "b1"
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        writer.close()
+        await until(lambda: not theirs._open)
+
+
+async def test_a_certificate_that_cannot_be_read_just_now_ends_nothing(tmp_path: Path, port: int) -> None:
+    """It is being renewed."""
+    authority = Authority(tmp_path)
+    tls, there = identity(authority, tmp_path, "a"), [Peer("b", "127.0.0.1", port)]
+    key = tls.key_file.read_bytes()
+    tls.key_file.write_bytes(b"")
+    ours = Peers("lab", "a", "a1", there, SystemClock(), tls, pace=QUICK)
+    known, its_own = [Peer("a", "127.0.0.1", 1)], identity(authority, tmp_path, "b")
+    theirs = Peers("lab", "b", "b1", known, SystemClock(), its_own, pace=QUICK)
+    async with running(theirs, port), running(ours):
+        await until(lambda: "cannot be read" in ours.apart["b"])
+        assert await ours.ask({}, 1.0) == {}
+        tls.key_file.write_bytes(key)
+        await until(lambda: ours.apart["b"] == "")
