@@ -226,8 +226,10 @@ class World:
             if record.phase is not Phase.IN_SERVICE and record.cause.value != "operator":
                 return f"{record.node} is {record.phase} for {record.endpoint}"
         for target, zone in self.zones.items():
-            if self.policy.automation is Automation.OBSERVE and state.target(target).token is None:
-                continue  # nobody has asked for anything there
+            if self.policy.automation is Automation.OBSERVE and not state.target(target).claimed_in(
+                state.epoch
+            ):
+                continue  # nobody has asked this leader for anything
             for rrset in desired_rrsets(self.policy, state, target):
                 for server in zone.servers:
                     there = server.rrsets.get(rrset.key) or RRset(rrset.name, rrset.type, rrset.ttl_s, ())
