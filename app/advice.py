@@ -14,6 +14,7 @@ from mailward.app.status import (
     Suggestion,
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
+from mailward.controller.core.leadership import may_lead
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
 from mailward.model.snapshot import Snapshot, Standing
@@ -220,8 +221,16 @@ def suggestions(
 ) -> tuple[Suggestion, ...]:
     """What to type next, the most pressing first; never empty."""
     found: list[Suggestion] = []
-    if not_ready(view):
+    why = not_ready(view)
+    if "ZooKeeper" in why:
+        more_than_half = "on the servers' hosts: more than half must run and reach each other"
+        found.append(Suggestion("systemctl status zookeeper", more_than_half))
+    if why:
         found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
+    if view.snapshot is not None and may_lead(view.snapshot).answer is Answered.NO:
+        found.append(
+            Suggestion("systemctl restart mailward", "once its configuration is that of the other daemons")
+        )
     if now.mode is Mode.PAUSED:
         found.append(Suggestion("mailward resume", "let automation act again"))
     if view.decision is not None and belief.superseded(view):
@@ -293,6 +302,8 @@ def consequence(
     """What follows for one (node, endpoint), in a sentence."""
     if unbelieved:
         return f"Nothing is done: {unbelieved}."
+    if now.mode is Mode.HELD and not now.node:  # not for this one: nothing at all is done
+        return f"Nothing is done: {printable(now.reason.rstrip('.'), WHOLE)}."
     answered = OBSERVING_GATES if now.mode is Mode.OBSERVING else MODE_GATES
     forbidding = [f.gate for f in each.findings if f.answer is not Answered.YES]
     gates = [gate for gate in forbidding if gate not in answered]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 TICKS_OF_A_SESSION = 10
 PEER_PORT, ELECTION_PORT = 2888, 3888
-HEAP_MIB, MEMORY_MIB, DISK_MIB = 256, 450, 200
+HEAP_MIB, MEMORY_MIB, DISK_MIB = 128, 250, 200
 """Of a server: Java's heap, all that it takes, and what its logs and snapshots take at most."""
 
 _TLS = """\
@@ -53,6 +53,7 @@ class Ensemble:
             "autopurge.snapRetainCount=3",
             "autopurge.purgeInterval=1",
             "preAllocSize=4096",
+            "snapCount=10000",
             "4lw.commands.whitelist=srvr",
             f"secureClientPort={port}" if self.tls else f"clientPort={port}",
         ]

@@ -13,6 +13,8 @@ from mailward.app.exits import Exit
 from mailward.app.status import Progress, RequestStatus
 
 TAKEN_UP_WITHIN_S = 5.0
+TAKEN_UP_PATIENTLY_S = 90.0
+"""With `--wait`: a leader that hangs is replaced when its session ends, and a request may wait a minute."""
 POLL_S = 0.3
 MAY_BE = (
     "The request {}may have been taken up all the same; if it was recorded, it is carried out when mailward "
@@ -76,7 +78,8 @@ def _dry(would: RequestStatus) -> Exit:
 
 def _follow(socket: Path, left: RequestStatus, asked: Asked) -> Exit:
     """Until it is taken up or refused; with `--wait` until it is over."""
-    now = _until(socket, left, TAKEN_UP_WITHIN_S, lambda seen: seen.progress is not Progress.WAITING)
+    patience_s = TAKEN_UP_WITHIN_S if asked.wait_s is None else min(asked.wait_s, TAKEN_UP_PATIENTLY_S)
+    now = _until(socket, left, patience_s, lambda seen: seen.progress is not Progress.WAITING)
     if asked.wait_s is None or now.progress is not Progress.RUNNING:
         _tell(now, asked)
         started = asked.wait_s is None and now.progress is Progress.RUNNING

@@ -20,8 +20,8 @@ SIZE = """\
 It takes {memory} MiB of memory and {disk} MiB of disk at most; a disk that is slow to flush makes all wait.
 The other servers reach it at {host}, ports {peer} and {election}, the daemons at port {port}."""
 PLACES = """\
-Two of the three must live and reach each other: let them stand at three sites, beside the daemons. With two
-sites only, the site with two servers decides alone, and its loss stops automation (mail goes on)."""
+More than half of the {count} must live and reach each other: three, at three sites, beside the daemons, suit
+best. With two sites, the one with more of them decides alone; its loss stops automation, mail goes on."""
 
 
 def setup(file: Path, *, number: int, out: Path) -> Exit:
@@ -36,6 +36,13 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
     if number > len(zookeeper.servers):
         terminal.complain(f"there are {len(zookeeper.servers)} servers in {file}, and no number {number}")
         return Exit.FAILED
+    hosts = [server.rpartition(":")[0] for server in zookeeper.servers]
+    if len(set(hosts)) < len(hosts):
+        terminal.complain("two servers stand on one host: both would be gone with it, and use the same ports")
+        return Exit.FAILED
+    if any(int(server.rpartition(":")[2]) in (PEER_PORT, ELECTION_PORT) for server in zookeeper.servers):
+        terminal.complain(f"ports {PEER_PORT} and {ELECTION_PORT} are for the servers among themselves")
+        return Exit.FAILED
     made = Ensemble(zookeeper.servers, zookeeper.session_s, zookeeper.tls is not None)
     out.mkdir(parents=True, exist_ok=True)
     files = made.files(number)
@@ -46,7 +53,7 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
     for name, content in files.items():
         (out / name).write_text(content, encoding="utf-8")
     server = zookeeper.servers[number - 1]
-    host, _, port = server.rpartition(":")
+    host, port = hosts[number - 1].strip("[]"), server.rpartition(":")[2]
     names = " ".join(str(out / name) for name in files)
     told = [NEXT, *([TLS] if zookeeper.tls is not None else []), SIZE, PLACES]
     typer.echo(

@@ -39,7 +39,7 @@ def may_lead(snapshot: Snapshot) -> Finding:
     for digest, agreed in votes.items():
         if digest != policy.digest and agreed >= policy.votes_needed:
             names = ", ".join(others[digest])
-            reason = f"runs with another configuration than {names}: {agreed} of {policy.votes_needed} votes"
+            reason = f"runs with another configuration than {names}, who are enough to decide without it"
             return Finding(_LEAD, Answered.NO, reason)
     return Finding(_LEAD, Answered.YES, "no majority runs with another configuration")
 

@@ -43,9 +43,19 @@ def reachability(snapshot: Snapshot) -> Reachability:
         if observer.name in counted:
             alone = see(replace(snapshot, policy=replace(policy, observers=(observer,))))
             matrix[observer.name] = {name: _reach(view) for name, view in alone.nodes.items()}
+    too_few = sum(view.votes for view in voters) < policy.votes_needed
+    if too_few and (lost := _lost_to_somebody(snapshot, matrix)):
+        who = " and ".join(matrix)
+        told = f"{who} alone is heard of, and does not reach {' and '.join(lost)}: it may itself be cut off"
+        return Reachability(matrix, (told,))
     found = [_of_node(snapshot, node, matrix) for node in policy.nodes]
     found += [_of_observer(snapshot, name, matrix) for name in _silent(snapshot)]
     return Reachability(matrix, tuple(dict.fromkeys(filter(None, found))))
+
+
+def _lost_to_somebody(snapshot: Snapshot, matrix: Matrix) -> list[str]:
+    names = [node.name for node in snapshot.policy.nodes]
+    return [name for name in names if any(row[name] is Reach.NO for row in matrix.values())]
 
 
 def _reach(view: NodeView) -> Reach:

@@ -134,6 +134,8 @@ def unheard(view: ObserverView, snapshot: Snapshot) -> str:
     """Why nothing that it says counts, whatever its configuration; '' if it does."""
     if view.report is None:
         return "has not reported yet"
+    if view.age_s == inf:
+        return "has not reported since this daemon started"
     if view.age_s > snapshot.policy.rules.report_fresh_s:
         return f"last reported {view.age_s:.0f} s ago"
     if view.report.tilted:

@@ -286,3 +286,20 @@ def test_where_no_server_is_a_command_says_so_soon_and_alone(tmp_path: Path) -> 
     assert line.startswith(
         "mailward: ZooKeeper cannot be used: 127.0.0.41:9 cannot be reached: Connection refused"
     )
+
+
+@pytest.mark.parametrize(
+    ("servers", "why"),
+    [
+        ('"zk-a:2281", "zk-a:2282", "zk-w:2281"', "two servers stand on one host"),
+        ('"zk-a:2888", "zk-b:2888", "zk-w:2888"', "ports 2888 and 3888 are for the servers among themselves"),
+    ],
+)
+def test_servers_that_could_not_start_are_refused(tmp_path: Path, servers: str, why: str) -> None:
+    config, out = in_zookeeper(tmp_path), tmp_path / "server"
+    names = '"zk-a.test.example:2281", "zk-b.test.example:2281", "zk-w.test.example:2281"'
+    config.write_text(config.read_text().replace(names, servers))
+    done = mailward("zookeeper", "setup", "--server", "1", "--out", str(out), "--config", str(config))
+    assert done.exit_code == Exit.FAILED
+    assert why in done.output
+    assert not out.exists()

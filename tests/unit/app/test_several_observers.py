@@ -119,7 +119,7 @@ def test_who_runs_with_another_configuration_is_named_and_automation_goes_on() -
 
 
 def test_who_alone_runs_with_another_configuration_says_so_itself() -> None:
-    reason = "runs with another configuration than w2, w3: 2 of 2 votes"
+    reason = "runs with another configuration than w2, w3, who are enough to decide without it"
     view = of_three("w2", w2=of_another_configuration, w3=of_another_configuration)
     shown = summary.status_of(view)
     assert (shown.automation.mode, shown.automation.reason) == (Mode.HELD, f"this daemon {reason}")
@@ -170,14 +170,30 @@ def test_the_observers_as_a_person_reads_them() -> None:
     )
 
 
-def test_a_line_that_seems_to_be_cut_is_named() -> None:
-    def deaf(report: Report) -> Report:
-        lost = tuple(
-            scenes.down(each.service, FailureKind.TIMEOUT, 60.0) for each in report.nodes[0].services
-        )
-        silent = replace(report.nodes[0], services=lost, facts=None, helper_error="no answer")
-        return replace(report, nodes=(silent, *report.nodes[1:]))
+def test_who_hears_of_nobody_does_not_blame_the_others() -> None:
+    shown = summary.status_of(of_three("w2", age_s=float("inf"), watch=deaf))
+    (cut,) = shown.cuts
+    assert cut == "watch alone is heard of, and does not reach mail-a: it may itself be cut off"
+    assert shown.observers[1].void == "has not reported since this daemon started"
 
+
+def test_while_the_store_is_out_of_reach_explain_says_that_nothing_is_done_and_status_what_to_look_at() -> (
+    None
+):
+    view = replace(of_three("w2"), not_ready="there is no connection to ZooKeeper: zk-a does not answer")
+    (first, *_) = summary.explanations_of(view, "mail-a").explanations
+    assert first.so == "Nothing is done: there is no connection to ZooKeeper: zk-a does not answer."
+    assert summary.status_of(view).next[0].command == "systemctl status zookeeper"
+
+
+def deaf(report: Report) -> Report:
+    """mail-a does not answer this observer at all."""
+    lost = tuple(scenes.down(each.service, FailureKind.TIMEOUT, 60.0) for each in report.nodes[0].services)
+    silent = replace(report.nodes[0], services=lost, facts=None, helper_error="no answer")
+    return replace(report, nodes=(silent, *report.nodes[1:]))
+
+
+def test_a_line_that_seems_to_be_cut_is_named() -> None:
     view = of_three("w2", w3=deaf)
     shown = summary.status_of(view)
     assert shown.automation.mode is Mode.ACTING
