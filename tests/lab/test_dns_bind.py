@@ -87,17 +87,10 @@ def name_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServe
     try:
         net = engine.create_network()
         key = TsigKey.make(folder)
-        env = {
-            "NS1": net.ns1,
-            "NS2": net.ns2,
-            "MAIL_A": net.node("mail-a"),
-            "MAIL_B": net.node("mail-b"),
-            "CONTROLLER": net.gateway,
-        }
         start = partial(engine.run, image="mailward-lab/bind", volumes={str(folder): "/lab"})
-        primary = start("ns1", address=net.ns1, env={**env, "ROLE": "primary"})
+        primary = start("ns1", address=net.ns1, env=net.of_bind("primary"))
         wait_until(lambda: ask(net.ns1, ZONE, "NS"), "the primary answers", 20, 0.05)
-        start("ns2", address=net.ns2, env={**env, "ROLE": "secondary"})
+        start("ns2", address=net.ns2, env=net.of_bind("secondary"))
         settings = Rfc2136Settings(
             "ns1",
             CLUSTER,

@@ -135,18 +135,9 @@ class Cluster:
         self._start_bind("ns2", self.addresses.ns2, "secondary")
 
     def _start_bind(self, name: str, address: str, role: str) -> None:
-        env = {
-            "ROLE": role,
-            "NS1": self.addresses.ns1,
-            "NS2": self.addresses.ns2,
-            "MAIL_A": self.addresses.node("mail-a"),
-            "MAIL_B": self.addresses.node("mail-b"),
-            "WITNESS": self.addresses.witness,
-            "CONTROLLER": self.addresses.gateway,
-        }
         folder = {str(self.folder / "dns"): "/lab"}
         self._others[name] = self.engine.run(
-            name, "mailward-lab/bind", address=address, volumes=folder, env=env
+            name, "mailward-lab/bind", address=address, volumes=folder, env=self.addresses.of_bind(role)
         )
 
     def _start_resolver(self) -> None:

@@ -80,3 +80,15 @@ class Addresses:
 
     def node(self, name: str) -> str:
         return self._host(11 + NODE_NAMES.index(name))
+
+    def of_bind(self, role: str) -> dict[str, str]:
+        """What a name server's image wants to know of them."""
+        return {
+            "ROLE": role,
+            "NS1": self.ns1,
+            "NS2": self.ns2,
+            "MAIL_A": self.node("mail-a"),
+            "MAIL_B": self.node("mail-b"),
+            "WITNESS": self.witness,
+            "CONTROLLER": self.gateway,
+        }
