@@ -181,14 +181,7 @@ class Daemon:
 
     def _views_apart(self) -> Sequence[ObserverView]:
         """While the store is out of reach: what came directly where that is newer."""
-        now_s, told = self._clock.now().boot_s, self._peers.told
-        views = []
-        for view in self._store.views():
-            direct = told.get(view.name)
-            if direct is not None and (view.report is None or now_s - direct.asked_s < view.age_s):
-                view = replace(view, report=direct.report, age_s=now_s - direct.asked_s)
-            views.append(view)
-        return self._with_our_own(views)
+        return self._with_our_own(self._peers.newer_than(self._store.views()))
 
     def _with_our_own(self, views: Sequence[ObserverView]) -> Sequence[ObserverView]:
         own = ObserverView(self._name, 0, self._own_report(), 0.0)

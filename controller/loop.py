@@ -209,7 +209,11 @@ class Loop:
             observers=tuple(self._views_apart()),
             unchanged_s=now.boot_s - self._version[1],
         )
-        self._publish(snapshot, decide(snapshot))
+        try:
+            self._publish(snapshot, decide(snapshot))
+        except Exception:
+            self.counters.errors += 1
+            log.exception("what is seen without the store could not be judged; what was seen before stays")
 
     def _publish(self, snapshot: Snapshot, decision: Decision) -> None:
         self.snapshot, self.decision = snapshot, decision

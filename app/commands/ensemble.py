@@ -26,8 +26,14 @@ best. With two sites, the one with more of them decides alone; its loss stops au
 
 def setup(file: Path, *, number: int, out: Path) -> Exit:
     """Write the files of server `number` into `out`; what is there already is left alone."""
-    from mailward.configs.ensemble import DISK_MIB, ELECTION_PORT, MEMORY_MIB, PEER_PORT, Ensemble
     from mailward.configs.loading import load
+    from mailward.controller.coordination.zookeeper.ensemble import (
+        DISK_MIB,
+        ELECTION_PORT,
+        MEMORY_MIB,
+        PEER_PORT,
+        Ensemble,
+    )
 
     zookeeper = load(file).coordination.zookeeper
     if zookeeper is None:

@@ -18,7 +18,7 @@ import json
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mailward.controller.codec import REPORT, to_bytes
@@ -26,6 +26,7 @@ from mailward.controller.coordination.identity import Tls
 from mailward.model.errors import StoreError
 from mailward.model.ports import Clock
 from mailward.model.report import MOST_GONE, Report
+from mailward.model.snapshot import ObserverView
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,17 @@ class Peers:
             for writer in self._open:
                 writer.transport.abort()
             await asyncio.sleep(0)  # they are closed in the next turn
+
+    def newer_than(self, views: Sequence[ObserverView]) -> tuple[ObserverView, ...]:
+        """The views, with what came directly where that is newer."""
+        now_s = self._clock.now().boot_s
+        return tuple(self._newer(view, self.told.get(view.name), now_s) for view in views)
+
+    @staticmethod
+    def _newer(view: ObserverView, told: Told | None, now_s: float) -> ObserverView:
+        if told is None or (view.report is not None and view.age_s <= now_s - told.asked_s):
+            return view
+        return replace(view, report=told.report, age_s=now_s - told.asked_s)
 
     # being watched
 

@@ -15,9 +15,9 @@ from tests.lab.harness.layout import Addresses
 from tests.lab.harness.material import Authority
 from tests.lab.harness.waiting import wait_until
 
-from mailward.configs.ensemble import TICKS_OF_A_SESSION, Ensemble
 from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.zookeeper.client import Servers
+from mailward.controller.coordination.zookeeper.ensemble import TICKS_OF_A_SESSION, Ensemble
 
 CLEAR, SECURE = 2181, 2281
 

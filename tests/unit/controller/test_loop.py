@@ -10,6 +10,7 @@ from tests.doubles.coordination import MemoryClient, MemoryStore
 from tests.simulation import virtual
 from tests.unit.core.scene import STORE, Scene, policy_of
 
+from mailward.controller import loop
 from mailward.controller.core import invariants
 from mailward.controller.executor import Executor
 from mailward.controller.loop import STEPS_WITHOUT_REST, Loop
@@ -348,6 +349,34 @@ def test_while_the_store_cannot_be_read_it_goes_on_looking_as_one_who_may_do_not
         await asyncio.sleep(2)
         assert snapshot is not stage.loop.snapshot
         assert "publish" in stage.kinds()
+
+    play(story, Broken)
+
+
+def test_a_look_without_the_store_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(MemoryClient):
+        broken = False
+
+        async def read(self) -> Recorded:
+            if self.broken:
+                raise StoreError("nobody answers")
+            return await super().read()
+
+    def fails(_snapshot: Snapshot) -> Decision:
+        raise ZeroDivisionError
+
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        assert isinstance(stage.client, Broken)
+        stage.client.broken = True
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "decide", fails)
+            await asyncio.sleep(3)
+            assert stage.loop.counters.errors > 0
+        assert stage.loop.problem == "nobody answers"
+        stage.client.broken = False
+        await asyncio.sleep(2)
+        assert stage.loop.problem == ""
 
     play(story, Broken)
 

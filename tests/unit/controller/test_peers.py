@@ -14,8 +14,9 @@ from tests.lab.harness.material import Authority
 
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.identity import Tls
-from mailward.controller.coordination.peers import Pace, Peer, Peers
+from mailward.controller.coordination.peers import Pace, Peer, Peers, Told
 from mailward.model.report import NodeReport, Report
+from mailward.model.snapshot import ObserverView
 
 QUICK = Pace(answer_s=0.3, ask_s=0.05, retry_s=0.02, retry_max_s=0.05)
 
@@ -305,3 +306,16 @@ async def test_a_certificate_that_cannot_be_read_just_now_ends_nothing(tmp_path:
         assert await ours.ask({}, 1.0) == {}
         tls.key_file.write_bytes(key)
         await until(lambda: ours.apart["b"] == "")
+
+
+@pytest.mark.parametrize(("age_s", "seq"), [(1.0, 1), (60.0, 2), (float("inf"), 2), (None, 2)])
+def test_what_came_directly_is_shown_where_it_is_newer(age_s: float | None, seq: int) -> None:
+    ours = watching(1)
+    stored = Report("b", 1, "d1", ()) if age_s is not None else None
+    ours.told["b"] = Told(SystemClock().now().boot_s - 5.0, Report("b", 2, "d1", ()))
+    others = ObserverView("c", 1, None, 0.0)
+    shown, untold = ours.newer_than([ObserverView("b", 1, stored, age_s or 0.0), others])
+    assert shown.report is not None
+    assert shown.report.seq == seq
+    assert shown.age_s == pytest.approx(1.0 if seq == 1 else 5.0, abs=1.0)
+    assert untold == others

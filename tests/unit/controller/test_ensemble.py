@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mailward.configs.ensemble import Ensemble
+from mailward.controller.coordination.zookeeper.ensemble import Ensemble
 
 THREE = ("zk-a.example.com:2281", "zk-b.example.com:2281", "zk-w.example.com:2281")
 
