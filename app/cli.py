@@ -299,6 +299,16 @@ def zookeeper_setup(
     raise typer.Exit(ensemble.setup(config, number=number, out=out))
 
 
+@zookeeper_app.command("grant")
+def zookeeper_grant(config: Config = CONFIG) -> None:
+    """Write who may do what there, as the configuration says.
+
+    To be typed when observers or admins have changed, on the host of a daemon that may lead."""
+    from mailward.app.commands import ensemble
+
+    raise typer.Exit(ensemble.grant(config))
+
+
 app.command()(probe)
 app.command()(demo)
 app.add_typer(config_app, name="config")

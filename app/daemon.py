@@ -19,7 +19,8 @@ from mailward.app.api import Listening, serve
 from mailward.app.compose import Parts, build
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
-from mailward.app.stores import listen_of, observer_of, peers_of, store_of
+from mailward.app.peering import listen_of, observer_of, peers_of
+from mailward.app.stores import store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.core.decide import rehearse
@@ -28,7 +29,7 @@ from mailward.controller.loop import Loop
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
-from mailward.model.errors import NoStore, StoreError, Unanswered
+from mailward.model.errors import NoRight, NoStore, StoreError, Unanswered
 from mailward.model.orders import Outcome
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
@@ -103,11 +104,12 @@ class Daemon:
         return build(self._config, store_id, self._clock, others)
 
     async def _first_reading(self) -> Recorded:
-        """Servers that do not answer yet are waited for, and a store that is to be made in them."""
+        """Servers that do not answer yet are waited for, a store that is to be made in them, and the right to
+        read it."""
         while True:
             try:
                 return await self._store.read()
-            except (Unanswered, NoStore) as error:
+            except (Unanswered, NoStore, NoRight) as error:
                 if str(error) != self._waits_for:
                     log.warning("waiting for the store: %s", error)
                 self._waits_for = str(error)

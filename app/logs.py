@@ -43,6 +43,8 @@ def set_up(form: Format = Format.AUTO, *, verbose: bool = False, stream: TextIO 
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("mailward").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It tells of each try to connect; our own loggers say once why there is no connection.
+    logging.getLogger("kazoo").setLevel(logging.WARNING if verbose else logging.ERROR)
     logging.raiseExceptions = False
 
 

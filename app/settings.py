@@ -4,6 +4,7 @@ Taken from the configuration file without checking it: a mistake in it, or a sec
 not read, must not keep anybody from asking for the status or from pausing.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,20 @@ def socket_path(given: Path | None, config: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class ZooKeeperAt:
-    """Where a cluster's store is, as the file says; `tls` are CA, certificate and key."""
+    """Where a cluster's store is, as the file says; `tls` are CA, certificate and key, `password_from` is a
+    file or a variable."""
 
     cluster: str
     servers: tuple[str, ...]
     tls: tuple[Path, Path, Path] | None
+    user: str | None = None
+    password_from: Path | str = ""
+
+    @property
+    def password(self) -> str:
+        """Of `user`: from its file or its variable, when it is needed. OSError where it cannot be read."""
+        where = self.password_from
+        return where.read_text().strip("\r\n") if isinstance(where, Path) else os.environ.get(where, "")
 
     def __str__(self) -> str:
         return f"in ZooKeeper at {', '.join(self.servers)}"
@@ -41,7 +51,12 @@ def store(config: Path) -> Path | ZooKeeperAt:
         files = [_path(config, ("coordination", "zookeeper", "tls", f"{one}_file")) for one in _TLS]
         ca, certificate, key = files
         tls = (ca, certificate, key) if ca and certificate and key else None
-        return ZooKeeperAt(cluster, tuple(map(str, found)), tls)
+        login = ("coordination", "zookeeper", "login")
+        user, variable = (_inside(raw, (*login, key)) for key in ("user", "password_env"))
+        password = _path(config, (*login, "password_file")) or str(variable)
+        return ZooKeeperAt(
+            cluster, tuple(map(str, found)), tls, user if isinstance(user, str) else None, password
+        )
     return _path(config, ("coordination", "local", "directory")) or DEFAULT_STORE
 
 

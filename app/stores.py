@@ -1,26 +1,23 @@
 """The store that a configuration names: as a daemon uses it, and as a single command does."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mailward.app.elsewhere import Place
-from mailward.configs.daemon import ZooKeeper
+from mailward.app.ensemble import rights_of, servers_of
+from mailward.app.peering import observer_of
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination import files, local
-from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.local import LocalStore
-from mailward.controller.coordination.peers import Peer, Peers
 from mailward.controller.coordination.zookeeper import tree
 from mailward.controller.coordination.zookeeper.client import Servers
 from mailward.controller.coordination.zookeeper.making import make
+from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.trouble import connected
-from mailward.model.errors import ConfigError
 from mailward.model.ports import Clock, Coordination
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView
@@ -50,18 +47,6 @@ class Store(Coordination, Protocol):
         ...
 
 
-def observer_of(config: Config) -> str:
-    """Which of the observers this daemon is; ConfigError where nothing says it."""
-    names = [observer.name for observer in config.observers]
-    if config.observer is not None:
-        return config.observer
-    host = socket.gethostname().partition(".")[0].lower()
-    if len(names) == 1 or host in names:
-        return names[0] if len(names) == 1 else host
-    problem = f"observer: missing: this host is {host!r}; write which of {', '.join(names)} this daemon is"
-    raise ConfigError((problem,))
-
-
 def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Store:
     name = observer_of(config)
     if config.coordination.zookeeper is None:
@@ -70,7 +55,7 @@ def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Sto
     entry = next(observer for observer in config.observers if observer.name == name)
     return ZooKeeperStore(
         config.cluster, name, servers_of(config.coordination.zookeeper), clock, policy_of(config).observers,
-        may_lead=entry.leader != "never", on_change=on_change,
+        may_lead=entry.leader != "never", rights=rights_of(config), on_change=on_change,
     )  # fmt: skip
 
 
@@ -80,13 +65,14 @@ def made(config: Config, state: State) -> tuple[State, str]:
         directory = Path(config.coordination.local.directory)
         local.make(directory, state)
         return state, str(directory)
-    asyncio.run(_made_in_zookeeper(servers_of(config.coordination.zookeeper), config.cluster, state))
+    servers = servers_of(config.coordination.zookeeper)
+    asyncio.run(_made_in_zookeeper(servers, config.cluster, state, rights_of(config)))
     return state, f"ZooKeeper at {Tree(config.cluster).root}"
 
 
-async def _made_in_zookeeper(servers: Servers, cluster: str, state: State) -> None:
+async def _made_in_zookeeper(servers: Servers, cluster: str, state: State, rights: Rights) -> None:
     async with connected(servers) as client:
-        await make(client, cluster, state)
+        await make(client, cluster, state, rights)
 
 
 async def documents(config: Config) -> Mapping[str, bytes]:
@@ -114,39 +100,3 @@ async def store_id_of(config: Config) -> tuple[str | None, str]:
     async with connected(servers_of(config.coordination.zookeeper)) as client:
         found = (await client.read([at.store])).znodes.get(at.store)
     return tree.store_id(found, at.store) if found else None, f"ZooKeeper at {at.root}"
-
-
-def peers_of(
-    config: Config, nonce: str, clock: Clock, report: Callable[[], Report | None], on_end: Callable[[], None]
-) -> Peers:
-    """The other daemons, as far as the configuration says where they are."""
-    zookeeper, name = config.coordination.zookeeper, observer_of(config)
-    others = [observer for observer in config.observers if observer.name != name and zookeeper is not None]
-    peers = [Peer(each.name, *_host_and_port(each.address)) for each in others if each.address is not None]
-    tls = servers_of(zookeeper).tls if zookeeper is not None else None
-    return Peers(
-        config.cluster, name, nonce, peers, clock, tls,
-        report=report, answer=Place(config).answer, on_end=on_end,
-    )  # fmt: skip
-
-
-def listen_of(config: Config) -> tuple[str | None, int] | None:
-    """Where the other daemons are to find this one: on all addresses of this host, at one port."""
-    ours = next(each for each in config.observers if each.name == observer_of(config))
-    if ours.address is None or config.coordination.zookeeper is None:
-        return None
-    return None, _host_and_port(ours.address)[1]
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def servers_of(zookeeper: ZooKeeper) -> Servers:
-    tls = zookeeper.tls
-    return Servers(
-        zookeeper.servers,
-        session_s=zookeeper.session_s,
-        tls=Tls(tls.ca_file, tls.cert_file, tls.key_file) if tls is not None else None,
-    )

@@ -22,6 +22,8 @@ def secret_sections(config: Config) -> Iterator[tuple[Path, SecretSection]]:
     for name, target in config.dns.items():
         if target.rfc2136:
             yield ("dns", name, "rfc2136", "tsig"), target.rfc2136.tsig
+    if config.coordination.zookeeper and config.coordination.zookeeper.login:
+        yield ("coordination", "zookeeper", "login"), config.coordination.zookeeper.login
     yield ("api",), config.api
 
 

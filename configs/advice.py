@@ -32,12 +32,13 @@ def _agreeing(config: Config) -> Iterator[str]:
     if servers == 1:
         yield f"{here}: one server: without it nothing is done; three can spare one"
     elif servers % 2 == 0:
-        yield f"{here}: {servers} servers can spare no more than {servers - 1}: add one, or leave one out"
+        yield f"{here}: {servers} servers can spare {(servers - 1) // 2}, as {servers - 1} can: add one"
     if zookeeper.tls is None:
         yield f"{here}: no tls: whoever reaches the servers may rewrite what is recorded"
     votes = sum(observer.votes for observer in config.observers)
     if votes < 3:
-        yield f"observers: {votes} votes: when one is silent nothing is done; three can spare one"
+        all_votes = f"{votes} vote{'s' if votes > 1 else ''}"
+        yield f"observers: {all_votes}: when one is silent nothing is done; three can spare one"
     sites = {node.site for node in config.nodes.values()}
     if len(sites) > 1 and all(observer.site in sites for observer in config.observers):
         yield "observers: all stand at the mail servers' sites: which of them is cut off, nobody could tell"

@@ -7,7 +7,7 @@ are `times`.
 
 from collections.abc import Callable, Iterator
 
-from mailward.configs import access, effective, publishing, references
+from mailward.configs import access, effective, identities, publishing, references
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.services import Protocol, Service
@@ -130,6 +130,11 @@ def _observers(config: Config) -> Iterator[Problem]:
     for position, name in enumerate(names):
         if name in names[:position]:
             yield Problem(("observers", position, "name"), f"{shown(name)} stands here twice: keep one")
+    addresses = [observer.address for observer in config.observers]
+    for position, address in enumerate(addresses):
+        if address is not None and address in addresses[:position]:
+            sentence = f"{address} is already that of {names[addresses.index(address)]}"
+            yield Problem(("observers", position, "address"), sentence)
     for position, observer in enumerate(config.observers):
         if observer.address is not None and config.coordination.zookeeper is None:
             sentence = "there are no other daemons with the local store: leave the line out"
@@ -145,6 +150,9 @@ def _coordination(config: Config) -> Iterator[Problem]:
     here: Path = ("coordination", "zookeeper", "servers")
     if not zookeeper.servers:
         yield Problem(here, "no server is listed: write all of the ensemble")
+    if config.coordination.local.model_fields_set:
+        sentence = "zookeeper is the store here: leave this section out"
+        yield Problem(("coordination", "local"), sentence, (("coordination", "zookeeper"),))
     for position, server in enumerate(zookeeper.servers):
         if server in zookeeper.servers[:position]:
             yield Problem((*here, position), f"{shown(server)} stands here twice: keep one")
@@ -160,6 +168,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _services,
     _observers,
     _coordination,
+    identities.consistent,
     publishing.endpoints,
     publishing.targets,
     access.replication,

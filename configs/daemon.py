@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, SecretStr
 
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
-from mailward.configs.values import Count, File, ListenOn, Name, Seconds, StoreServer
+from mailward.configs.values import Count, File, Line, ListenOn, Name, Seconds, StoreServer
 
 
 class Local(Section):
@@ -31,6 +31,20 @@ class StoreTls(Section):
     key_file: File = Field(description="The key of that certificate, PEM, without a passphrase.")
 
 
+class Login(SecretSection):
+    """By which the ZooKeeper servers know a daemon where they ask for a password (SASL, DIGEST-MD5)."""
+
+    secret_name: ClassVar[str] = "password"
+
+    user: Line = Field(description="Its user: that of an observer, or of an admin.")
+    password_file: SecretFile = secret_file("that user's password")
+    password_env: SecretEnv = secret_env("that user's password")
+
+    @property
+    def password(self) -> SecretStr:
+        return self._held()
+
+
 class ZooKeeper(Section):
     """An ensemble that several daemons agree in, so that any of them may die."""
 
@@ -48,6 +62,15 @@ class ZooKeeper(Section):
     tls: StoreTls | None = Field(
         default=None,
         description="Left out: in the clear, and whoever reaches the servers may rewrite everything.",
+    )
+    login: Login | None = Field(
+        default=None,
+        description="Where the servers ask for a password. Left out: a daemon is whom its certificate names.",
+    )
+    admins: tuple[Line, ...] = Field(
+        default=(),
+        description="Others who may leave requests and pause, and nothing else: `CN=anna`, the subject of a"
+        " certificate, or with `login` a user.",
     )
 
 
@@ -72,6 +95,11 @@ class ObserverEntry(Section):
     )
     leader: Literal["may", "never"] = Field(
         default="may", description="`may` (the default), or `never`: it watches and votes, and others lead."
+    )
+    identity: Line | None = Field(
+        default=None,
+        description="Who it is to ZooKeeper: its certificate's subject as in `CN=mail-a,O=Example`, or with"
+        " `login` its user. Default: `CN=` and its name, or its name.",
     )
     votes: Annotated[int, Count(1, 10, "votes", "more says the same")] = Field(
         default=1, description="Its votes on whether something failed."

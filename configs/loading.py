@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mailward.configs import consistency, references, secrets, shape, yaml_text
 from mailward.configs.advice import advice
-from mailward.configs.problems import Problem, sentences
+from mailward.configs.problems import Findings, Problem, sentences
 from mailward.configs.schema import Config
 from mailward.model.errors import ConfigError
 
@@ -30,7 +30,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, with_secrets: b
     else:
         problems += shape.problems_of(outcome)
         config = shape.best_effort(text.values, outcome, base)
-    findings = secrets.Findings()
+    findings = Findings()
     if config is not None:
         findings = secrets.gather(config, environ) if with_secrets else findings
         further = [*consistency.problems_of(config, references.Names.of(text.values)), *findings.problems]

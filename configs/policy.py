@@ -57,11 +57,12 @@ def _endpoint(config: Config, name: str) -> Endpoint:
 
 
 def digest_of(config: Config) -> str:
-    """sha256 of what the file says of the cluster, defaults included.
+    """sha256 of what the file says of the cluster beyond the defaults.
 
     The order of keys, comments and notation do not matter. Secrets, where they stand, and what concerns one
-    host only are left out."""
-    content = _shared(config.model_dump(mode="json", exclude=set(_OF_ONE_HOST)))
+    host only are left out; so is what no file says yet because only a newer version knows it."""
+    said = _shared(config.model_dump(mode="json", exclude=set(_OF_ONE_HOST), exclude_defaults=True))
+    content = {name: section for name, section in said.items() if section != {}}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

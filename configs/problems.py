@@ -1,7 +1,7 @@
 """One mistake: where it stands in the file, and a sentence that says what would be right."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of the file: `("nodes", "mail-a", "addresses", 0)`."""
@@ -21,6 +21,14 @@ class Problem:
 
     def depends_on(self, place: Path) -> bool:
         return any(overlap(mine, place) for mine in (self.path, *self.about))
+
+
+@dataclass
+class Findings:
+    """What looking at the files that are named has come to; warnings are sentences with their place."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def overlap(one: Path, other: Path) -> bool:

@@ -10,27 +10,22 @@ import binascii
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from pydantic import SecretStr
 
+from mailward.configs import identities
 from mailward.configs.access import secret_sections
 from mailward.configs.effective import replication_of, ssh_of
 from mailward.configs.nodes import Ssh
-from mailward.configs.problems import Path, Problem, dotted
+from mailward.configs.problems import Findings, Path, Problem, dotted
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
 from mailward.configs.targets import Tsig
 
 MAX_BYTES = 64 * 1024
 _PRIVATE_KEY, _HOST_KEYS, _CERTIFICATES = "private key", "host keys", "certificates"
-
-
-@dataclass
-class Findings:
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 class _Unusable(Exception):
@@ -44,6 +39,8 @@ def gather(config: Config, environ: Mapping[str, str]) -> Findings:
         _gather_one(path, section, environ, findings)
     for file in _files(config):
         _look(file, findings)
+    if not any(problem.path[:3] == ("coordination", "zookeeper", "tls") for problem in findings.problems):
+        identities.look_at_certificate(config, findings)
     return findings
 
 

@@ -6,6 +6,7 @@ MailwardError
     ├── ForeignStore    ... it, or a target, belongs to another cluster (I14)
     ├── CorruptStore    ... what it holds cannot be understood
     ├── NoStore         ... there is none yet
+    ├── NoRight         ... it does not let us: nothing was done
     ├── StoreBusy       ... another controller holds it
     └── Unanswered      ... nothing came back: what was asked for may have been done, or not
 """
@@ -37,6 +38,10 @@ class CorruptStore(StoreError):
 
 class NoStore(StoreError):
     """Nobody has made one there yet."""
+
+
+class NoRight(StoreError):
+    """We are not named there, or not for that: nothing was done."""
 
 
 class StoreBusy(StoreError):

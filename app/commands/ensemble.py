@@ -1,12 +1,21 @@
-"""`mailward zookeeper setup`: what a server of the ensemble needs, as files."""
+"""`mailward zookeeper setup` and `grant`: what a server of the ensemble needs, and who may do what there."""
 
+import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from mailward.app import terminal
 from mailward.app.exits import Exit
 from mailward.app.wording import listed
+from mailward.configs.loading import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mailward.controller.coordination.zookeeper.client import Servers
+    from mailward.controller.coordination.zookeeper.rights import Rights
 
 NEXT = """\
 Server {number} of {count}: {server}. On Debian or Ubuntu, on that host:
@@ -15,6 +24,9 @@ Server {number} of {count}: {server}. On Debian or Ubuntu, on that host:
 TLS = """\
   and beside them ca.pem, and tls.pem: its own key and certificate in one file, made out to {host}
   (the daemons' certificates are of the same authority)"""
+PASSWORDS = """\
+  and write into jaas.conf there each user's password, in quotes; without them it does not start
+  chown zookeeper: {folder}/jaas.conf; chmod 600 {folder}/jaas.conf"""
 SIZE = """\
   systemctl restart zookeeper
 It takes {memory} MiB of memory and {disk} MiB of disk at most; a disk that is slow to flush makes all wait.
@@ -26,7 +38,7 @@ best. With two sites, the one with more of them decides alone; its loss stops au
 
 def setup(file: Path, *, number: int, out: Path) -> Exit:
     """Write the files of server `number` into `out`; what is there already is left alone."""
-    from mailward.configs.loading import load
+    from mailward.app.ensemble import rights_of
     from mailward.controller.coordination.zookeeper.ensemble import (
         DISK_MIB,
         ELECTION_PORT,
@@ -35,7 +47,8 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
         Ensemble,
     )
 
-    zookeeper = load(file).coordination.zookeeper
+    config = load(file)
+    zookeeper = config.coordination.zookeeper
     if zookeeper is None:
         terminal.complain(f"{file}: coordination.zookeeper names no servers; write where they are to be")
         return Exit.FAILED
@@ -49,7 +62,9 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
     if any(int(server.rpartition(":")[2]) in (PEER_PORT, ELECTION_PORT) for server in zookeeper.servers):
         terminal.complain(f"ports {PEER_PORT} and {ELECTION_PORT} are for the servers among themselves")
         return Exit.FAILED
-    made = Ensemble(zookeeper.servers, zookeeper.session_s, zookeeper.tls is not None)
+    rights = rights_of(config)
+    users = sorted({*rights.observers.values(), *rights.admins}) if zookeeper.login is not None else []
+    made = Ensemble(zookeeper.servers, zookeeper.session_s, zookeeper.tls is not None, users=users)
     out.mkdir(parents=True, exist_ok=True)
     files = made.files(number)
     there = [name for name in files if (out / name).exists()]
@@ -57,11 +72,13 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
         terminal.complain(f"{listed(there)} in {out} would be written over; nothing was done")
         return Exit.FAILED
     for name, content in files.items():
+        (out / name).touch(0o600 if name == "jaas.conf" else 0o666)
         (out / name).write_text(content, encoding="utf-8")
     server = zookeeper.servers[number - 1]
     host, port = hosts[number - 1].strip("[]"), server.rpartition(":")[2]
     names = " ".join(str(out / name) for name in files)
-    told = [NEXT, *([TLS] if zookeeper.tls is not None else []), SIZE, PLACES]
+    told = [NEXT, *([TLS] if zookeeper.tls is not None else []), *([PASSWORDS] if users else [])]
+    told += [SIZE, PLACES]
     typer.echo(
         "\n".join(told).format(
             number=number, count=len(zookeeper.servers), server=server, files=names, folder=made.folder,
@@ -69,3 +86,34 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
         )
     )  # fmt: skip
     return Exit.DONE
+
+
+def grant(file: Path) -> Exit:
+    """Write into ZooKeeper who may do what, as the configuration says."""
+    from mailward.app.ensemble import rights_of, servers_of
+
+    config = load(file)
+    if config.coordination.zookeeper is None:
+        terminal.complain(f"{file}: coordination.zookeeper names no servers: there is nothing to grant")
+        return Exit.FAILED
+    rights = rights_of(config)
+    changed = asyncio.run(_granted(servers_of(config.coordination.zookeeper), config.cluster, rights))
+    for path in changed:
+        typer.echo(f"changed: {path}")
+    if not rights.scheme:
+        typer.echo("Whoever reaches the servers may do anything: write coordination.zookeeper.tls")
+    for name, who in rights.observers.items():
+        does = "may lead" if name in rights.leaders else "reports, asks and pauses"
+        typer.echo(f"{name} is {who}: {does}")
+    for admin in rights.admins:
+        typer.echo(f"{admin}: asks and pauses")
+    typer.echo(f"{len(changed)} changed." if changed else "It was so already.")
+    return Exit.DONE
+
+
+async def _granted(servers: "Servers", cluster: str, rights: "Rights") -> "Sequence[str]":
+    from mailward.controller.coordination.zookeeper.making import grant
+    from mailward.controller.coordination.zookeeper.trouble import connected
+
+    async with connected(servers) as client:
+        return await grant(client, cluster, rights)

@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from mailward.app.compose import DnsPart, Parts, build
+from mailward.app.ensemble import rights_of, servers_of
 from mailward.app.stores import store_id_of
 from mailward.configs import effective
 from mailward.configs.schema import Config
+from mailward.controller.coordination.zookeeper.making import differing
+from mailward.controller.coordination.zookeeper.trouble import connected
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
@@ -41,7 +44,7 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     slots = asyncio.Semaphore(AT_ONCE)
     try:
         tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts)]
-        return (*await asyncio.gather(*tries), store)
+        return (*await asyncio.gather(*tries), store, *await _rights(config, store_id))
     finally:
         await parts.close()
 
@@ -143,3 +146,19 @@ async def _store(config: Config) -> tuple[str, Tried]:
     if found is None:
         return NOBODY, Tried("store", False, f"{where} holds none yet: mailward state init")
     return found, Tried("store", True, f"{where} holds store {found}")
+
+
+async def _rights(config: Config, store_id: str) -> Sequence[Tried]:
+    """Whether everybody may do in ZooKeeper what the configuration says, and nothing else."""
+    if config.coordination.zookeeper is None or store_id == NOBODY:
+        return ()
+    what = "rights in ZooKeeper"
+    try:
+        async with connected(servers_of(config.coordination.zookeeper)) as client:
+            other = await differing(client, config.cluster, rights_of(config))
+    except StoreError as error:
+        return (Tried(what, False, str(error)),)
+    if not other:
+        return (Tried(what, True, "as the configuration says"),)
+    told = f"not as the configuration says at {', '.join(other)}: mailward zookeeper grant"
+    return (Tried(what, False, told),)

@@ -104,11 +104,12 @@ def _write(store: Path | ZooKeeperAt, for_s: float | None, reason: str) -> None:
 async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
     from mailward.controller.coordination.identity import Tls
     from mailward.controller.coordination.zookeeper import tree
-    from mailward.controller.coordination.zookeeper.client import Servers, Write
+    from mailward.controller.coordination.zookeeper.client import Login, Servers, Write
     from mailward.controller.coordination.zookeeper.trouble import connected
 
     tls = Tls(*store.tls) if store.tls else None
-    async with connected(Servers(store.servers, tls=tls)) as client:
+    login = Login(store.user, store.password) if store.user else None
+    async with connected(Servers(store.servers, tls=tls, login=login)) as client:
         wrong = await client.commit(Write(tree.Tree(store.cluster).pause, tree.of_pause(entry)))
     if wrong:
         raise StoreError(f"ZooKeeper did not take it: {wrong}")

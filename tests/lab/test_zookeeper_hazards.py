@@ -11,9 +11,9 @@ from tests.contract.coordination_contract import NOW, STORE, answered, leading, 
 from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, InZooKeeper, running, until
 from tests.lab.harness.zookeeper import ZooKeepers
 
+from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.zookeeper import tree, trouble
 from mailward.controller.coordination.zookeeper.client import Check, Create, Delete, Servers, Write
-from mailward.controller.coordination.zookeeper.making import make
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
 from mailward.controller.coordination.zookeeper.trouble import connected
@@ -32,7 +32,7 @@ def server() -> Iterator[ZooKeepers]:
 
 @pytest.fixture
 async def cluster(server: ZooKeepers) -> AsyncIterator[InZooKeeper]:
-    async with InZooKeeper.made(server.servers(session_s=SESSION_S)) as cluster:
+    async with InZooKeeper.made(server) as cluster:
         yield cluster
 
 
@@ -88,7 +88,7 @@ async def test_a_daemon_started_again_does_not_take_its_own_old_lead_for_the_new
 async def test_a_lead_that_is_gone_without_a_new_one_records_nothing(cluster: InZooKeeper) -> None:
     """The epoch is as it was: that alone would let it pass."""
     store, before = await leading(cluster)
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         assert await client.commit(Delete(Tree(cluster.cluster).leader)) == ""
     assert await store.record(replace(before.state, seq=9), before.versions) is Commit.LOST
     assert (await store.read()).state == before.state
@@ -97,7 +97,7 @@ async def test_a_lead_that_is_gone_without_a_new_one_records_nothing(cluster: In
 async def test_a_lead_of_another_session_is_not_ours_though_it_bears_our_name(cluster: InZooKeeper) -> None:
     store = await cluster.start()
     at = Tree(cluster.cluster)
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         named = tree.of_leader(Leader("host0", 4, store.nonce))
         assert await client.commit(Create(at.leader, named, ephemeral=True)) == ""
         assert await store.lead() is Standing.FOLLOWING
@@ -150,7 +150,7 @@ async def one_reading(store: ZooKeeperStore) -> None:
 
 
 async def test_the_session_that_counts_is_the_one_that_was_granted(server: ZooKeepers) -> None:
-    async with InZooKeeper.made(server.servers(session_s=30.0)) as cluster:
+    async with InZooKeeper.made(server, session_s=30.0) as cluster:
         store = await cluster.start()
         await store.lead()
         granted_s = 20 * TICK_MS / 1000
@@ -168,7 +168,7 @@ async def test_a_state_too_large_for_a_server_is_refused_before_it_is_sent(clust
 
 async def test_an_older_daemon_does_not_lead_a_state_that_needs_a_newer_one(cluster: InZooKeeper) -> None:
     store, at = await cluster.start(), Tree(cluster.cluster)
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         newer = tree.of_state(replace(State(STORE, 3), min_writer=99))
         assert await client.commit(Write(at.state, newer)) == ""
         with pytest.raises(StoreError, match=f"{at.state} in ZooKeeper was written by a newer mailward"):
@@ -178,7 +178,7 @@ async def test_an_older_daemon_does_not_lead_a_state_that_needs_a_newer_one(clus
 
 async def test_what_a_newer_daemon_has_added_survives_an_older_leader(cluster: InZooKeeper) -> None:
     store, at = await cluster.start(), Tree(cluster.cluster)
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         newer = json.loads(tree.of_state(State(STORE, 3))) | {"leases": {"a": 7}}
         assert await client.commit(Write(at.state, json.dumps(newer).encode())) == ""
         assert await store.lead() is Standing.LEADING
@@ -206,7 +206,7 @@ async def test_a_request_that_nobody_understands_is_taken_away_with_the_next_sta
     cluster: InZooKeeper,
 ) -> None:
     at = Tree(cluster.cluster)
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         assert await client.commit(Create(f"{at.requests}/no id at all", b"{")) == ""
         store = await cluster.start()
         assert await store.lead() is Standing.LEADING
@@ -253,9 +253,11 @@ async def test_a_report_of_another_name_is_passed_over(cluster: InZooKeeper) -> 
     assert [each.report for each in other.views()] == [None, None, None]
 
 
-async def test_clusters_in_one_ensemble_do_not_see_each_other(cluster: InZooKeeper) -> None:
+async def test_clusters_in_one_ensemble_do_not_see_each_other(
+    cluster: InZooKeeper, server: ZooKeepers
+) -> None:
     await leading(cluster)
-    async with InZooKeeper.made(cluster.servers) as another:
+    async with InZooKeeper.made(server) as another:
         store, recorded = await leading(another)
         assert recorded.leader is not None
         await cluster.post(request())
@@ -267,8 +269,7 @@ async def test_a_store_that_is_gone_is_named_and_another_one_is_foreign(cluster:
     await emptied(cluster)
     with pytest.raises(StoreError, match=f"there is no store at /mailward/{cluster.cluster} in ZooKeeper"):
         await store.read()
-    async with connected(cluster.servers) as client:
-        await make(client, cluster.cluster, State("feedfacefeed", 9))
+    await cluster.make(State("feedfacefeed", 9))
     with pytest.raises(ForeignStore, match=f"is now store feedfacefeed, and was {STORE}"):
         await store.read()
 
@@ -278,8 +279,7 @@ async def test_after_all_data_were_lost_and_made_anew_with_the_same_id_it_goes_o
 ) -> None:
     store, _ = await leading(cluster)
     await emptied(cluster)
-    async with connected(cluster.servers) as client:
-        await make(client, cluster.cluster, State(STORE, 40))
+    await cluster.make(State(STORE, 40))
     await until(lambda: store.in_touch)  # type: ignore[attr-defined]
     await store.read()
     assert await store.lead() is Standing.LEADING
@@ -305,8 +305,7 @@ async def test_a_server_that_has_lost_all_its_data_is_found_again_and_kept(
     caplog.clear()
     await asyncio.sleep(2 * SESSION_S)
     assert "connecting anew" not in caplog.text
-    async with connected(cluster.servers) as client:
-        await make(client, cluster.cluster, State(STORE, 40))
+    await cluster.make(State(STORE, 40))
     await until(lambda: store.in_touch)
     await store.read()
     assert await store.lead() is Standing.LEADING
@@ -321,14 +320,13 @@ async def trouble_of(store: ZooKeeperStore) -> str:
 
 
 async def emptied(cluster: InZooKeeper) -> None:
-    async with connected(cluster.servers) as client:
+    async with connected(cluster.servers()) as client:
         await asyncio.to_thread(client._kazoo.delete, Tree(cluster.cluster).root, recursive=True)
 
 
 async def test_a_store_is_made_once(cluster: InZooKeeper) -> None:
-    async with connected(cluster.servers) as client:
-        with pytest.raises(StoreError, match="already holds a store"):
-            await make(client, cluster.cluster, State(STORE, 9))
+    with pytest.raises(StoreError, match="already holds a store"):
+        await cluster.make(State(STORE, 9))
 
 
 # why there is no connection
@@ -363,9 +361,9 @@ async def test_a_server_that_wants_tls_is_named(server: ZooKeepers) -> None:
     assert "wants TLS" in said
 
 
-async def test_a_daemon_that_cannot_connect_says_why_in_each_of_its_errors(cluster: InZooKeeper) -> None:
-    nowhere = InZooKeeper(Servers(("127.0.0.1:1",), session_s=SESSION_S))
-    store = nowhere.store("host0")
+async def test_a_daemon_that_cannot_connect_says_why_in_each_of_its_errors() -> None:
+    servers = Servers(("127.0.0.1:1",), session_s=SESSION_S)
+    store = ZooKeeperStore("lab", "host0", servers, SystemClock())
     task = asyncio.create_task(store.run())
     await until(lambda: store._client.trouble)
     with pytest.raises(Unanswered, match=r"no connection to ZooKeeper: 127\.0\.0\.1:1 cannot be reached: "):

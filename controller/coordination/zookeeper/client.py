@@ -13,6 +13,7 @@ Measured, and worked around here:
   shown who it is.
 - A failed transaction is a list of errors, not one that is raised; a lost connection may hide one that held.
 - A version of -1 means any, and znodes begin with 0: what was never there would match everything.
+- A server that refuses our password ends its thread.
 - Its retries would make a node twice, or in another session: nothing is retried.
 """
 
@@ -22,22 +23,31 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kazoo import exceptions
 from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
+from kazoo.security import ACL, Id, Permissions
 
 from mailward.controller.coordination.identity import Tls
-from mailward.model.errors import StoreError, Unanswered
+from mailward.model.errors import NoRight, Unanswered
 
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
 CONNECT_S = 1.5
 """For a connection and its TLS: whoever does not take one so long is not the one to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who a client is by SASL (DIGEST-MD5): nothing of the password but a digest is sent."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,29 @@ class Servers:
     session_s: float = 10.0
     call_s: float = 2.0
     tls: Tls | None = None
+    login: Login | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """What somebody may do with a znode: `may` has letters, in their order, of `PERMISSIONS`. `who` is a
+    certificate's subject where `scheme` is `x509`, a user where it is `sasl`."""
+
+    scheme: str
+    who: str
+    may: str
+
+
+Acl = tuple[Grant, ...]
+"""Sorted; empty: anybody may do anything."""
+
+PERMISSIONS = {
+    "a": Permissions.ADMIN,  # change this
+    "c": Permissions.CREATE,  # below it
+    "d": Permissions.DELETE,  # below it
+    "r": Permissions.READ,
+    "w": Permissions.WRITE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +98,7 @@ class Create:
     path: str
     content: bytes
     ephemeral: bool = False
+    acl: Acl = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +140,11 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
 class Client:
     """`on_change` is called in the loop whenever something that was read has changed, or the connection.
-    `trouble` is why there is none, as far as somebody has looked."""
+    `trouble` is why there is none, as far as somebody has looked, `refusal` what a server has said."""
 
     def __init__(self, servers: Servers, on_change: Callable[[], None] = lambda: None) -> None:
         self.session_s = servers.session_s
-        self.trouble = ""
+        self.trouble = self.refusal = ""
         self._servers = servers
         self._on_change = on_change
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -156,7 +190,7 @@ class Client:
         """The znodes at `paths` and the names below `lists`, as the whole ensemble has agreed by now; what is
         not there is left out. Whoever has read is told once when any of it changes."""
         self._must_be_connected()
-        asked = [self._ask(self._kazoo.sync_async, paths[0])]
+        asked = [self._ask(self._kazoo.sync_async, (*paths, *lists)[0])]
         asked += [self._ask(self._kazoo.get_async, path, watch=self._changed) for path in paths]
         asked += [self._ask(self._kazoo.get_children_async, path, watch=self._changed) for path in lists]
         _, *answers = await self._all(asked)
@@ -184,16 +218,31 @@ class Client:
         (results,) = await self._all([self._ask(transaction.commit_async)])
         for step, result in zip(steps, results, strict=True):
             if isinstance(result, exceptions.NoAuthError):
-                raise StoreError(
-                    f"ZooKeeper does not let this daemon write {step.path}: its ACL names others"
-                )
+                raise NoRight(_NO_RIGHT.format(step.path))
             if isinstance(result, Exception) and not isinstance(result, _FOLLOWS_FROM_ANOTHER):
                 return f"{step.path}: {_told(result)}"
         return ""
 
+    # who may do what
+
+    async def acls(self, paths: Sequence[str]) -> dict[str, Acl]:
+        """Of the znodes that are there."""
+        self._must_be_connected()
+        answers = await self._all([self._ask(self._kazoo.get_acls_async, path) for path in paths])
+        return {
+            path: _understood(answer[0])
+            for path, answer in zip(paths, answers, strict=True)
+            if answer is not None
+        }
+
+    async def set_acl(self, path: str, acl: Acl) -> None:
+        """Nothing happens where no znode is."""
+        self._must_be_connected()
+        await self._all([self._ask(self._kazoo.set_acls_async, path, _sent(acl))])
+
     def _add(self, transaction: TransactionRequest, step: Step) -> None:
         if isinstance(step, Create):
-            transaction.create(step.path, step.content, ephemeral=step.ephemeral)
+            transaction.create(step.path, step.content, acl=_sent(step.acl), ephemeral=step.ephemeral)
         elif isinstance(step, Write):
             transaction.set_data(step.path, step.content, -1 if step.version is None else step.version)
         elif isinstance(step, Delete):
@@ -210,6 +259,10 @@ class Client:
             options = {
                 "use_ssl": True, "ca": str(tls.ca_file), "certfile": str(tls.cert_file),
                 "keyfile": str(tls.key_file), "verify_certs": True, "check_hostname": True,
+            }  # fmt: skip
+        if (login := self._servers.login) is not None:
+            options["sasl_options"] = {
+                "mechanism": "DIGEST-MD5", "username": login.user, "password": login.password,
             }  # fmt: skip
         made = KazooClient(
             hosts=",".join(self._servers.addresses),
@@ -229,7 +282,12 @@ class Client:
 
         def connect_and_learn(host: str, address: str, port: int) -> tuple[float, float]:
             made.last_zxid = 0
-            read_ms, connect_ms = connect(host, address, port)
+            try:
+                read_ms, connect_ms = connect(host, address, port)
+            except (exceptions.AuthFailedError, exceptions.SessionClosedRequireSaslError) as error:
+                self._was_refused(f"{address}:{port}")
+                raise exceptions.ConnectionDropped("we were refused") from error
+            self.refusal = ""
             self._server = address, port
             self.session_s = read_ms * 1.5 / 1000
             self._session, _password = made.client_id
@@ -238,6 +296,13 @@ class Client:
             return read_ms, connect_ms
 
         made._connection._connect = connect_and_learn
+
+    def _was_refused(self, server: str) -> None:
+        """It would never connect again, though a password is soon put right at the server."""
+        login = self._servers.login
+        assert login is not None
+        self.refusal = f"{server} refuses our user {login.user!r} or its password"
+        self._in_loop(self._on_change)
 
     def _turned(self, state: str) -> None:
         """In a thread of kazoo's, and at once: who is not connected must not act a moment longer."""
@@ -269,6 +334,8 @@ class Client:
                 answer.set_result(result.value)
             elif isinstance(result.exception, exceptions.NoNodeError):
                 answer.set_result(None)
+            elif isinstance(result.exception, exceptions.NoAuthError) and arguments:
+                answer.set_exception(NoRight(_NO_RIGHT.format(arguments[0])))
             else:
                 answer.set_exception(result.exception)
 
@@ -281,10 +348,6 @@ class Client:
                 return await asyncio.gather(*asked)
         except TimeoutError:
             raise Unanswered(f"ZooKeeper did not answer within {self._servers.call_s:g} s") from None
-        except exceptions.NoAuthError as error:
-            raise StoreError(
-                "ZooKeeper does not let this daemon read its cluster: its ACL names others"
-            ) from error
         except exceptions.KazooException as error:
             raise Unanswered(f"ZooKeeper: {_told(error)}") from error
 
@@ -302,6 +365,25 @@ class Found:
 
     znodes: dict[str, Znode]
     names: dict[str, tuple[str, ...]]
+
+
+_NO_RIGHT = (
+    "ZooKeeper gives us no right to {}: its ACL names others; if the configuration has changed, type on a "
+    "daemon's host that may lead: mailward zookeeper grant"
+)
+
+
+def _sent(acl: Acl) -> list[ACL]:
+    if not acl:
+        return [ACL(Permissions.ALL, Id("world", "anyone"))]
+    return [ACL(sum(PERMISSIONS[one] for one in each.may), Id(each.scheme, each.who)) for each in acl]
+
+
+def _understood(acl: Sequence[ACL]) -> Acl:
+    if acl == [ACL(Permissions.ALL, Id("world", "anyone"))]:
+        return ()
+    found = [(each.id, [one for one, bit in PERMISSIONS.items() if each.perms & bit]) for each in acl]
+    return tuple(sorted(Grant(id.scheme, id.id, "".join(may)) for id, may in found))
 
 
 _FOLLOWS_FROM_ANOTHER = (exceptions.RolledBackError, exceptions.RuntimeInconsistency)

@@ -19,8 +19,9 @@ from mailward.controller.coordination.zookeeper.client import (
     Write,
     Znode,
 )
+from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
-from mailward.model.errors import ForeignStore, NoStore, StoreError, Unanswered
+from mailward.model.errors import ForeignStore, NoRight, NoStore, StoreError, Unanswered
 from mailward.model.policy import Observer
 from mailward.model.ports import Clock, Commit, Recorded
 from mailward.model.report import Report
@@ -65,6 +66,7 @@ class ZooKeeperStore:
         observers: Sequence[Observer] = (),
         *,
         may_lead: bool = True,
+        rights: Rights = OPEN,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._tree = Tree(cluster)
@@ -73,6 +75,7 @@ class ZooKeeperStore:
         self._clock = clock
         self._observers = tuple(observers)
         self._may_lead = may_lead
+        self._rights = rights
         self._servers = servers
         self._client = Client(servers, on_change)
         self._contact = Contact(0.0, 0.0)
@@ -83,6 +86,7 @@ class ZooKeeperStore:
         self._store_id = ""
         self._state: tuple[int, State] | None = None
         self._void: set[str] = set()
+        self._kept_from_leading = ""
         self._reported = asyncio.Lock()
         self._reported_s, self._rival_s = float("inf"), float("-inf")
 
@@ -106,7 +110,7 @@ class ZooKeeperStore:
             await asyncio.sleep(max(every_s / 10, every_s - (self._now_s() - began_s)))
 
     async def _look_why(self) -> None:
-        found = await trouble.of(self._servers)
+        found = self._client.refusal or await trouble.of(self._servers)
         if found != self._client.trouble and self._client.session is None:
             log.error("there is no connection to ZooKeeper: %s", found)
         self._client.trouble = found
@@ -131,8 +135,7 @@ class ZooKeeperStore:
         if not self._may_lead or not self.in_touch:
             return Standing.FOLLOWING
         if self._led is None:
-            with contextlib.suppress(Unanswered):
-                await self._stand(over)
+            await self._try_to_stand(over)
         return Standing.LEADING if self._led is not None else Standing.FOLLOWING
 
     async def read(self) -> Recorded:
@@ -203,7 +206,8 @@ class ZooKeeperStore:
             waiting = (await self._client.read([at.store], [at.requests])).names.get(at.requests, ())
             if len(waiting) >= MOST_REQUESTS:
                 raise StoreError(f"{len(waiting)} requests already wait in {at.requests}; does anybody lead?")
-            wrong = await self._client.commit(Create(at.request(entry.id), tree.of_request(entry)))
+            acl = self._rights.of_passing()
+            wrong = await self._client.commit(Create(at.request(entry.id), tree.of_request(entry), acl=acl))
         if wrong:
             raise StoreError(f"ZooKeeper did not take it: {wrong}")
 
@@ -215,7 +219,8 @@ class ZooKeeperStore:
         content = tree.of_report(replace(report, nonce=self.nonce))
         async with self._reported:
             if await self._client.commit(Write(path, content)):
-                await self._client.commit(Create(path, content))
+                await self._make_ours()
+                await self._client.commit(Write(path, content))
             self._reported_s = min(self._reported_s, self._now_s())
 
     @property
@@ -228,6 +233,15 @@ class ZooKeeperStore:
         return self._heard.views(self._observers, self._now_s())
 
     # leading
+
+    async def _try_to_stand(self, over: Leader | None) -> None:
+        try:
+            with contextlib.suppress(Unanswered):
+                await self._stand(over)
+        except NoRight as error:
+            if str(error) != self._kept_from_leading:
+                log.error("this daemon is to lead, and cannot: %s", error)
+            self._kept_from_leading = str(error)
 
     async def _stand(self, over: Leader | None) -> None:
         at = self._tree
@@ -244,7 +258,7 @@ class ZooKeeperStore:
         epoch = max(tree.epoch(before, at.epoch), self._understood(state).epoch) + 1
         ours = Leader(self._name, epoch, self.nonce)
         steps += [
-            Create(at.leader, tree.of_leader(ours), ephemeral=True),
+            Create(at.leader, tree.of_leader(ours), ephemeral=True, acl=self._rights.of_passing()),
             Write(at.epoch, tree.of_epoch(epoch), before.version),
         ]
         if not await self._client.commit(*steps):
@@ -285,15 +299,15 @@ class ZooKeeperStore:
                 return True
         except StoreError as error:
             log.debug("no heartbeat: %s", error)
-            return False
+            return isinstance(error, NoRight)
         if self._client.session == session == self._session:
             self._contact.acknowledged(sent_s)
         return True
 
     async def _make_ours(self) -> None:
         """The place of a daemon that was never here: its report, and its heartbeat below that."""
-        await self._client.commit(Create(self._tree.report(self._name), b""))
-        await self._client.commit(Create(self._tree.beat(self._name), b""))
+        for path, acl in self._rights.of_observer(self._tree, self._name).items():
+            await self._client.commit(Create(path, b"", acl=acl))
 
     def _deadline_s(self) -> float:
         return self._contact.deadline_s(self._client.session_s)

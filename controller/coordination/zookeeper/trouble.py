@@ -24,10 +24,10 @@ async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIt
     client.start()
     try:
         connected = await _session(client, news, min(TRY_S, patience_s))
-        if not connected and await _somebody_listens(servers):
+        if not connected and not client.refusal and await _somebody_listens(servers):
             connected = await _session(client, news, max(0.0, patience_s - TRY_S))
         if not connected:
-            raise StoreError(f"ZooKeeper cannot be used: {await of(servers)}")
+            raise StoreError(f"ZooKeeper cannot be used: {client.refusal or await of(servers)}")
         yield client
     finally:
         await client.stop()
@@ -36,12 +36,12 @@ async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIt
 async def _session(client: Client, news: asyncio.Event, within_s: float) -> bool:
     try:
         async with asyncio.timeout(within_s):
-            while client.session is None:
+            while client.session is None and not client.refusal:
                 await news.wait()
                 news.clear()
     except TimeoutError:
         return False
-    return True
+    return client.session is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,14 @@ from mailward.model.state import Pause, Request, State
 SESSION_S, TICK_MS = 1.0, 100
 
 
+OBSERVERS, WATCHERS, ADMINS = ("host0", "host1", "host2"), ("watcher",), ("cli",)
+"""May lead; only watch; only ask."""
+
+
 @contextmanager
-def running(version: int, *, tls: bool) -> Iterator[ZooKeepers]:
+def running(version: int, *, tls: bool = False, passwords: bool = False) -> Iterator[ZooKeepers]:
     """One server in a network of its own."""
-    name = f"zookeeper-{version}-{'tls' if tls else 'clear'}-{os.getpid()}"
+    name = f"zookeeper-{version}-{'tls' if tls else 'sasl' if passwords else 'clear'}-{os.getpid()}"
     try:
         engine = Engine(name, this_process())
         engine.require_images()
@@ -38,8 +42,9 @@ def running(version: int, *, tls: bool) -> Iterator[ZooKeepers]:
     except LabError as error:
         pytest.fail(f"the lab cannot run: {error}", pytrace=False)
     server = ZooKeepers(
-        engine, engine.create_network(), BUILD / name, version=version, tick_ms=TICK_MS, tls=tls
-    )
+        engine, engine.create_network(), BUILD / name, version=version, tick_ms=TICK_MS, tls=tls,
+        users=(*OBSERVERS, *WATCHERS, *ADMINS, "stranger") if passwords else (),
+    )  # fmt: skip
     try:
         server.start()
         yield server
@@ -49,19 +54,21 @@ def running(version: int, *, tls: bool) -> Iterator[ZooKeepers]:
 
 
 class InZooKeeper:
-    """A cluster, made with the state `State(STORE, epoch=3)`, and its daemons' stores."""
+    """A cluster, made with the state `State(STORE, epoch=3)`, and its daemons' stores. Where the server knows
+    who is who, each has its rights and no more."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, server: ZooKeepers, session_s: float) -> None:
         self.cluster = f"c{secrets.token_hex(4)}"
-        self.servers = servers
+        self.rights = server.rights(OBSERVERS, WATCHERS, ADMINS)
+        self._server = server
+        self._session_s = session_s
         self._stores: list[tuple[ZooKeeperStore, asyncio.Task[None]]] = []
 
     @classmethod
     @asynccontextmanager
-    async def made(cls, servers: Servers) -> AsyncIterator[InZooKeeper]:
-        cluster = cls(servers)
-        async with connected(servers) as client:
-            await make(client, cluster.cluster, State(STORE, 3))
+    async def made(cls, server: ZooKeepers, session_s: float = SESSION_S) -> AsyncIterator[InZooKeeper]:
+        cluster = cls(server, session_s)
+        await cluster.make(State(STORE, 3))
         try:
             yield cluster
         finally:
@@ -70,6 +77,13 @@ class InZooKeeper:
                 if store._client._kazoo._stopped.is_set():  # silent: until its thread has noticed
                     await asyncio.to_thread(store._client._kazoo._connection.connection_stopped.wait, 5)
                 await store.leave()
+
+    def servers(self, identity: str = OBSERVERS[0]) -> Servers:
+        return self._server.servers(session_s=self._session_s, identity=identity)
+
+    async def make(self, state: State) -> None:
+        async with connected(self.servers()) as client:
+            await make(client, self.cluster, state, self.rights)
 
     async def start(self, *, observe_only: bool = False, name: str = "") -> ZooKeeperStore:
         store = self.store(name or f"host{len(self._stores)}", may_lead=not observe_only)
@@ -92,15 +106,18 @@ class InZooKeeper:
         store = self.store("cli", may_lead=False)
         task = asyncio.create_task(store.run())
         try:
-            await until(lambda: store.in_touch)
+            await until(lambda: store._client.session)
             await store.post(entry)
         finally:
             task.cancel()
             await store.leave()
 
     def store(self, name: str, *, may_lead: bool = True) -> ZooKeeperStore:
-        observers = [Observer(f"host{number}", "", 1) for number in range(3)]
-        return ZooKeeperStore(self.cluster, name, self.servers, SystemClock(), observers, may_lead=may_lead)
+        observers = [Observer(observer, "", 1) for observer in OBSERVERS]
+        return ZooKeeperStore(
+            self.cluster, name, self.servers(name), SystemClock(), observers,
+            may_lead=may_lead, rights=self.rights,
+        )  # fmt: skip
 
 
 async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:

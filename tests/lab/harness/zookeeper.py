@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 from docker.models.containers import Container
 from tests.lab.harness.engine import Engine
 from tests.lab.harness.layout import Addresses
-from tests.lab.harness.material import Authority
+from tests.lab.harness.material import Authority, write_private
 from tests.lab.harness.waiting import wait_until
 
 from mailward.controller.coordination.identity import Tls
-from mailward.controller.coordination.zookeeper.client import Servers
+from mailward.controller.coordination.zookeeper import ensemble
+from mailward.controller.coordination.zookeeper.client import Login, Servers
 from mailward.controller.coordination.zookeeper.ensemble import TICKS_OF_A_SESSION, Ensemble
+from mailward.controller.coordination.zookeeper.rights import Rights
 
 CLEAR, SECURE = 2181, 2281
 
@@ -28,16 +31,19 @@ class ZooKeepers:
     def __init__(
         self, engine: Engine, addresses: Addresses, folder: Path,
         *, version: int = 38, servers: int = 1, tick_ms: int = 1000, tls: bool = False,
+        users: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        """With `users` a client shows a password, made out of its name."""
         self._engine = engine
         self.addresses = {number: addresses.zookeeper(number) for number in range(1, 1 + servers)}
         self._folder = folder
         self._version = version
         self._tick_ms = tick_ms
         self._port = SECURE if tls else CLEAR
+        self.users = users
         self._authority: Authority | None = None
+        folder.mkdir(parents=True)
         if tls:
-            folder.mkdir(parents=True)
             self._authority = Authority(folder)
         self.containers: dict[int, Container] = {}
 
@@ -84,6 +90,9 @@ class ZooKeepers:
         """The section `coordination.zookeeper` of a daemon with a certificate for `identity`."""
         servers = self.servers(session_s=session_s, identity=identity)
         section: dict[str, Any] = {"servers": list(servers.addresses), "session_s": session_s}
+        if servers.login is not None:
+            file = write_private(self._folder / f"{identity}.password", servers.login.password.encode())
+            section["login"] = {"user": identity, "password_file": str(file)}
         if servers.tls is not None:
             files = (
                 ("ca_file", servers.tls.ca_file),
@@ -95,7 +104,15 @@ class ZooKeepers:
 
     def servers(self, *, session_s: float, call_s: float = 2.0, identity: str = "daemon") -> Servers:
         """How a client with a certificate for `identity` reaches them."""
-        return Servers(self._where, session_s=session_s, call_s=call_s, tls=self._tls(identity))
+        login = Login(identity, password_of(identity)) if self.users else None
+        return Servers(self._where, session_s=session_s, call_s=call_s, tls=self._tls(identity), login=login)
+
+    def rights(self, leaders: Sequence[str], others: Sequence[str], admins: Sequence[str]) -> Rights:
+        """By name, as a configuration would have them."""
+        scheme = "sasl" if self.users else "x509" if self._authority is not None else ""
+        mark = "CN=" if scheme == "x509" else ""
+        observers = {name: f"{mark}{name}" for name in (*leaders, *others)}
+        return Rights(scheme, observers, frozenset(leaders), tuple(f"{mark}{admin}" for admin in admins))
 
     def stop(self) -> None:
         for container in self.containers.values():
@@ -104,7 +121,7 @@ class ZooKeepers:
 
     def stranger(self) -> Tls:
         """A daemon of another authority."""
-        folder = self._folder / "stranger"
+        folder = self._folder / "elsewhere"
         folder.mkdir(exist_ok=True)
         authority = Authority(folder)
         authority.issue(folder, ["stranger"], "127.0.0.1")
@@ -125,8 +142,15 @@ class ZooKeepers:
         if self._authority is not None:
             self._authority.issue(folder, [f"zookeeper{number}"], address)
             (folder / "ca.pem").write_bytes(self._authority.ca_file.read_bytes())
-        (folder / "zoo.cfg").write_text(self._ensemble().files(number)["zoo.cfg"])
+        files = self._ensemble().files(number)
+        (folder / "zoo.cfg").write_text(files["zoo.cfg"])
         env = {"MYID": str(number)} if len(self.addresses) > 1 else {}
+        if self.users:
+            passwords = files["jaas.conf"]
+            for user in self.users:
+                passwords = passwords.replace(ensemble.password_of(user), f'"{password_of(user)}"')
+            write_private(folder / "jaas.conf", passwords.encode())
+            env["JAVA_TOOL_OPTIONS"] = "-Djava.security.auth.login.config=/conf/jaas.conf"
         self.containers[number] = self._engine.run(
             f"zookeeper{number}", f"mailward-lab/zookeeper{self._version}",
             address=address, volumes={str(folder): "/conf"}, env=env,
@@ -136,8 +160,12 @@ class ZooKeepers:
         """As `mailward zookeeper setup` would have it."""
         return Ensemble(
             self._where, TICKS_OF_A_SESSION * self._tick_ms / 1000, self._authority is not None,
-            folder="/conf", data="/data",
+            folder="/conf", data="/data", users=self.users,
         )  # fmt: skip
+
+
+def password_of(user: str) -> str:
+    return f"planted-{user}"
 
 
 def _listens(address: str, port: int) -> bool:

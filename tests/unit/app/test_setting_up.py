@@ -254,6 +254,23 @@ def test_what_a_server_needs_is_written_once_and_what_to_do_with_it_told(tmp_pat
     assert (out / "zoo.cfg").read_text() == "by hand"
 
 
+def test_where_clients_show_a_password_the_place_of_each_is_written_for_root_alone(tmp_path: Path) -> None:
+    config, out = in_zookeeper(tmp_path), tmp_path / "server"
+    (tmp_path / "password").write_text("planted")
+    login = '2281"], admins: [anna], login: {user: witness, password_file: password}}'
+    config.write_text(config.read_text().replace('2281"]}', login))
+    done = mailward("zookeeper", "setup", "--server", "1", "--out", str(out), "--config", str(config))
+    assert done.exit_code == Exit.DONE, done.output
+    assert "write into jaas.conf there each user's password" in done.stdout
+    passwords = out / "jaas.conf"
+    assert passwords.stat().st_mode & 0o077 == 0
+    users = [line.strip() for line in passwords.read_text().splitlines() if "user_" in line]
+    assert [user.partition("=")[0] for user in users] == [
+        "user_anna", "user_mail-a", "user_mail-b", "user_witness",
+    ]  # fmt: skip
+    assert "planted" not in passwords.read_text()
+
+
 @pytest.mark.parametrize(
     ("made", "why"),
     [(in_zookeeper, "there are 3 servers"), (configured, "coordination.zookeeper names no servers")],

@@ -66,3 +66,11 @@ def test_debian_s_class_path_is_completed_and_the_heap_bounded() -> None:
     assert "netty-codec.jar" in environment
     assert "netty-resolver.jar" in environment
     assert re.search(r"-Xmx\d+m", environment)
+
+
+def test_with_users_nobody_connects_without_a_password_and_no_server_starts_before_they_are_written() -> None:
+    files = Ensemble(THREE, 10, tls=False, users=("mail-a", "anna")).files(1)
+    assert "enforce.auth.schemes=sasl" in files["zoo.cfg"]
+    assert "-Djava.security.auth.login.config=/etc/zookeeper/conf/jaas.conf" in files["environment"]
+    assert "user_mail-a=<password of mail-a>" in files["jaas.conf"], "not in quotes: it cannot be read"
+    assert "jaas.conf" not in Ensemble(THREE, 10, tls=False).files(1)
