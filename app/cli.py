@@ -268,13 +268,20 @@ def state_init(
         bool,
         typer.Option("--without-asking", help="Go on though some could not be asked what they remember."),
     ] = False,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Go on with a store of which `state show` printed FILE."),
+    ] = None,
 ) -> None:
     """Make the store of a new cluster.
 
-    It starts above every token that a DNS target or helper remembers."""
+    It starts above every token that a DNS target or helper remembers. With --from, as when several daemons
+    take over from one: the pause, the reasons of who is out, and the story go on."""
+    if adopt is not None and earlier is not None:
+        raise typer.BadParameter("the file says itself which store it was", param_hint="--adopt")
     from mailward.app.commands import setting_up
 
-    raise typer.Exit(setting_up.init(config, adopt=adopt, offline=without_asking))
+    raise typer.Exit(setting_up.init(config, adopt=adopt, offline=without_asking, earlier=earlier))
 
 
 @state_app.command("show")

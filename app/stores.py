@@ -21,7 +21,7 @@ from mailward.controller.coordination.zookeeper.trouble import connected
 from mailward.model.ports import Clock, Coordination
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView
-from mailward.model.state import State
+from mailward.model.state import Pause, State
 
 
 class Store(Coordination, Protocol):
@@ -59,20 +59,22 @@ def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Sto
     )  # fmt: skip
 
 
-def made(config: Config, state: State) -> tuple[State, str]:
-    """Make the store with its first `state`; that, and where it is."""
+def made(config: Config, state: State, pause: Pause | None = None) -> tuple[State, str]:
+    """Make the store with its first `state`, paused or not; the state, and where it is."""
     if config.coordination.zookeeper is None:
         directory = Path(config.coordination.local.directory)
-        local.make(directory, state)
+        local.make(directory, state, pause)
         return state, str(directory)
     servers = servers_of(config.coordination.zookeeper)
-    asyncio.run(_made_in_zookeeper(servers, config.cluster, state, rights_of(config)))
+    asyncio.run(_made_in_zookeeper(servers, config.cluster, state, pause, rights_of(config)))
     return state, f"ZooKeeper at {Tree(config.cluster).root}"
 
 
-async def _made_in_zookeeper(servers: Servers, cluster: str, state: State, rights: Rights) -> None:
+async def _made_in_zookeeper(
+    servers: Servers, cluster: str, state: State, pause: Pause | None, rights: Rights
+) -> None:
     async with connected(servers) as client:
-        await make(client, cluster, state, rights)
+        await make(client, cluster, state, rights, pause)
 
 
 async def documents(config: Config) -> Mapping[str, bytes]:

@@ -77,20 +77,25 @@ def _parsed(content: bytes) -> object:
         return f"not JSON: {printable(content.decode(errors='replace'), 200)}"
 
 
-def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
-    """Make the store, above every token that a target or helper remembers."""
+def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None = None) -> Exit:
+    """Make the store, above every token that a target or helper remembers; or the `earlier` store."""
     from mailward.app.api import clear
+    from mailward.app.commands import exported
     from mailward.app.commands.remembered import left_out, remembered
     from mailward.app.stores import made
     from mailward.configs.loading import load
     from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.making import first_state
+    from mailward.model.state import Cause
 
     try:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
+    before = exported.read(earlier) if earlier is not None else None
+    if before is not None:
+        adopt = before.state.store_id
     if config.coordination.zookeeper is None:
         clear(config.api.socket)  # it would go on in the new store as if nothing had happened
     clock = SystemClock()
@@ -107,11 +112,19 @@ def init(file: Path, *, adopt: str | None, offline: bool) -> Exit:
         return Exit.FAILED
     tokens = [each.token for each in found if each.token]
     out = left_out(policy_of(config), found, clock.now()) if tokens else ()
-    state, where = made(config, replace(first_state(tokens, adopt), phases=out))
+    first = replace(first_state([*tokens, *([before.token] if before else [])], adopt), phases=out)
+    if before is not None:
+        answered = {rrset.name.removesuffix(".") for each in found for rrset in each.rrsets}
+        first = before.carried_into(first, answered)
+    state, where = made(config, first, before.pause if before else None)
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
-    for record in out:
+    for record in before.back_in_service(state) if before else ():
+        typer.echo(f"{record.node} was out of {record.endpoint} then; DNS names it: it counts as in service")
+    for record in state.phases:
         stays = f"it stays out until you type: mailward readmit {record.node}"
-        typer.echo(f"{record.node} is not in DNS for {record.endpoint}: {stays}")
+        if record.cause is not Cause.OPERATOR:
+            stays = "it comes back by itself when it is well"
+        typer.echo(f"{record.node} is out of {record.endpoint} ({record.detail or record.cause}): {stays}")
     if os.geteuid() == 0 and config.coordination.zookeeper is None:
         typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
     typer.echo("Next: systemctl start mailward; mailward status")

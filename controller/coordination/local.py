@@ -62,8 +62,8 @@ def init(directory: Path, remembered: Sequence[Token] = (), adopt: str | None = 
     return state
 
 
-def make(directory: Path, state: State) -> None:
-    """A new store with this first state. StoreError where there is one already."""
+def make(directory: Path, state: State, pause: Pause | None = None) -> None:
+    """A new store with this first state, paused or not. StoreError where there is one already."""
     if (directory / "store.json").exists():
         raise StoreError(f"{directory} already holds a store; move it away first if it is really over")
     try:
@@ -72,7 +72,8 @@ def make(directory: Path, state: State) -> None:
         raise StoreError(f"cannot make {directory}: {error.strerror}") from error
     _write_json(directory / "epoch.json", {"epoch": state.epoch})
     files.write(directory / "state.json", _state_bytes(_Versioned(1, state)))
-    _write_json(directory / "pause.json", {"version": 1, "pause": None})
+    paused = PAUSE.plain(pause) if pause is not None else None
+    _write_json(directory / "pause.json", {"version": 1, "pause": paused})
     _write_json(directory / "store.json", {"store_id": state.store_id})
 
 

@@ -7,10 +7,12 @@ from mailward.controller.coordination.zookeeper.client import Client, Create, De
 from mailward.controller.coordination.zookeeper.rights import ABOVE, OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.model.errors import NoStore, StoreError
-from mailward.model.state import State
+from mailward.model.state import Pause, State
 
 
-async def make(client: Client, cluster: str, state: State, rights: Rights = OPEN) -> None:
+async def make(
+    client: Client, cluster: str, state: State, rights: Rights = OPEN, pause: Pause | None = None
+) -> None:
     """Write the first `state` of a cluster. StoreError where a store is already."""
     at = Tree(cluster)
     there = (await client.read([ABOVE, at.root, at.store])).znodes
@@ -22,7 +24,7 @@ async def make(client: Client, cluster: str, state: State, rights: Rights = OPEN
         at.store: tree.of_store(state.store_id),
         at.epoch: tree.of_epoch(state.epoch),
         at.state: tree.of_state(state),
-        at.pause: tree.of_pause(None),
+        at.pause: tree.of_pause(pause),
     }
     steps = [] if ABOVE in there else [Create(ABOVE, b"", acl=rights.above())]
     steps += [

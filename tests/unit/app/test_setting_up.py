@@ -21,7 +21,9 @@ from mailward.app.compose import build
 from mailward.app.exits import Exit
 from mailward.configs.loading import load
 from mailward.controller.clock import SystemClock
+from mailward.controller.coordination import local
 from mailward.model.dns import Change, RRset
+from mailward.model.state import Cause, Flap, Pause, Phase, PhaseRecord, State
 from mailward.model.token import Token
 
 CONFIG = """\
@@ -146,10 +148,93 @@ def test_who_is_not_in_dns_stays_out_of_a_store_made_anew(tmp_path: Path) -> Non
     remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31")
     adopted = mailward("state", "init", "--config", str(config), "--adopt", "aaaabbbbcccc")
     assert adopted.exit_code == Exit.DONE, adopted.stderr
-    said = "mail-b is not in DNS for mail.test.example: it stays out until you type: mailward readmit mail-b"
-    assert said in adopted.output
+    assert "mail-b is out of mail.test.example (it was not in DNS when this store was made" in adopted.output
+    assert "it stays out until you type: mailward readmit mail-b" in adopted.output
     phases = json.loads((tmp_path / "store" / "state.json").read_text())["state"]["phases"]
     assert [(p["node"], p["phase"], p["cause"]) for p in phases] == [("mail-b", "out", "operator")]
+
+
+def shown_of(config: Path, tmp_path: Path, *phases: PhaseRecord, epoch: int = 9) -> Path:
+    """What `state show` printed of an earlier store, in which a pause was set."""
+    now = SystemClock().now()
+    state = State("aaaabbbbcccc", epoch, phases=phases, flaps=(Flap("mail-b", Cause.SERVICE, 2, now),))
+    local.make(tmp_path / "store", state, Pause("ann", "moving house", now, now.wall_s + 3600))
+    shown = mailward("state", "show", "--config", str(config))
+    assert shown.exit_code == Exit.DONE, shown.stderr
+    for name in ("store", "epoch", "state", "pause"):  # and what its name server remembers stays
+        (tmp_path / "store" / f"{name}.json").unlink()
+    (tmp_path / "shown").write_text(shown.stdout)
+    return tmp_path / "shown"
+
+
+def taken_over(config: Path, shown: Path) -> tuple[str, dict[str, Any]]:
+    done = mailward("state", "init", "--config", str(config), "--from", str(shown))
+    assert done.exit_code == Exit.DONE, done.output
+    document = json.loads((config.parent / "store" / "state.json").read_text())["state"]
+    return done.stdout, document
+
+
+def out(cause: Cause, detail: str, phase: Phase = Phase.OUT) -> PhaseRecord:
+    return PhaseRecord("mail-b", "mail.test.example", phase, SystemClock().now(), cause, detail)
+
+
+def test_a_store_that_takes_over_knows_why_a_node_is_out_and_that_it_is_paused(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31")
+    draining = out(Cause.OPERATOR, "ann: new disks", Phase.DRAINING)
+    said, document = taken_over(config, shown_of(config, tmp_path, draining))
+    assert "mail-b is out of mail.test.example (ann: new disks): it stays out until" in said
+    assert [(p["phase"], p["detail"]) for p in document["phases"]] == [("out", "ann: new disks")]
+    assert (document["epoch"], document["made_epoch"]) == (41, 41), "above what the outside remembers"
+    assert [flap["count"] for flap in document["flaps"]] == [2]
+    pause = json.loads((tmp_path / "store" / "pause.json").read_text())["pause"]
+    assert pause["reason"] == "moving house"
+
+
+def test_a_store_that_takes_over_starts_above_what_the_earlier_one_may_have_sent(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31", "127.0.0.32")
+    assert taken_over(config, shown_of(config, tmp_path, epoch=55))[1]["epoch"] == 55
+
+
+def test_what_dns_contradicts_is_not_believed_and_said(tmp_path: Path) -> None:
+    """It was readmitted after `state show`: taken at its word, the file would take it out again."""
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31", "127.0.0.32")
+    said, document = taken_over(config, shown_of(config, tmp_path, out(Cause.OPERATOR, "ann: new disks")))
+    assert "mail-b was out of mail.test.example then; DNS names it: it counts as in service" in said
+    assert document["phases"] == []
+
+
+def test_where_dns_says_nothing_of_an_endpoint_the_earlier_store_s_word_counts(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7))
+    said, document = taken_over(config, shown_of(config, tmp_path, out(Cause.SERVICE, "smtp refused")))
+    assert (
+        "mail-b is out of mail.test.example (smtp refused): it comes back by itself when it is well" in said
+    )
+    assert [p["cause"] for p in document["phases"]] == ["service-failed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("nothing", "is not what `mailward state show` prints: JSONDecodeError"),
+        ("[]", "is not what `mailward state show` prints: TypeError"),
+        ('{"store": {}}', "is not what `mailward state show` prints: KeyError('state')"),
+        (
+            '{"store": {"store_id": "aaaabbbbcccc"}, "state": {"epoch": 3}, "epoch": 3, "pause": null}',
+            "holds no valid State: store_id: Field required",
+        ),
+    ],
+)
+def test_a_file_that_is_no_store_is_told(tmp_path: Path, content: str, why: str) -> None:
+    config = configured(tmp_path)
+    (tmp_path / "shown").write_text(content)
+    done = mailward("state", "init", "--config", str(config), "--from", str(tmp_path / "shown"))
+    assert done.exit_code == Exit.FAILED
+    assert why in done.output.replace("\n", " ")
+    assert not (tmp_path / "store" / "store.json").exists()
 
 
 def test_state_init_wants_everybody_asked(tmp_path: Path) -> None:
