@@ -14,7 +14,7 @@ from mailward.app.status import (
     Suggestion,
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
-from mailward.controller.core.leadership import may_lead
+from mailward.controller.core.leadership import with_another_configuration
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
 from mailward.model.snapshot import Snapshot, Standing
@@ -227,7 +227,7 @@ def suggestions(
         found.append(Suggestion("systemctl status zookeeper", more_than_half))
     if why:
         found.append(Suggestion("journalctl -u mailward -n 50", "what the daemon says"))
-    if view.snapshot is not None and may_lead(view.snapshot).answer is Answered.NO:
+    if view.snapshot is not None and with_another_configuration(view.snapshot):
         found.append(
             Suggestion("systemctl restart mailward", "once its configuration is that of the other daemons")
         )

@@ -140,6 +140,7 @@ class Daemon:
             )
 
         return Loop(
+            name=self._name,
             policy=parts.policy,
             coordination=self._store,
             executor_with=executor_with,

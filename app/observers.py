@@ -3,7 +3,7 @@
 from mailward.app.live import View
 from mailward.app.status import ObserverStatus
 from mailward.app.wording import duration, printable
-from mailward.controller.core.leadership import may_lead
+from mailward.controller.core.leadership import may_lead, with_another_configuration
 from mailward.controller.core.reachability import reachability
 from mailward.controller.core.sight import trusted
 from mailward.model.decision import Answered
@@ -73,8 +73,8 @@ def too_few(snapshot: Snapshot) -> str:
     votes, needed = sum(each.votes for each in voters), snapshot.policy.votes_needed
     if votes >= needed:
         return ""
-    if may_lead(snapshot).answer is Answered.NO:
-        return f"this daemon {may_lead(snapshot).reason}"
+    if other := with_another_configuration(snapshot):
+        return f"this daemon {other.reason}"
     return f"only {votes} of {needed} votes that are needed count; {'; '.join(blind)}"
 
 
@@ -91,8 +91,8 @@ def notices(view: View) -> tuple[str, ...]:
     if view.not_ready and view.read_at is not None:
         ago = duration(view.read_at.age_s(view.now))
         found.append(f"what is recorded was read {ago} ago; what is seen of the nodes is of now")
-    elif may_lead(snapshot).answer is Answered.NO:
-        found.append(f"this daemon does not lead: it {may_lead(snapshot).reason}")
+    elif (leading := may_lead(snapshot, view.observer)).answer is Answered.NO:
+        found.append(f"this daemon does not lead: it {leading.reason}")
     else:
         found += [f"{name} does not count: {why}" for name, why in _void(snapshot).items()]
     return tuple(printable(each, 300) for each in found)

@@ -25,7 +25,8 @@ def policy_of(config: Config) -> Policy:
         nodes=tuple(_node(config, name) for name in config.nodes),
         endpoints=tuple(_endpoint(config, name) for name in config.endpoints),
         observers=tuple(
-            Observer(observer.name, observer.site or "", observer.votes) for observer in config.observers
+            Observer(observer.name, observer.site or "", observer.votes, observer.leader != "never")
+            for observer in config.observers
         ),
         targets=tuple(config.dns),
         rules=Rules(**config.policy.model_dump()),

@@ -41,14 +41,15 @@ class Counters:
 
 
 class Loop:
-    """`views` gives the newest reports, `views_apart` those that come without the store; who is `tilted`, its
-    sense of time in doubt, steps down from leading; `on_decision` is called after every step. `leading` says
-    whether this controller may lead, `deposing` why the leader is, or is not, stood against; `read_at` is
-    when the store was last read."""
+    """`name` is this observer's. `views` gives the newest reports, `views_apart` those that come without the
+    store; who is `tilted`, its sense of time in doubt, steps down from leading; `on_decision` is called after
+    every step. `leading` says whether this controller may lead, `deposing` why the leader is, or is not,
+    stood against; `read_at` is when the store was last read."""
 
     def __init__(
         self,
         *,
+        name: str,
         policy: Policy,
         coordination: Coordination,
         executor_with: Callable[[Callable[[Outcome], None]], Executor],
@@ -65,6 +66,7 @@ class Loop:
         self.leading: Finding | None = None
         self.deposing: Finding | None = None
         self.read_at: Moment | None = None
+        self._name = name
         self._policy = policy
         self._coordination = coordination
         self._executor = executor_with(self._came_back)
@@ -131,7 +133,7 @@ class Loop:
         recorded = await self._coordination.read()
         snapshot = self._freeze(recorded)
         self.read_at = snapshot.now
-        self.leading = may_lead(snapshot)
+        self.leading = may_lead(snapshot, self._name)
         if self._standing is Standing.LEADING and not self._willing():
             self._standing = await self._coordination.lead(willing=False)
             snapshot = replace(snapshot, standing=self._standing)

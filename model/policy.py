@@ -57,9 +57,12 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Observer:
+    """`leads`: whether it may."""
+
     name: str
     site: str
     votes: int = 1
+    leads: bool = True
 
 
 @dataclass(frozen=True)

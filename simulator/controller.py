@@ -91,6 +91,7 @@ class Controller:
             vantages.update(decision.state)
 
         self.loop = Loop(
+            name=self.name,
             policy=self.policy,
             coordination=session,
             executor_with=lambda report: Executor(

@@ -1,7 +1,8 @@
 """Who may lead, and when a leader is deposed before its session has ended. Pure.
 
 Who runs with another configuration than most could only hold everything: it leaves the lead to them. A
-configuration that is rolled out leads as soon as most have it.
+configuration that is rolled out leads as soon as most have it. Who reaches no node could fence none: it
+leaves the lead to others who reach some, if they are enough to decide.
 
 Deposed is whose process was seen to end. Only time is won by it. Whoever is deposed can record nothing any
 more, since recording checks the epoch, and nothing is sent that was not recorded: what it had begun ends by
@@ -15,6 +16,7 @@ A leader that is silent, frozen or cut off is not gone: it may be at work, and i
 
 from collections import Counter
 
+from mailward.controller.core.reachability import Reach, reached_by
 from mailward.controller.core.sight import trusted, unheard
 from mailward.model.decision import Answered, Finding
 from mailward.model.snapshot import Leader, Snapshot, Standing
@@ -23,8 +25,18 @@ _LEAD = "lead"
 _GATE = "depose"
 
 
-def may_lead(snapshot: Snapshot) -> Finding:
-    """NO while the observers that are heard agree on another configuration than ours, by votes."""
+def may_lead(snapshot: Snapshot, ours: str) -> Finding:
+    """Whether the observer `ours` may lead, as far as it can judge of itself: never NO where nobody else
+    could do it better."""
+    if finding := with_another_configuration(snapshot):
+        return finding
+    if finding := _blind(snapshot, ours):
+        return finding
+    return Finding(_LEAD, Answered.YES, "nothing speaks against it")
+
+
+def with_another_configuration(snapshot: Snapshot) -> Finding | None:
+    """While most of those that are heard, by votes, have another configuration than ours."""
     policy = snapshot.policy
     views = {view.name: view for view in snapshot.observers}
     votes: Counter[str] = Counter()
@@ -41,7 +53,31 @@ def may_lead(snapshot: Snapshot) -> Finding:
             names = ", ".join(others[digest])
             reason = f"runs with another configuration than {names}, who are enough to decide without it"
             return Finding(_LEAD, Answered.NO, reason)
-    return Finding(_LEAD, Answered.YES, "no majority runs with another configuration")
+    return None
+
+
+def _blind(snapshot: Snapshot, ours: str) -> Finding | None:
+    """While we reach no node, and others, who are enough, reach some."""
+    if not _reaches_none(snapshot, ours):
+        return None
+    voters, _ = trusted(snapshot)
+    leads = {observer.name for observer in snapshot.policy.observers if observer.leads}
+    better = [view for view in voters if view.name != ours and _reaches_some(snapshot, view.name)]
+    enough = sum(view.votes for view in better) >= snapshot.policy.votes_needed
+    if not enough or leads.isdisjoint(view.name for view in better):
+        return None
+    names = ", ".join(view.name for view in better)
+    reason = f"reaches no mail server; {names}, who do, are enough to decide without it"
+    return Finding(_LEAD, Answered.NO, reason)
+
+
+def _reaches_none(snapshot: Snapshot, observer: str) -> bool:
+    reached = reached_by(snapshot, observer).values()
+    return bool(reached) and all(reach is Reach.NO for reach in reached)
+
+
+def _reaches_some(snapshot: Snapshot, observer: str) -> bool:
+    return Reach.YES in reached_by(snapshot, observer).values()
 
 
 def may_depose(snapshot: Snapshot) -> Finding:

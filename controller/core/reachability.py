@@ -38,11 +38,7 @@ def reachability(snapshot: Snapshot) -> Reachability:
     policy = snapshot.policy
     voters, _ = trusted(snapshot)
     counted = {view.name for view in voters}
-    matrix = {}
-    for observer in policy.observers:
-        if observer.name in counted:
-            alone = see(replace(snapshot, policy=replace(policy, observers=(observer,))))
-            matrix[observer.name] = {name: _reach(view) for name, view in alone.nodes.items()}
+    matrix = {name: reached_by(snapshot, name) for name in _names(snapshot) if name in counted}
     too_few = sum(view.votes for view in voters) < policy.votes_needed
     if too_few and (lost := _lost_to_somebody(snapshot, matrix)):
         who = " and ".join(matrix)
@@ -51,6 +47,18 @@ def reachability(snapshot: Snapshot) -> Reachability:
     found = [_of_node(snapshot, node, matrix) for node in policy.nodes]
     found += [_of_observer(snapshot, name, matrix) for name in _silent(snapshot)]
     return Reachability(matrix, tuple(dict.fromkeys(filter(None, found))))
+
+
+def reached_by(snapshot: Snapshot, observer: str) -> Mapping[str, Reach]:
+    """What one observer reaches, by node, by its word alone."""
+    policy = snapshot.policy
+    alone = tuple(each for each in policy.observers if each.name == observer)
+    sight = see(replace(snapshot, policy=replace(policy, observers=alone)))
+    return {name: _reach(view) for name, view in sight.nodes.items()}
+
+
+def _names(snapshot: Snapshot) -> list[str]:
+    return [observer.name for observer in snapshot.policy.observers]
 
 
 def _lost_to_somebody(snapshot: Snapshot, matrix: Matrix) -> list[str]:

@@ -101,7 +101,7 @@ PATTERNS: dict[str, Pattern] = {
     "A and the witness": Pattern(lines(A, W), (unreached(W, A),)),
     "B and the witness": Pattern(lines(B, W), (unreached(W, B),)),
     "the witness and both: it is blind": Pattern(
-        lines(W, A, B), BLIND
+        lines(W, A, B), BLIND, leads=(A, B)
     ),
     "the witness and the store": Pattern(lines(W, ENSEMBLE), leads=(A, B)),
     "the witness and everything": Pattern(lines(W, *(n for n in EVERYBODY if n != W)), leads=(A, B)),
@@ -129,7 +129,7 @@ PATTERNS: dict[str, Pattern] = {
     "A crashes while the witness is blind": Pattern(
         all_of(crash_of_a, lines(W, A, B)),
         BLIND,
-        (A,), {A: Condition.FAILED},
+        (A,), {A: Condition.FAILED}, (A, B),
     ),
     "A crashes and the witness lies": Pattern(
         all_of(crash_of_a, liar(W)), (), (A,), {A: Condition.FAILED}
@@ -164,6 +164,24 @@ def test_a_cut_is_recognized_and_nothing_but_what_is_right_is_done(name: str, se
         assert world.settled() == ""
 
     play(story, seed=seed)
+
+
+def test_a_leader_that_reaches_no_node_leaves_the_lead_to_one_that_does() -> None:
+    async def story(world: World) -> None:
+        while leader(world).name != W:
+            mend = lines(leader(world).name, ENSEMBLE)(world)
+            await asyncio.sleep(LASTS_S)
+            mend()
+        before = world.ensemble.epoch
+        mend = lines(W, A, B)(world)
+        await asyncio.sleep(LASTS_S)
+        assert leader(world).name in (A, B)
+        assert world.ensemble.epoch == before + 1
+        mend()
+        await asyncio.sleep(LASTS_S)
+        assert world.ensemble.epoch == before + 1, "whoever leads, leads on"
+
+    play(story, seed=0)
 
 
 def assert_seen(pattern: Pattern, world: World) -> None:

@@ -235,6 +235,7 @@ class World:
     def start(self) -> None:
         self.client = MemoryClient(self.store)
         self.loop = Loop(
+            name="one",
             policy=self.policy,
             coordination=self.client,
             executor_with=lambda report: Executor(

@@ -61,6 +61,7 @@ class Stage:
         self.views: Callable[[], Sequence[ObserverView]] = lambda: self.scene.snapshot().observers
         self.look_on: Callable[[Snapshot, Decision], None] = lambda *_: None
         self.loop = Loop(
+            name="one",
             policy=self.scene.policy,
             coordination=self.client,
             executor_with=self._executor,

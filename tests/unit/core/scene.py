@@ -95,12 +95,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Voice:
-    """How one observer differs from the rest; `silent` has never reported."""
+    """How one observer differs from the rest; `silent` has never reported, `lost` nodes it does not reach."""
 
     age_s: float = 0.0
     silent: bool = False
     tilted: bool = False
     digest: str = "d1"
+    lost: tuple[str, ...] = ()
     sees: Mapping[tuple[str, str], Seen] = field(default_factory=dict)
 
 
@@ -290,13 +291,14 @@ class Scene:
         voice = self.voices.get(observer.name, Voice())
         if voice.silent:
             return ObserverView(observer.name, observer.votes, None, voice.age_s)
+        found = {name: None if name in voice.lost else facts for name, facts in self.facts.items()}
         nodes = tuple(
             NodeReport(
                 node.name,
                 tuple(self._service(voice, node.name, service.name) for service in self.policy.services),
-                self.facts.get(node.name),
+                found.get(node.name),
                 self.facts_age_s,
-                "" if self.facts.get(node.name) else "ssh: no route",
+                "" if found.get(node.name) else "ssh: no route",
             )
             for node in self.policy.nodes
         )
@@ -305,6 +307,8 @@ class Scene:
 
     def _service(self, voice: Voice, node: str, service: str) -> ServiceReport:
         seen = voice.sees.get((node, service)) or self.seen.get((node, service), Seen())
+        if node in voice.lost:
+            seen = Seen(Verdict.DOWN, failure=Failure(FailureKind.TIMEOUT, "connect"))
         last = None if seen.verdict is Verdict.UNKNOWN else ProbeResult(seen.failure, (), seen.answered_by)
         return ServiceReport(
             service,

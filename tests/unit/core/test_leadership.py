@@ -4,10 +4,11 @@ another configuration than most does not lead."""
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import Scene, policy_of
+from tests.unit.core.scene import Scene, Seen, Voice, policy_of
 
 from mailward.controller.core.leadership import may_depose, may_lead
 from mailward.model.decision import Answered, Finding
+from mailward.model.health import Verdict
 from mailward.model.policy import Observer
 from mailward.model.snapshot import Leader, ObserverView, Snapshot, Standing
 
@@ -130,7 +131,7 @@ def configured(digests: dict[str, str], observers: list[Observer] = OBSERVERS) -
 
 
 def test_who_runs_with_another_configuration_than_most_does_not_lead() -> None:
-    finding = may_lead(configured({"two": "new", "three": "new"}))
+    finding = may_lead(configured({"two": "new", "three": "new"}), "one")
     assert finding.answer is Answered.NO
     assert finding.reason == (
         "runs with another configuration than two, three, who are enough to decide without it"
@@ -143,23 +144,72 @@ def test_who_runs_with_another_configuration_than_most_does_not_lead() -> None:
     ids=["all have ours", "one has another", "each has its own"],
 )
 def test_while_no_majority_agrees_on_another_configuration_anybody_leads(digests: dict[str, str]) -> None:
-    assert may_lead(configured(digests)).answer is Answered.YES
+    assert may_lead(configured(digests), "one").answer is Answered.YES
 
 
 @pytest.mark.parametrize("values", [{"age_s": 10.5}, {"tilted": True}])
 def test_whom_nobody_hears_takes_the_lead_from_nobody(values: dict[str, object]) -> None:
     assert (
-        may_lead(changed(configured({"two": "new", "three": "new"}), "three", **values)).answer
+        may_lead(changed(configured({"two": "new", "three": "new"}), "three", **values), "one").answer
         is Answered.YES
     )
 
 
 def test_of_two_neither_takes_the_lead_from_the_other() -> None:
-    assert may_lead(configured({"two": "new"}, OBSERVERS[:2])).answer is Answered.YES
+    assert may_lead(configured({"two": "new"}, OBSERVERS[:2]), "one").answer is Answered.YES
 
 
 def test_configurations_agree_by_votes() -> None:
     heavy = [Observer("one", "x"), Observer("two", "y", 3), Observer("three", "z")]
-    assert may_lead(configured({"two": "new"}, heavy)).answer is Answered.NO
+    assert may_lead(configured({"two": "new"}, heavy), "one").answer is Answered.NO
     light = [Observer("one", "x", 3), Observer("two", "y"), Observer("three", "z")]
-    assert may_lead(configured({"two": "new", "three": "new"}, light)).answer is Answered.YES
+    assert may_lead(configured({"two": "new", "three": "new"}, light), "one").answer is Answered.YES
+
+
+def reaching(
+    lost: dict[str, tuple[str, ...]], observers: list[Observer] = OBSERVERS, **voices: Voice
+) -> Snapshot:
+    """What is seen while each of these observers does not reach these of the nodes a and b."""
+    scene = Scene(policy_of(observers=observers))
+    scene.voices = {name: Voice(lost=nodes) for name, nodes in lost.items()} | voices
+    return scene.snapshot()
+
+
+ALL = ("a", "b")
+
+
+def test_who_reaches_no_node_leaves_the_lead_to_those_who_do() -> None:
+    finding = may_lead(reaching({"one": ALL}), "one")
+    assert finding.answer is Answered.NO
+    assert finding.reason == "reaches no mail server; two, three, who do, are enough to decide without it"
+    assert may_lead(reaching({"one": ALL}), "two").answer is Answered.YES
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        reaching({"one": ("a",)}),
+        reaching({"one": ALL, "two": ALL, "three": ALL}),
+        reaching({"one": ALL, "two": ALL}),
+        reaching({"one": ALL}, three=Voice(silent=True)),
+        reaching({"one": ALL}, three=Voice(age_s=10.5)),
+        reaching({"one": ALL}, OBSERVERS[:2]),
+        reaching({"one": ALL}, [OBSERVERS[0], *(replace(each, leads=False) for each in OBSERVERS[1:])]),
+    ],
+    ids=["reaches one", "all blind", "one alone sees", "silent", "heard long ago", "of two", "no leader"],
+)
+def test_nobody_leaves_the_lead_to_who_could_not_do_it_better(snapshot: Snapshot) -> None:
+    assert may_lead(snapshot, "one").answer is Answered.YES
+
+
+def test_one_of_those_who_reach_a_node_must_be_one_that_leads() -> None:
+    observers = [OBSERVERS[0], replace(OBSERVERS[1], leads=False), OBSERVERS[2]]
+    assert may_lead(reaching({"one": ALL}, observers), "one").answer is Answered.NO
+
+
+def test_who_begins_and_has_looked_at_nothing_yet_may_lead() -> None:
+    scene = Scene(policy_of(observers=OBSERVERS))
+    sees = {(node, service.name): Seen(Verdict.UNKNOWN) for node in ALL for service in scene.policy.services}
+    scene.voices = {"one": Voice(sees=sees)}
+    scene.facts = dict.fromkeys(ALL)
+    assert may_lead(scene.snapshot(), "one").answer is Answered.YES
