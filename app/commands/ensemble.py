@@ -112,8 +112,8 @@ def grant(file: Path) -> Exit:
 
 
 async def _granted(servers: "Servers", cluster: str, rights: "Rights") -> "Sequence[str]":
+    from mailward.controller.coordination.zookeeper.connecting import connected
     from mailward.controller.coordination.zookeeper.making import grant
-    from mailward.controller.coordination.zookeeper.trouble import connected
 
     async with connected(servers) as client:
         return await grant(client, cluster, rights)

@@ -13,8 +13,8 @@ from mailward.app.ensemble import rights_of, servers_of
 from mailward.app.stores import store_id_of
 from mailward.configs import effective
 from mailward.configs.schema import Config
+from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.making import differing
-from mailward.controller.coordination.zookeeper.trouble import connected
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread

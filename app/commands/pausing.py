@@ -105,7 +105,7 @@ async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
     from mailward.controller.coordination.identity import Tls
     from mailward.controller.coordination.zookeeper import tree
     from mailward.controller.coordination.zookeeper.client import Login, Servers, Write
-    from mailward.controller.coordination.zookeeper.trouble import connected
+    from mailward.controller.coordination.zookeeper.connecting import connected
 
     tls = Tls(*store.tls) if store.tls else None
     login = Login(store.user, store.password) if store.user else None

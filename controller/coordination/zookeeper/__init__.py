@@ -15,6 +15,8 @@ is elected, and a leader znode made anew by another looks like ours.
 
 - `client` speaks to kazoo and lets nothing of it through: values, deadlines, `StoreError`s.
 - `tree` says where things are and what is in them.
-- `store` is `model.ports.Coordination`, the heartbeat and the reports.
-- `making` makes a new store.
+- `rights` says who may do what with it.
+- `store` is `model.ports.Coordination`, the heartbeat and the reports; `trouble` why no server can be used.
+- `making` makes a new store, and grants rights in one that is there; `connecting` is for single commands.
+- `ensemble` is what the servers themselves need, as files.
 """

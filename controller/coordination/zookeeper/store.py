@@ -220,7 +220,8 @@ class ZooKeeperStore:
         async with self._reported:
             if await self._client.commit(Write(path, content)):
                 await self._make_ours()
-                await self._client.commit(Write(path, content))
+                if wrong := await self._client.commit(Write(path, content)):
+                    raise StoreError(f"ZooKeeper did not take our report: {wrong}")
             self._reported_s = min(self._reported_s, self._now_s())
 
     @property

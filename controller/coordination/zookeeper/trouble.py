@@ -3,45 +3,13 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mailward.controller.coordination.identity import Tls
-from mailward.controller.coordination.zookeeper.client import Client, Servers
-from mailward.model.errors import StoreError
+from mailward.controller.coordination.zookeeper.client import Servers
 
 TRY_S = 2.0
-PATIENCE_S = 6.0
 _BAD_CERTIFICATE = "refuses our certificate ({})"
-
-
-@asynccontextmanager
-async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIterator[Client]:
-    """A connection for one command. StoreError says of each server why it could not be had."""
-    news = asyncio.Event()
-    client = Client(servers, news.set)
-    client.start()
-    try:
-        connected = await _session(client, news, min(TRY_S, patience_s))
-        if not connected and not client.refusal and await _somebody_listens(servers):
-            connected = await _session(client, news, max(0.0, patience_s - TRY_S))
-        if not connected:
-            raise StoreError(f"ZooKeeper cannot be used: {client.refusal or await of(servers)}")
-        yield client
-    finally:
-        await client.stop()
-
-
-async def _session(client: Client, news: asyncio.Event, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            while client.session is None and not client.refusal:
-                await news.wait()
-                news.clear()
-    except TimeoutError:
-        return False
-    return client.session is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +30,7 @@ async def _each(servers: Servers) -> list[_Said]:
     return await asyncio.gather(*(_one(server, servers.tls) for server in servers.addresses))
 
 
-async def _somebody_listens(servers: Servers) -> bool:
+async def somebody_listens(servers: Servers) -> bool:
     found = await _each(servers)
     return any(said.listens for said in found)
 
