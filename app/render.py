@@ -48,6 +48,7 @@ WITHDRAWN = "withdrawn"
 def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
     """One screen: what automation does, what is wrong, every node, DNS, operations, what to type."""
     out = _top(shown, zone, width)
+    out += [line for cut in shown.cuts for line in field("Cut", cut, width, indent=0)]
     for node in shown.nodes:
         out += ["", *_node(node, shown.unbelieved, width)]
     if shown.lags or shown.targets:
@@ -57,7 +58,7 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
             *(line for each in shown.targets for line in _target(each, width)),
         ]
     if len(shown.observers) > 1:
-        out += ["", *block("Observers", [*map(_observer, shown.observers), *shown.cuts], width)]
+        out += ["", *block("Observers", list(map(_observer, shown.observers)), width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
     waiting = [_waiting(each) for each in shown.requests]
@@ -221,7 +222,8 @@ def _ordered(ports: PortsStatus) -> str:
         for state, services in sorted(by_state.items())
     )
     if ports.fence is FenceOutcome.CONFIRMED:
-        shut = "" if set(by_state) == {"open"} else f", CONFIRMED for {ports.scope}"
+        how = f" ({ports.detail})" if ports.detail else ""
+        shut = "" if set(by_state) == {"open"} else f", CONFIRMED for {ports.scope}{how}"
         return f"{text} for {duration(ports.for_s)}{shut}"
     detail = f": {ports.detail}" if ports.detail else ""
     return f"{text} ordered {duration(ports.for_s)} ago, but {ports.fence}{detail}"

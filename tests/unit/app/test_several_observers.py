@@ -199,4 +199,4 @@ def test_a_line_that_seems_to_be_cut_is_named() -> None:
     assert shown.automation.mode is Mode.ACTING
     assert shown.cuts == ("w3 does not reach mail-a; others do",)
     assert shown.observers[2].reaches == {"mail-a": Reach.NO, "mail-b": Reach.YES}
-    assert "           w3 does not reach mail-a; others do\n" in render.status(shown, UTC)
+    assert "Cut        w3 does not reach mail-a; others do\n" in render.status(shown, UTC)
