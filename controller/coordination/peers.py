@@ -41,13 +41,14 @@ MOST_OPEN = 64
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds. An answer may take `answer_s`; who is connected asks every `ask_s`, and is hung up on when it
-    has not asked, or not taken the answer, for `idle_s`."""
+    has not asked, or not taken the answer, for `idle_s`. A new certificate is shown after `renewal_s`."""
 
     answer_s: float = 2.0
     ask_s: float = 2.0
     idle_s: float = 10.0
     retry_s: float = 0.2
     retry_max_s: float = 2.0
+    renewal_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Peers:
 
     async def run(self, listen: tuple[str | None, int] | None) -> None:
         """Watch the others, and be watched where it listens, until cancelled. OSError: it cannot listen."""
-        server = None
+        server, context = None, None
         if listen is not None:
             context = _context(self._tls, ssl.PROTOCOL_TLS_SERVER) if self._tls else None
             handshake_s = self._pace.answer_s if context else None
@@ -120,7 +121,7 @@ class Peers:
             )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(asyncio.Event().wait(), name="peers")
+                tasks.create_task(self._renew(context), name="certificate")
                 for peer in self._peers:
                     tasks.create_task(self._watch(peer), name=f"peer {peer.name}")
         finally:
@@ -129,6 +130,27 @@ class Peers:
             for writer in self._open:
                 writer.transport.abort()
             await asyncio.sleep(0)  # they are closed in the next turn
+
+    async def _renew(self, shown: ssl.SSLContext | None) -> None:
+        """To those who connect from now on. While it is being written it may not fit its key for a moment."""
+        written = self._written()
+        while True:
+            await asyncio.sleep(self._pace.renewal_s)
+            found = self._written()
+            if shown is None or self._tls is None or found == written:
+                continue
+            try:
+                shown.load_cert_chain(str(self._tls.cert_file), str(self._tls.key_file))
+            except OSError as error:  # also ssl.SSLError
+                log.warning("the new certificate %s cannot be shown yet: %s", self._tls.cert_file, error)
+            else:
+                log.info("the certificate %s is shown from now on", self._tls.cert_file)
+                written = found
+
+    def _written(self) -> tuple[float, ...]:
+        """When the files of our certificate were."""
+        files = (self._tls.cert_file, self._tls.key_file) if self._tls is not None else ()
+        return tuple(file.stat().st_mtime if file.exists() else 0.0 for file in files)
 
     def newer_than(self, views: Sequence[ObserverView]) -> tuple[ObserverView, ...]:
         """The views, with what came directly where that is newer."""

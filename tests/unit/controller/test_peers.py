@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,22 @@ async def test_both_sides_are_believed_by_their_certificates_alone(
     async with running(theirs, port), running(ours):
         await asyncio.sleep(0.5)
         assert bool(ours._known) is known
+
+
+async def test_a_certificate_that_is_renewed_is_shown_without_a_restart(
+    port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    files = identity(authority, tmp_path, "c")
+    nobody, there = [Peer("a", "127.0.0.1", 1)], [Peer("b", "127.0.0.1", port)]
+    theirs = Peers("lab", "b", "b1", nobody, SystemClock(), files, pace=replace(QUICK, renewal_s=0.02))
+    ours = Peers("lab", "a", "a1", there, SystemClock(), identity(authority, tmp_path, "a"), pace=QUICK)
+    async with running(theirs, port), running(ours):
+        await until(lambda: "made out to c" in ours.apart["b"])
+        files.key_file.write_bytes(b"half a key")
+        await until(lambda: "cannot be shown yet" in caplog.text)
+        authority.issue(tmp_path / "c", ["b"], "127.0.0.1")
+        await until(lambda: ours.apart["b"] == "")
 
 
 async def test_another_process_under_the_name_shows_that_the_one_before_has_ended(port: int) -> None:
