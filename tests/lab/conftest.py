@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.daemons import Daemons
 from tests.lab.harness.engine import LabError
 
 _FAILED = pytest.StashKey[bool]()
@@ -28,6 +29,15 @@ def cluster(running_cluster: Cluster, request: pytest.FixtureRequest) -> Iterato
     yield running_cluster
     if request.node.stash.get(_FAILED, False):
         running_cluster.collect_logs()
+
+
+@pytest.fixture(scope="module")
+def daemons(running_cluster: Cluster) -> Iterator[Daemons]:
+    """Three of them, with nothing to do; who wants others has a fixture of this name."""
+    running_cluster.heal()
+    with Daemons(running_cluster) as running:
+        running.settle()
+        yield running
 
 
 @pytest.hookimpl(wrapper=True)

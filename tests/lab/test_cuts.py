@@ -6,11 +6,10 @@ A part of the table in `tests/simulation/test_cuts.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.daemons import Daemons
 from tests.lab.harness.layout import ENDPOINTS
 from tests.lab.harness.node import Direction
@@ -55,14 +54,6 @@ PATTERNS = {
     "the site of A": Pattern(A, everything, GONE, out=True),
     "nothing leaves A": Pattern(A, everything, GONE, out=True, direction="out"),
 }
-
-
-@pytest.fixture(scope="module")
-def daemons(running_cluster: Cluster) -> Iterator[Daemons]:
-    running_cluster.heal()
-    with Daemons(running_cluster) as running:
-        running.settle()
-        yield running
 
 
 @pytest.mark.parametrize("name", PATTERNS)

@@ -3,24 +3,13 @@ seen, and beside its peer port 25 stays open; then other daemons look."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.daemons import SITES, Daemons
 from tests.lab.harness.layout import ENDPOINTS
 from tests.lab.harness.publication import Publication
 from tests.lab.harness.waiting import wait_until
 
 NODE = "mail-a"
-
-
-@pytest.fixture(scope="module")
-def daemons(running_cluster: Cluster) -> Iterator[Daemons]:
-    running_cluster.heal()
-    with Daemons(running_cluster) as running:
-        running.settle()
-        yield running
 
 
 @pytest.mark.parametrize("place", SITES)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from tests.simulation.clusters import ENDPOINT
-from tests.simulation.test_deposing import leader, play
+from tests.simulation.watched import leader, play
 
 from mailward.controller.core.reachability import reachability
 from mailward.model.clock import Moment

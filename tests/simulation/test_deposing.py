@@ -5,20 +5,18 @@ How long the cluster is without a leader, in virtual seconds, by what has become
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.simulation.clusters import ENDPOINT, pair_without_a_witness, two_sites_and_a_witness
+from tests.simulation.watched import leader, others, play
 
-from mailward.model.policy import Policy
 from mailward.model.report import MOST_GONE, Report
 from mailward.model.state import RequestKind
-from mailward.simulator import faults, virtual
-from mailward.simulator.checkers import Checkers
+from mailward.simulator import faults
 from mailward.simulator.network import Network
 from mailward.simulator.peers import Peers, Running
-from mailward.simulator.store import Ephemeral
 from mailward.simulator.virtual import Process
 from mailward.simulator.world import World
 
@@ -27,44 +25,6 @@ SESSION_S = 10.0
 """A session lives so long after the last heartbeat, of which there is one in two seconds; that it is over is
 seen within a second, and by who follows within two more."""
 LEAST_SILENT_S, MOST_SILENT_S = SESSION_S - 2.5, SESSION_S + 4.0
-
-Story = Callable[[World], Awaitable[None]]
-
-
-def play(story: Story, policy: Policy | None = None, seed: int = 1) -> World:
-    """A world that has been well for a while lives through it, and is watched by every checker."""
-
-    async def main() -> World:
-        world = World(policy or two_sites_and_a_witness(), seed)
-        checkers, found = Checkers(), list[str]()
-        world.on_change = lambda _what: found.extend(checkers.look(world))
-        await world.open()
-        looking = asyncio.create_task(look(world))
-        try:
-            await asyncio.sleep(60)
-            await story(world)
-        finally:
-            looking.cancel()
-            await world.close()
-        assert found == []
-        return world
-
-    return virtual.run(main())
-
-
-async def look(world: World) -> None:
-    while True:
-        world.on_change("time passes")
-        await asyncio.sleep(0.25)
-
-
-def leader(world: World) -> Ephemeral:
-    assert world.ensemble.leader is not None
-    return world.ensemble.leader
-
-
-def others(world: World) -> list[str]:
-    return [name for name in world.controllers if name != leader(world).name]
 
 
 async def replaced_after_s(world: World, limit_s: float = 60.0) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.simulation.clusters import ENDPOINT, pair_without_a_witness
-from tests.simulation.test_deposing import leader, others, play
+from tests.simulation.watched import leader, others, play
 
 from mailward.model.policy import Policy
 from mailward.simulator import faults
