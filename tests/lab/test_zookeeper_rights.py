@@ -23,7 +23,11 @@ LEADER, OTHER, WATCHER, ADMIN, STRANGER = *OBSERVERS[:2], *WATCHERS, *ADMINS, "s
 """The stranger has a certificate of the same authority, or a password, and no cluster here."""
 
 
-@pytest.fixture(scope="module", params=["certificates", "passwords"])
+KNOWN_BY = ("certificates", "passwords")
+GROUPS = [pytest.param(each, marks=pytest.mark.xdist_group(f"rights {each}")) for each in KNOWN_BY]
+
+
+@pytest.fixture(scope="module", params=GROUPS)
 def server(request: pytest.FixtureRequest) -> Iterator[ZooKeepers]:
     certificates = request.param == "certificates"
     with running(38, tls=certificates, passwords=not certificates) as server:
@@ -185,7 +189,7 @@ async def test_who_may_not_grant_changes_nothing(cluster: InZooKeeper) -> None:
     assert await granted(cluster, cluster.rights) == []
 
 
-@pytest.mark.parametrize("server", ["passwords"], indirect=True)
+@pytest.mark.parametrize("server", GROUPS[1:], indirect=True)
 async def test_a_wrong_password_is_told_and_not_tried_again_and_again(
     cluster: InZooKeeper, server: ZooKeepers
 ) -> None:
