@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 
 from mailward.app.elsewhere import Place
-from mailward.app.ensemble import servers_of
+from mailward.app.zookeeper import servers_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination.peers import Peer, Peers
 from mailward.model.errors import ConfigError
@@ -34,7 +34,7 @@ def peers_of(
     tls = servers_of(zookeeper).tls if zookeeper is not None else None
     return Peers(
         config.cluster, name, nonce, peers, clock, tls,
-        report=report, answer=Place(config).answer, on_end=on_end,
+        report=report, answer=Place(config).answer, admitted=[other.name for other in others], on_end=on_end,
     )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mailward.app.ensemble import rights_of, servers_of
 from mailward.app.peering import observer_of
+from mailward.app.zookeeper import rights_of, servers_of
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination import files, local

@@ -1,5 +1,6 @@
 """Who the daemons are to ZooKeeper and to each other, and whether this host's certificate says the same."""
 
+import contextlib
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -59,9 +60,7 @@ def _subjects(config: Config, zookeeper: ZooKeeper) -> Iterator[Problem]:
         except ValueError:
             right = False
         if not right:
-            yield Problem(
-                where, f"{shown(subject)} is no certificate's subject: write it as CN=anna,O=Example"
-            )
+            yield Problem(where, f"{shown(subject)} is no subject: write it as in CN=anna,O=Example")
 
 
 def _nobody_is_known(config: Config) -> Iterator[Problem]:
@@ -111,10 +110,28 @@ def look_at_certificate(config: Config, findings: Findings) -> None:
         told = "has expired" if left < timedelta() else "expires"
         when = f"{told} on {found.not_valid_after_utc:%Y-%m-%d}: then nobody believes it"
         findings.warnings.append(f"{dotted((*here, 'cert_file'))}: {tls.cert_file} {when}")
+    _look_at_names(config, found, (*here, "cert_file"), findings)
     subject = found.subject.rfc4514_string()
     if zookeeper.login is None:
         told = f"{tls.cert_file} is {shown(subject)}, which"
         findings.problems += _one_of_them(config, subject, told, (*here, "cert_file"))
+
+
+def _look_at_names(config: Config, found: x509.Certificate, where: Path, findings: Findings) -> None:
+    """The other daemons know an observer by its name alone: as the common name, or a DNS name."""
+    ours = config.observer
+    if ours is None or not any(observer.address is not None for observer in config.observers):
+        return
+    names = {str(each.value) for each in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)}
+    with contextlib.suppress(x509.ExtensionNotFound):
+        alternative = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names |= set(alternative.get_values_for_type(x509.DNSName))
+    zookeeper = config.coordination.zookeeper
+    assert zookeeper is not None
+    if ours not in names and found.subject.rfc4514_string() not in zookeeper.admins:
+        told = f"it is made out to {', '.join(sorted(names)) or 'nobody'}"
+        sentence = f"{told}, and the other daemons know this one as {ours}: add that as a DNS name"
+        findings.problems.append(Problem(where, sentence, (("observers",), ("observer",))))
 
 
 def _why(error: Exception) -> str:

@@ -216,6 +216,7 @@ class Session:
         self._pace = pace or Pace()
         self._session: int | None = None
         self._led: Ephemeral | None = None
+        self._stands = False  # in the ensemble, when it was last read
         self._contact = Contact(TICK_S / 2, self._pace.margin_s)
         self._heard: Heard[int] = Heard()
 
@@ -257,7 +258,7 @@ class Session:
 
     async def _step_down(self) -> None:
         """Not leading from now on, whatever the ensemble hears of it."""
-        if self._led is None:
+        if self._led is None and not self._stands:
             return
         self._led = None
         with contextlib.suppress(StoreError):
@@ -269,6 +270,7 @@ class Session:
         self._heard.read(asked_s, reports)
         if leader != self._led:
             self._led = None
+        self._stands = leader is not None and leader.session == self._session
         return recorded
 
     async def record(self, state: State, seen: Versions) -> Commit:

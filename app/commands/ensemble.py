@@ -38,7 +38,7 @@ best. With two sites, the one with more of them decides alone; its loss stops au
 
 def setup(file: Path, *, number: int, out: Path) -> Exit:
     """Write the files of server `number` into `out`; what is there already is left alone."""
-    from mailward.app.ensemble import rights_of
+    from mailward.app.zookeeper import rights_of
     from mailward.controller.coordination.zookeeper.ensemble import (
         DISK_MIB,
         ELECTION_PORT,
@@ -90,13 +90,18 @@ def setup(file: Path, *, number: int, out: Path) -> Exit:
 
 def grant(file: Path) -> Exit:
     """Write into ZooKeeper who may do what, as the configuration says."""
-    from mailward.app.ensemble import rights_of, servers_of
+    from mailward.app.peering import observer_of
+    from mailward.app.zookeeper import rights_of, servers_of
 
     config = load(file)
     if config.coordination.zookeeper is None:
         terminal.complain(f"{file}: coordination.zookeeper names no servers: there is nothing to grant")
         return Exit.FAILED
-    rights = rights_of(config)
+    rights, ours = rights_of(config), observer_of(config)
+    if rights.scheme and ours not in rights.leaders:  # half-way through it would have no right to go on
+        where = " or ".join(sorted(rights.leaders))
+        terminal.complain(f"{ours} may not lead, and nothing was done: type it on the host of {where}")
+        return Exit.FAILED
     changed = asyncio.run(_granted(servers_of(config.coordination.zookeeper), config.cluster, rights))
     for path in changed:
         typer.echo(f"changed: {path}")

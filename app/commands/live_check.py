@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from mailward.app.compose import DnsPart, Parts, build
-from mailward.app.ensemble import rights_of, servers_of
 from mailward.app.stores import store_id_of
+from mailward.app.zookeeper import rights_of, servers_of
 from mailward.configs import effective
 from mailward.configs.schema import Config
 from mailward.controller.coordination.zookeeper.connecting import connected

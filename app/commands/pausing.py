@@ -102,7 +102,7 @@ def _write(store: Path | ZooKeeperAt, for_s: float | None, reason: str) -> None:
 
 
 async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
-    from mailward.controller.coordination.identity import Tls
+    from mailward.controller.coordination.tls import Tls
     from mailward.controller.coordination.zookeeper import tree
     from mailward.controller.coordination.zookeeper.client import Login, Servers, Write
     from mailward.controller.coordination.zookeeper.connecting import connected

@@ -86,7 +86,7 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
     from mailward.configs.loading import load
     from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
-    from mailward.controller.coordination.making import first_state
+    from mailward.controller.coordination.first_state import first_state
     from mailward.model.state import Cause
 
     try:

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from mailward.controller.codec import PAUSE, REQUEST, STATE, to_bytes
 from mailward.controller.coordination import files
-from mailward.controller.coordination.making import first_state, is_store_id
+from mailward.controller.coordination.first_state import first_state, is_store_id
 from mailward.model.errors import CorruptStore, ForeignStore, StoreError
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
@@ -124,12 +124,14 @@ class LocalStore:
         self._observe_only = observe_only
         self._lock: int | None = None
         self._epoch = 0
+        self._willing = True
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-store")
         self._read_cache: tuple[tuple[int, int, int], _Versioned] | None = None
 
     async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         """There is nobody to leave it to: who is not willing keeps the lock and does nothing. The lock ends
         with its process, so there is nobody gone to stand `over` either."""
+        self._willing = willing
         standing = await self._call(self._lead)
         return standing if willing or standing is Standing.OBSERVING_ONLY else Standing.FOLLOWING
 
@@ -148,7 +150,8 @@ class LocalStore:
             return Commit.UNKNOWN
 
     def may_act_until_s(self) -> float:
-        return float("inf") if self._lock is not None and not self._observe_only else float("-inf")
+        leads = self._lock is not None and not self._observe_only and self._willing
+        return float("inf") if leads else float("-inf")
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._call(lambda: _post_offline(self._directory, entry))

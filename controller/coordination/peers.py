@@ -17,12 +17,12 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mailward.controller.codec import REPORT, to_bytes
-from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.tls import Tls
 from mailward.model.errors import StoreError
 from mailward.model.ports import Clock
 from mailward.model.report import MOST_GONE, Report
@@ -35,7 +35,7 @@ LINE = 512
 ANSWER = 1_000_000
 """Bytes of what is answered, at most: a report may be as long as in the store."""
 MOST_OPEN = 64
-"""Connections of others; each observer has one."""
+"""Connections of others; each observer has one, and one more for each question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,13 @@ async def _no_answer(_question: Object) -> Object:
 class Peers:
     """`name` and `nonce` are this process's, `report` gives what it reports. `gone` are the processes that
     it saw end, `on_end` is called when that changes; `told` is what the others report; `apart` says of each
-    why there is no speaking with it, '' where there is. `answer` gives what others get who `ask`."""
+    why there is no speaking with it, '' where there is. `answer` gives what others get who `ask`: the peers,
+    and who else is `admitted`, of whom nobody knows where they are."""
 
     def __init__(
         self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], clock: Clock,
         tls: Tls | None = None, *, report: Callable[[], Report | None] = lambda: None,
-        answer: Callable[[Object], Awaitable[Object]] = _no_answer,
+        answer: Callable[[Object], Awaitable[Object]] = _no_answer, admitted: Collection[str] = (),
         on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.gone: tuple[str, ...] = ()
@@ -104,6 +105,7 @@ class Peers:
         self._name = name
         self._nonce = nonce
         self._peers = tuple(peers)
+        self._admitted = {peer.name for peer in peers} | set(admitted)
         self._tls = tls
         self._on_end = on_end
         self._pace = pace or Pace()
@@ -114,7 +116,7 @@ class Peers:
         """Watch the others, and be watched where it listens, until cancelled. OSError: it cannot listen."""
         server, context = None, None
         if listen is not None:
-            context = _context(self._tls, ssl.PROTOCOL_TLS_SERVER) if self._tls else None
+            context = self._tls.context(ssl.PROTOCOL_TLS_SERVER) if self._tls else None
             handshake_s = self._pace.answer_s if context else None
             server = await asyncio.start_server(
                 self._answer, *listen, ssl=context, limit=LINE, ssl_handshake_timeout=handshake_s
@@ -133,24 +135,18 @@ class Peers:
 
     async def _renew(self, shown: ssl.SSLContext | None) -> None:
         """To those who connect from now on. While it is being written it may not fit its key for a moment."""
-        written = self._written()
+        written = self._tls.written() if self._tls is not None else ()
         while True:
             await asyncio.sleep(self._pace.renewal_s)
-            found = self._written()
-            if shown is None or self._tls is None or found == written:
+            if shown is None or self._tls is None or (found := self._tls.written()) == written:
                 continue
             try:
-                shown.load_cert_chain(str(self._tls.cert_file), str(self._tls.key_file))
+                self._tls.load_into(shown)
             except OSError as error:  # also ssl.SSLError
                 log.warning("the new certificate %s cannot be shown yet: %s", self._tls.cert_file, error)
             else:
                 log.info("the certificate %s is shown from now on", self._tls.cert_file)
                 written = found
-
-    def _written(self) -> tuple[float, ...]:
-        """When the files of our certificate were."""
-        files = (self._tls.cert_file, self._tls.key_file) if self._tls is not None else ()
-        return tuple(file.stat().st_mtime if file.exists() else 0.0 for file in files)
 
     def newer_than(self, views: Sequence[ObserverView]) -> tuple[ObserverView, ...]:
         """The views, with what came directly where that is newer."""
@@ -170,7 +166,7 @@ class Peers:
         try:
             if len(self._open) > MOST_OPEN:
                 return
-            if self._tls is not None and not _names(writer) & {peer.name for peer in self._peers}:
+            if self._tls is not None and not _names(writer) & self._admitted:
                 return
             hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
             writer.write(to_bytes(hello) + b"\n")
@@ -289,7 +285,9 @@ class Peers:
 
     async def _connect(self, peer: Peer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
-            context = _context(self._tls, ssl.PROTOCOL_TLS_CLIENT) if self._tls else None
+            context = self._tls.context() if self._tls else None
+            if context is not None:
+                context.check_hostname = False  # it is looked at by name, wherever the daemon runs
         except OSError as error:  # also ssl.SSLError: it may just be renewed
             raise _Silence(f"our certificate, key or CA cannot be read: {error.strerror or error}") from error
         try:
@@ -305,8 +303,8 @@ class Peers:
             raise _Refused from error
         except TimeoutError as error:
             raise _Silence(f"no answer within {self._pace.answer_s:g} s") from error
-        except OSError as error:
-            raise _Silence(str(error.strerror or error)) from error
+        except (OSError, ValueError) as error:  # ValueError: a name that is none
+            raise _Silence(str(getattr(error, "strerror", None) or error)) from error
 
     async def _who(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         if self._tls is not None and peer.name not in _names(writer):
@@ -359,16 +357,6 @@ def _object(line: bytes) -> Object:
     if not isinstance(found, dict):
         raise ValueError("no JSON object")
     return found
-
-
-def _context(tls: Tls, protocol: int) -> ssl.SSLContext:
-    """Whose certificate it is is looked at by name, wherever the daemon runs."""
-    context = ssl.SSLContext(protocol)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(str(tls.ca_file))
-    context.load_cert_chain(str(tls.cert_file), str(tls.key_file))
-    return context
 
 
 def _names(writer: asyncio.StreamWriter) -> set[str]:

@@ -26,8 +26,7 @@ _GATE = "depose"
 
 
 def may_lead(snapshot: Snapshot, ours: str) -> Finding:
-    """Whether the observer `ours` may lead, as far as it can judge of itself: never NO where nobody else
-    could do it better."""
+    """Whether the observer `ours` may lead, as far as it can judge of itself."""
     if finding := with_another_configuration(snapshot):
         return finding
     if finding := _blind(snapshot, ours):
@@ -36,7 +35,8 @@ def may_lead(snapshot: Snapshot, ours: str) -> Finding:
 
 
 def with_another_configuration(snapshot: Snapshot) -> Finding | None:
-    """While most of those that are heard, by votes, have another configuration than ours."""
+    """While most of those that are heard, by votes, have another configuration than ours: by ours nothing
+    would be decided, whoever leads."""
     policy = snapshot.policy
     views = {view.name: view for view in snapshot.observers}
     votes: Counter[str] = Counter()

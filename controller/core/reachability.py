@@ -1,7 +1,8 @@
 """Who reaches whom, and what it looks like: a line that is cut, a site, or a node that is gone. Pure.
 
-Nothing is decided by it: verdicts come by votes (`sight`). It names for people what lies behind them. A line
-that carries packets one way only looks like one that carries none: dialogues need both.
+Verdicts come by votes (`sight`). It names for people what lies behind them; and who reaches nothing does not
+lead (`leadership`). A line that carries packets one way only looks like one that carries none: dialogues need
+both.
 """
 
 from collections.abc import Mapping

@@ -68,6 +68,9 @@ class CoordinationContract:
         controller = await setup.start()
         await controller.lead()
         assert await controller.lead(willing=False) is Standing.FOLLOWING
+        assert controller.may_act_until_s() == float("-inf")
+        await controller.read()
+        assert controller.may_act_until_s() == float("-inf")
         assert await controller.lead() is Standing.LEADING
 
     async def test_standing_over_somebody_who_does_not_lead_changes_nothing(self, setup: Setup) -> None:

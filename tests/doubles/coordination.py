@@ -71,6 +71,7 @@ class MemoryClient:
     def __init__(self, store: MemoryStore, *, observe_only: bool = False) -> None:
         self.store = store
         self._observe_only = observe_only
+        self._willing = True
 
     @property
     def leads(self) -> bool:
@@ -78,6 +79,7 @@ class MemoryClient:
 
     async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         self.store.elect(self)
+        self._willing = willing
         if self._observe_only:
             return Standing.OBSERVING_ONLY
         return Standing.LEADING if willing else Standing.FOLLOWING
@@ -89,7 +91,7 @@ class MemoryClient:
         return self.store.record(self, state, seen)
 
     def may_act_until_s(self) -> float:
-        return float("inf") if self.leads and not self._observe_only else float("-inf")
+        return float("inf") if self.leads and self._willing and not self._observe_only else float("-inf")
 
     async def post(self, entry: Request | Pause | None) -> None:
         self.store.post(entry)

@@ -94,6 +94,26 @@ async def test_a_lead_that_is_gone_without_a_new_one_records_nothing(cluster: In
     assert (await store.read()).state == before.state
 
 
+async def test_who_has_stepped_down_does_not_lead_though_zookeeper_never_heard_of_it(
+    cluster: InZooKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, before = await leading(cluster)
+    other = await cluster.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, "commit", hanging)  # type: ignore[attr-defined]
+        assert await store.lead(willing=False) is Standing.FOLLOWING
+    again = await store.read()
+    assert again.leader == before.leader, "it stands there yet"
+    assert store.may_act_until_s() == float("-inf")
+    assert await store.record(replace(again.state, seq=9), again.versions) is Commit.LOST
+    assert await store.lead(willing=False) is Standing.FOLLOWING
+    assert await other.lead() is Standing.LEADING, "it has left at last"
+
+
+async def hanging(*_steps: object) -> str:
+    raise Unanswered("ZooKeeper did not answer")
+
+
 async def test_a_lead_of_another_session_is_not_ours_though_it_bears_our_name(cluster: InZooKeeper) -> None:
     store = await cluster.start()
     at = Tree(cluster.cluster)

@@ -109,6 +109,10 @@ def _wrong_password(folder: Path, server: ZooKeepers) -> Host:
     return found
 
 
+def _no_password(folder: Path, server: ZooKeepers) -> Host:
+    return host(folder, server, OBSERVERS[0], login=None)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A way to be turned away, and what is said of it."""
@@ -121,6 +125,7 @@ KINDS = {
     "not named": Kind(_not_named, "ZooKeeper gives us no right to /mailward/"),
     "another CA": Kind(_another_ca, "shows a certificate that is not believed"),
     "another authority": Kind(_another_authority, "(refuses our certificate|hangs up)"),
+    "no password": Kind(_no_password, "wants a password: write coordination.zookeeper.login"),
     "wrong password": Kind(_wrong_password, "refuses our user 'host0' or its password"),
 }
 CASES = [
@@ -130,6 +135,7 @@ CASES = [
         ("certificates", "another CA"),
         ("certificates", "another authority"),
         ("passwords", "not named"),
+        ("passwords", "no password"),
         ("passwords", "wrong password"),
     )
 ]
@@ -203,6 +209,9 @@ def test_a_daemon_goes_on_by_itself_once_it_has_been_granted_its_rights(
         good.file.write_text(yaml.safe_dump(document))
         differs = "FAILED  rights in ZooKeeper: not as the configuration says at /mailward/"
         assert differs in good.checked()
+        refused = new.command("zookeeper", "grant")
+        assert refused.returncode == 1
+        assert "gives us no right" in refused.stderr
         granted = good.command("zookeeper", "grant")
         assert granted.returncode == 0, granted.stderr
         assert "stranger is " in granted.stdout

@@ -5,12 +5,28 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.contract.coordination_contract import answered, leading, pause, request
-from tests.lab.harness.in_zookeeper import ADMINS, OBSERVERS, WATCHERS, InZooKeeper, running, until
+from tests.contract.coordination_contract import STORE, answered, leading, pause, request
+from tests.lab.harness.in_zookeeper import (
+    ADMINS,
+    OBSERVERS,
+    SESSION_S,
+    WATCHERS,
+    InZooKeeper,
+    running,
+    until,
+)
 from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.coordination.zookeeper import making, tree
-from mailward.controller.coordination.zookeeper.client import Client, Create, Delete, Login, Step, Write
+from mailward.controller.coordination.zookeeper.client import (
+    Client,
+    Create,
+    Delete,
+    Grant,
+    Login,
+    Step,
+    Write,
+)
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
@@ -18,6 +34,7 @@ from mailward.model.errors import StoreError
 from mailward.model.ports import Commit
 from mailward.model.report import Report
 from mailward.model.snapshot import Standing
+from mailward.model.state import State
 
 LEADER, OTHER, WATCHER, ADMIN, STRANGER = *OBSERVERS[:2], *WATCHERS, *ADMINS, "stranger"
 """The stranger has a certificate of the same authority, or a password, and no cluster here."""
@@ -78,7 +95,7 @@ def acts(at: Tree) -> dict[str, Act]:
 
 
 @pytest.mark.parametrize("what", acts(Tree("x")))
-async def test_nobody_may_do_more_than_it_takes(cluster: InZooKeeper, server: ZooKeepers, what: str) -> None:
+async def test_nobody_may_do_more_than_it_takes(server: ZooKeepers, what: str) -> None:
     allowed = []
     for who in (LEADER, OTHER, WATCHER, ADMIN, STRANGER):
         async with InZooKeeper.made(server) as each:
@@ -133,6 +150,25 @@ async def test_everybody_with_a_right_asks_and_the_leader_answers(cluster: InZoo
         }
 
 
+async def test_who_takes_a_cluster_s_place_before_it_is_made_keeps_it_from_nobody_unseen(
+    server: ZooKeepers,
+) -> None:
+    new = InZooKeeper(server, SESSION_S)
+    at = Tree(new.cluster)
+    async with connected(new.servers(STRANGER)) as stranger:
+        grant = Grant(new.rights.scheme, stranger_id(new.rights), "acdrw")
+        assert await may(stranger, Create(at.root, b"", acl=(grant,)))
+        with pytest.raises(StoreError, match=f"no right to {at.root}"):
+            await new.make(State(STORE, 3))
+        await stranger.set_acl(at.root, ())
+    await new.make(State(STORE, 3))
+    assert await granted(new, new.rights) == [], "nothing is left of who was there before"
+
+
+def stranger_id(rights: Rights) -> str:
+    return f"CN={STRANGER}" if rights.scheme == "x509" else STRANGER
+
+
 # when the configuration has changed
 
 
@@ -153,8 +189,7 @@ async def test_an_observer_that_is_added_has_its_place_and_one_that_is_gone_has_
     await cluster.post(request("r1"))
     watcher = await cluster.start(observe_only=True, name=WATCHER)
     await watcher.publish(Report(WATCHER, 1, "d1", ()))
-    mark = "CN=" if ours.scheme == "x509" else ""
-    names = {LEADER: ours.observers[LEADER], "new": f"{mark}{STRANGER}"}
+    names = {LEADER: ours.observers[LEADER], "new": stranger_id(ours)}
     await granted(cluster, Rights(ours.scheme, names, frozenset({LEADER})))
     async with connected(cluster.servers(STRANGER)) as new:
         assert await may(new, Write(at.report("new"), b"{}"), Write(at.beat("new"), b""))

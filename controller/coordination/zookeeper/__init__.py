@@ -9,7 +9,7 @@
         requests/    one for each request not yet answered
         observers/   one for each daemon: its newest report; below it `beat`, written as the heartbeat
 
-Every write of a leader is one transaction that checks epoch and pause as they were read, and that its own
+Every state is written in one transaction that checks epoch and pause as they were read, and that its own
 leader znode is there. Either check alone would not do: the epoch stays when our session ends and nobody else
 is elected, and a leader znode made anew by another looks like ours.
 

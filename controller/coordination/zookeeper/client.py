@@ -32,8 +32,8 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
 from kazoo.security import ACL, Id, Permissions
 
-from mailward.controller.coordination.identity import Tls
-from mailward.model.errors import NoRight, Unanswered
+from mailward.controller.coordination.tls import Tls
+from mailward.model.errors import NoRight, StoreError, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -264,15 +264,19 @@ class Client:
             options["sasl_options"] = {
                 "mechanism": "DIGEST-MD5", "username": login.user, "password": login.password,
             }  # fmt: skip
-        made = KazooClient(
-            hosts=",".join(self._servers.addresses),
-            timeout=self._servers.session_s,
-            handler=self._handler,
-            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 2.0},
-            command_retry={"max_tries": 0, "ignore_expire": False},
-            randomize_hosts=True,
-            **options,
-        )
+        hosts = ",".join(self._servers.addresses)
+        try:
+            made = KazooClient(
+                hosts=hosts,
+                timeout=self._servers.session_s,
+                handler=self._handler,
+                connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": 2.0},
+                command_retry={"max_tries": 0, "ignore_expire": False},
+                randomize_hosts=True,
+                **options,
+            )
+        except ValueError as error:
+            raise StoreError(f"{hosts} are not ZooKeeper servers: {error}") from error
         made.add_listener(self._turned)
         self._learn_what_is_granted(made)
         return made
@@ -287,7 +291,7 @@ class Client:
             except (exceptions.AuthFailedError, exceptions.SessionClosedRequireSaslError) as error:
                 self._was_refused(f"{address}:{port}")
                 raise exceptions.ConnectionDropped("we were refused") from error
-            self.refusal = ""
+            self.refusal = self.trouble = ""
             self._server = address, port
             self.session_s = read_ms * 1.5 / 1000
             self._session, _password = made.client_id
@@ -300,8 +304,8 @@ class Client:
     def _was_refused(self, server: str) -> None:
         """It would never connect again, though a password is soon put right at the server."""
         login = self._servers.login
-        assert login is not None
-        self.refusal = f"{server} refuses our user {login.user!r} or its password"
+        why = f"refuses our user {login.user!r} or its password" if login is not None else _WANTS_PASSWORD
+        self.refusal = f"{server} {why}"
         self._in_loop(self._on_change)
 
     def _turned(self, state: str) -> None:
@@ -348,7 +352,9 @@ class Client:
                 return await asyncio.gather(*asked)
         except TimeoutError:
             raise Unanswered(f"ZooKeeper did not answer within {self._servers.call_s:g} s") from None
-        except exceptions.KazooException as error:
+        except StoreError:
+            raise
+        except Exception as error:  # of kazoo's, or of its threads
             raise Unanswered(f"ZooKeeper: {_told(error)}") from error
 
     def _stop(self) -> None:
@@ -371,6 +377,9 @@ _NO_RIGHT = (
     "ZooKeeper gives us no right to {}: its ACL names others; if the configuration has changed, type on a "
     "daemon's host that may lead: mailward zookeeper grant"
 )
+
+
+_WANTS_PASSWORD = "wants a password: write coordination.zookeeper.login"
 
 
 def _sent(acl: Acl) -> list[ACL]:
@@ -398,5 +407,6 @@ def _told(error: Exception) -> str:
         exceptions.ConnectionLoss: "the connection was lost",
         exceptions.SessionExpiredError: "the session has expired",
         exceptions.ConnectionClosedError: "the connection is closed",
+        exceptions.SessionClosedRequireSaslError: _WANTS_PASSWORD,
     }
     return words.get(type(error), type(error).__name__)

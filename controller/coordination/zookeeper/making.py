@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from mailward.controller.coordination.zookeeper import tree
-from mailward.controller.coordination.zookeeper.client import Client, Create, Delete, Step
+from mailward.controller.coordination.zookeeper.client import (
+    Acl,
+    Client,
+    Create,
+    Delete,
+    Step,
+    Write,
+)
 from mailward.controller.coordination.zookeeper.rights import ABOVE, OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.model.errors import NoStore, StoreError
@@ -13,12 +20,15 @@ from mailward.model.state import Pause, State
 async def make(
     client: Client, cluster: str, state: State, rights: Rights = OPEN, pause: Pause | None = None
 ) -> None:
-    """Write the first `state` of a cluster. StoreError where a store is already."""
+    """Write the first `state` of a cluster. StoreError where a store is already, or where somebody else has
+    the place."""
     at = Tree(cluster)
-    there = (await client.read([ABOVE, at.root, at.store])).znodes
+    wanted = rights.of(at)
+    there = (await client.read([ABOVE, *wanted])).znodes
     if at.store in there:
         raise StoreError(
-            f"{at.root} in ZooKeeper already holds a store; remove it first if it is really over"
+            f"{at.root} in ZooKeeper already holds a store; if it is really over, remove it first: zkCli.sh"
+            f" deleteall {at.root}"
         )
     content = {
         at.store: tree.of_store(state.store_id),
@@ -26,52 +36,56 @@ async def make(
         at.state: tree.of_state(state),
         at.pause: tree.of_pause(pause),
     }
-    steps = [] if ABOVE in there else [Create(ABOVE, b"", acl=rights.above())]
-    steps += [
-        Create(path, content.get(path, b""), acl=acl)
-        for path, acl in rights.of(at).items()
-        if path not in there
-    ]
-    wrong = await client.commit(*steps)
-    if wrong:
-        raise StoreError(f"the store could not be made in ZooKeeper: {wrong}")
+    for path in there.keys() & wanted.keys():
+        await client.set_acl(path, wanted[path])
+    steps: list[Step] = [] if ABOVE in there else [Create(ABOVE, b"", acl=rights.above())]
+    for path, acl in wanted.items():
+        if path not in there:
+            steps.append(Create(path, content.get(path, b""), acl=acl))
+        elif path in content:
+            steps.append(Write(path, content[path]))
+    await _done(client, *steps)
 
 
 async def grant(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
     """Give everybody the rights that `rights` says, and take all others; the paths where that changed
     something. What belongs to an observer that is no more is taken away. It may be done again at any time."""
     at = Tree(cluster)
+    differing = await _differing(client, at, rights)
+    for path, acl in differing.items():
+        if acl is None:
+            beat = at.beat(path.rpartition("/")[2])
+            below: list[Step] = [Delete(beat)] if (await client.read([beat])).znodes else []
+            await _done(client, *below, Delete(path))
+        elif (await client.read([path])).znodes:
+            await client.set_acl(path, acl)
+        else:
+            await _done(client, Create(path, b"", acl=acl))
+    return list(differing)
+
+
+async def differing(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
+    """The paths where `grant` would change something."""
+    return list(await _differing(client, Tree(cluster), rights))
+
+
+async def _differing(client: Client, at: Tree, rights: Rights) -> dict[str, Acl | None]:
+    """What is to be, by path; None where nothing is to be."""
     found = await client.read([at.store, at.leader], [at.requests, at.observers])
     if at.store not in found.znodes:
         raise NoStore(f"there is no store at {at.root} in ZooKeeper; make one with: mailward state init")
     passing = [at.leader, *(f"{at.requests}/{id}" for id in found.names.get(at.requests, ()))]
-    wanted = {**rights.of(at), **dict.fromkeys(passing, rights.of_passing())}
-    have = await client.acls(list(wanted))
-    changed = []
-    for path, acl in wanted.items():
-        if path not in have and path not in passing:
-            await client.commit(Create(path, b"", acl=acl))
-        elif have.get(path, acl) != acl:
-            await client.set_acl(path, acl)
-        else:
-            continue
-        changed.append(path)
-    for name in found.names.get(at.observers, ()):
-        if name not in rights.observers:
-            changed.append(await _forget(client, at, name))
-    return changed
+    lasting = rights.of(at)
+    have = await client.acls([*lasting, *passing])
+    wanted: dict[str, Acl | None] = {path: acl for path, acl in lasting.items() if have.get(path) != acl}
+    wanted |= {
+        path: rights.of_passing() for path in passing if have.get(path) not in (None, rights.of_passing())
+    }
+    gone = [name for name in found.names.get(at.observers, ()) if name not in rights.observers]
+    return wanted | {at.report(name): None for name in gone}
 
 
-async def differing(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
-    """The paths where the rights are not those that `rights` says."""
-    at = Tree(cluster)
-    wanted = rights.of(at)
-    have = await client.acls(list(wanted))
-    return [path for path, acl in wanted.items() if have.get(path) != acl]
-
-
-async def _forget(client: Client, at: Tree, name: str) -> str:
-    path, beat = at.report(name), at.beat(name)
-    steps: list[Step] = [Delete(beat)] if (await client.read([beat])).znodes else []
-    await client.commit(*steps, Delete(path))
-    return path
+async def _done(client: Client, *steps: Step) -> None:
+    wrong = await client.commit(*steps)
+    if wrong:
+        raise StoreError(f"not done in ZooKeeper: {wrong}; try again")

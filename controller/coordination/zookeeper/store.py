@@ -44,12 +44,13 @@ RIVAL_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a commit or an election needs to know of the znodes it checks."""
+    """What a commit or an election needs to know of the znodes it checks; whether the leader's is `ours`."""
 
     epoch: int
     epoch_version: int
     leader: Leader | None
     leader_version: int
+    ours: bool
     requests: tuple[str, ...]
 
 
@@ -87,6 +88,7 @@ class ZooKeeperStore:
         self._state: tuple[int, State] | None = None
         self._void: set[str] = set()
         self._kept_from_leading = ""
+        self._willing = True
         self._reported = asyncio.Lock()
         self._reported_s, self._rival_s = float("inf"), float("-inf")
 
@@ -129,6 +131,7 @@ class ZooKeeperStore:
 
     async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         self._notice_a_new_session()
+        self._willing = willing
         if not willing:
             await self._step_down()
             return Standing.FOLLOWING
@@ -155,8 +158,9 @@ class ZooKeeperStore:
         self._take_up(leader, leading)
         names = found.names.get(at.requests, ())[:MOST_REQUESTS]
         self._read = _Read(
-            tree.epoch(epoch, at.epoch), epoch.version, leader, leading.version if leading else 0, names
-        )
+            tree.epoch(epoch, at.epoch), epoch.version, leader, leading.version if leading else 0,
+            self._is_ours(leading), names,
+        )  # fmt: skip
         recorded = Recorded(
             state=self._understood(state),
             versions=Versions(self._read.epoch, state.version, pause.version),
@@ -239,6 +243,7 @@ class ZooKeeperStore:
         try:
             with contextlib.suppress(Unanswered):
                 await self._stand(over)
+                self._kept_from_leading = ""
         except NoRight as error:
             if str(error) != self._kept_from_leading:
                 log.error("this daemon is to lead, and cannot: %s", error)
@@ -267,16 +272,19 @@ class ZooKeeperStore:
 
     def _take_up(self, leader: Leader | None, znode: Znode | None) -> None:
         """Whether we lead: what was made in this session, perhaps without our having heard that it was done,
-        and nothing else."""
+        and nothing else. Who has stepped down does not, though ZooKeeper may not have heard of it."""
+        self._led = leader if self._is_ours(znode) and self._willing else None
+
+    def _is_ours(self, leading: Znode | None) -> bool:
         session = self._client.session
-        self._led = leader if znode is not None and session is not None and znode.owner == session else None
+        return leading is not None and session is not None and leading.owner == session
 
     async def _step_down(self) -> None:
         """Not leading from now on, whatever ZooKeeper hears of it."""
-        led, read, self._led = self._led, self._read, None
-        if led is None or read is None or read.leader != led:
+        read, self._led = self._read, None
+        if read is None or not read.ours:
             return
-        with contextlib.suppress(Unanswered):
+        with contextlib.suppress(Unanswered, NoRight):
             await self._client.commit(
                 Check(self._tree.epoch, read.epoch_version), Delete(self._tree.leader, read.leader_version)
             )

@@ -5,7 +5,7 @@ import os
 import ssl
 from dataclasses import dataclass
 
-from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.tls import Tls
 from mailward.controller.coordination.zookeeper.client import Servers
 
 TRY_S = 2.0
@@ -38,17 +38,16 @@ async def somebody_listens(servers: Servers) -> bool:
 async def _one(server: str, tls: Tls | None) -> _Said:
     try:
         return _Said(await _tried(server, tls))
-    except OSError as error:
-        return _Said(
-            f"cannot be reached: {os.strerror(error.errno) if error.errno else error}", listens=False
-        )
+    except (OSError, ValueError) as error:  # ValueError: a name or a port that is none
+        number = getattr(error, "errno", None)
+        return _Said(f"cannot be reached: {os.strerror(number) if number else error}", listens=False)
 
 
 async def _tried(server: str, tls: Tls | None) -> str:
     """OSError where nobody listens."""
     host, _, port = server.rpartition(":")
     try:
-        context = _context(tls) if tls is not None else None
+        context = tls.context() if tls is not None else None
     except OSError as error:  # also ssl.SSLError
         return f"is not asked: our certificate, key or CA cannot be read ({error.strerror or error})"
     try:
@@ -80,9 +79,3 @@ _HELLO = bytes.fromhex(
     "0000002d" + "00" * 4 + "00" * 8 + "00002710" + "00" * 8 + "00000010" + "00" * 16 + "00"
 )
 """A request for a new session of 10 s, as every client begins."""
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(tls.ca_file))
-    context.load_cert_chain(str(tls.cert_file), str(tls.key_file))
-    return context

@@ -16,7 +16,7 @@ from tests.lab.harness.layout import Addresses
 from tests.lab.harness.material import Authority, write_private
 from tests.lab.harness.waiting import wait_until
 
-from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.tls import Tls
 from mailward.controller.coordination.zookeeper import ensemble
 from mailward.controller.coordination.zookeeper.client import Login, Servers
 from mailward.controller.coordination.zookeeper.ensemble import TICKS_OF_A_SESSION, Ensemble

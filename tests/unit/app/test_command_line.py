@@ -336,6 +336,17 @@ def test_an_endless_answer_is_broken_off(running: Running, monkeypatch: pytest.M
     assert "longer than 100 bytes" in result.stderr
 
 
+@pytest.mark.parametrize("servers", ["zk-a:port", "[::1"])
+def test_a_mistake_in_the_file_is_told_when_a_pause_can_be_left_nowhere(tmp_path: Path, servers: str) -> None:
+    """Nothing is checked before: whatever is right in the file is tried."""
+    config = tmp_path / "mailward.yaml"
+    config.write_text(f"cluster: lab\ncoordination: {{zookeeper: {{servers: ['{servers}']}}}}\n")
+    result = mailward("pause", socket=tmp_path / "none.sock", config=config)
+    assert result.exit_code == Exit.UNREACHABLE
+    assert "The store cannot be written either: " in result.stderr
+    assert servers in result.stderr
+
+
 def test_a_pause_that_can_be_left_nowhere_exits_3(tmp_path: Path) -> None:
     config = tmp_path / "m.yaml"
     config.write_text("coordination: {local: {directory: nowhere}}")

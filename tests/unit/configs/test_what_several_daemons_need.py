@@ -87,17 +87,31 @@ LINE = "line 18: coordination.zookeeper"
 def test_another_observer_s_certificate_is_told_with_both_names(
     problems: Problems, etc: Path, authority: Authority
 ) -> None:
-    authority.issue(etc, ["mail-b"], "192.0.2.11")
+    authority.issue(etc, ["mail-b", "mail-a"], "192.0.2.11")
     said = (
         f"{LINE}.tls.cert_file: {etc}/tls.crt is 'CN=mail-b', which is no admin, and ZooKeeper knows mail-a"
     )
     assert problems(several()) == (f"{said} as 'CN=mail-a': write its `identity` if it has changed",)
 
 
-def test_the_certificate_may_have_any_subject_that_the_file_says(loaded: Loaded) -> None:
-    renamed = OBSERVERS.replace("name: mail-a,", "name: north, identity: CN=mail-a,")
-    before, after = several(observers=renamed)
-    assert loaded((before, after.replace("observer: mail-a", "observer: north"))).warnings == ()
+def renamed() -> Edit:
+    before, after = several(observers=OBSERVERS.replace("name: mail-a,", "name: north, identity: CN=mail-a,"))
+    return before, after.replace("observer: mail-a", "observer: north")
+
+
+def test_the_certificate_may_have_any_subject_that_the_file_says(
+    loaded: Loaded, etc: Path, authority: Authority
+) -> None:
+    authority.issue(etc, ["mail-a", "north"], "192.0.2.10")
+    assert loaded(renamed()).warnings == ()
+
+
+def test_the_other_daemons_must_find_the_observer_s_name_in_it(problems: Problems, etc: Path) -> None:
+    (said,) = problems(renamed())
+    assert said == (
+        f"{LINE}.tls.cert_file: it is made out to mail-a, and the other daemons know this one as north: "
+        "add that as a DNS name"
+    )
 
 
 def test_an_admin_s_certificate_will_do(loaded: Loaded, etc: Path, authority: Authority) -> None:

@@ -14,8 +14,8 @@ import pytest
 from tests.lab.harness.material import Authority
 
 from mailward.controller.clock import SystemClock
-from mailward.controller.coordination.identity import Tls
 from mailward.controller.coordination.peers import Pace, Peer, Peers, Told
+from mailward.controller.coordination.tls import Tls
 from mailward.model.report import NodeReport, Report
 from mailward.model.snapshot import ObserverView
 
@@ -164,12 +164,17 @@ async def test_who_does_not_say_who_it_is_is_not_believed(port: int, said: bytes
         assert (ours._known, ended(ours)) == ({}, ())
 
 
-@pytest.mark.parametrize("stranger", [watched(name="c"), watched(cluster="another")])
-async def test_a_daemon_of_another_name_or_cluster_is_not_the_one(port: int, stranger: Peers) -> None:
+@pytest.mark.parametrize(
+    ("stranger", "said"),
+    [(watched(name="c"), "it is 'c' of 'lab'"), (watched(cluster="another"), "it is 'b' of 'another'")],
+)
+async def test_a_daemon_of_another_name_or_cluster_is_not_the_one(
+    port: int, stranger: Peers, said: str
+) -> None:
     ours = watching(port)
     async with running(ours):
         async with running(stranger, port):
-            await asyncio.sleep(0.3)
+            await until(lambda: ours.apart["b"] == said)
         await asyncio.sleep(0.2)
         assert ended(ours) == ()
 
@@ -205,8 +210,23 @@ async def test_both_sides_are_believed_by_their_certificates_alone(
     there = [Peer("b", "127.0.0.1", port)]
     ours = Peers("lab", "a", "a1", there, SystemClock(), identity(authority, tmp_path, asked_by), pace=QUICK)
     async with running(theirs, port), running(ours):
-        await asyncio.sleep(0.5)
-        assert bool(ours._known) is known
+        if known:
+            await held(ours)
+        else:
+            await until(lambda: "made out to c" in ours.apart["b"] or "does not say who" in ours.apart["b"])
+            assert not ours._known
+
+
+async def test_who_is_admitted_is_answered_though_nobody_knows_where_it_is(port: int, tmp_path: Path) -> None:
+    """Otherwise who has no address could ask nobody what it cannot see."""
+    authority = Authority(tmp_path)
+    theirs = Peers(
+        "lab", "b", "b1", [], SystemClock(), identity(authority, tmp_path, "b"), admitted=["a"], pace=QUICK
+    )
+    there = [Peer("b", "127.0.0.1", port)]
+    ours = Peers("lab", "a", "a1", there, SystemClock(), identity(authority, tmp_path, "a"), pace=QUICK)
+    async with running(theirs, port), running(ours):
+        await held(ours)
 
 
 async def test_a_certificate_that_is_renewed_is_shown_without_a_restart(

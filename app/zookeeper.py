@@ -3,7 +3,7 @@
 from mailward.configs.daemon import ZooKeeper
 from mailward.configs.identities import identity_of
 from mailward.configs.schema import Config
-from mailward.controller.coordination.identity import Tls
+from mailward.controller.coordination.tls import Tls
 from mailward.controller.coordination.zookeeper.client import Login, Servers
 from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
 
