@@ -30,15 +30,16 @@ def in_scope(situation: Situation, operation: Operation, actions: Iterable[Actio
 
 def with_care(situation: Situation, operation: Operation, action: Publish) -> Publish:
     """The publication as things are now. Of endpoints that are not the operation's it does not take away the
-    last that serve: it was decided, but not done, when somebody else was well. And it puts in nobody who is
-    known to fail while somebody else serves, or is named there already (I2)."""
+    last that serve, nor, while nobody is known to, who may be the first to serve again: that was decided, but
+    not done, when somebody else was well. And it puts in nobody who is known to fail while somebody else
+    serves, or is named there already (I2)."""
     found = {rrset.key: rrset for rrset in action.rrsets}
     record = situation.state.target(action.target)
     for endpoint in situation.snapshot.policy.endpoints:
         if action.target not in endpoint.targets:
             continue
-        last = [] if endpoint.name in operation.endpoints else _with_the_last(situation, endpoint)
         named = record.surely_names(endpoint.name)
+        last = [] if endpoint.name in operation.endpoints else _with_the_last(situation, endpoint, named)
         for rrset in last or _without_the_failing(situation, operation, endpoint, named):
             found[rrset.key] = rrset
     return replace(action, rrsets=tuple(sorted(found.values())))
@@ -62,18 +63,31 @@ def _without_the_failing(
     return rrsets_of(endpoint, (a for n in serving if n not in left_out for a in nodes[n].addresses))
 
 
-def _with_the_last(situation: Situation, endpoint: Endpoint) -> list[RRset]:
-    """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does; none
-    where that is not so."""
+def _with_the_last(situation: Situation, endpoint: Endpoint, named: set[str]) -> list[RRset]:
+    """What an endpoint is to answer when nobody in service is known to serve it, and somebody else does, or
+    may be the first to; none where that is not so."""
     serving = set(situation.behind[endpoint.name].serving)
     seen = {node: situation.judgements[node, endpoint.name] for node in endpoint.nodes}
     well = [node for node in endpoint.nodes if seen[node].condition in WELL and seen[node].outside]
     serves = [node for node in well if not _closing(situation.state, node, endpoint)]
-    if any(node in serving for node in serves) or not serves:
+    if any(node in serving for node in serves):
+        return []
+    kept = {*serves, *_named_and_away(situation, endpoint, named)}
+    if not kept:
         return []
     nodes = situation.snapshot.policy.node_by_name
-    listed = [node for node in endpoint.nodes if node in serving or node in serves]
+    listed = [node for node in endpoint.nodes if node in serving or node in kept]
     return rrsets_of(endpoint, (address for node in listed for address in nodes[node].addresses))
+
+
+def _named_and_away(situation: Situation, endpoint: Endpoint, named: set[str]) -> list[str]:
+    """Who is away and named all the same, with open ports: nobody knows who will serve first."""
+    nodes = situation.snapshot.policy.node_by_name
+    return [
+        node
+        for node in situation.behind[endpoint.name].away
+        if not named.isdisjoint(nodes[node].addresses) and not _closing(situation.state, node, endpoint)
+    ]
 
 
 def _closing(state: State, node: str, endpoint: Endpoint) -> bool:

@@ -273,6 +273,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "nobody is let in who fails": _nobody_who_fails_is_in_doubt,
     "who is known to serve": answering(doubts.known_to_serve, True),
     "the last who serve are kept": answering(publishing._with_the_last, []),
+    "who is named and away is kept": answering(publishing._named_and_away, []),
     "who is just being closed is not kept": answering(publishing._closing, False),
     "what may be repeated": answering(doubts.may_be_repeated, True),
     "restarts are seen": answering(conditions.restart_seen, ""),

@@ -136,6 +136,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_published",
         _ONE_ENDPOINT,
     ),
+    "who is named and away is kept": Unit(
+        _PUBLISHING,
+        "test_who_is_away_and_named_may_be_the_first_to_serve_again",
+        f"{_ONE_ENDPOINT}, with a node that is kept there and then cut off: once in 600 hours",
+    ),
     "who is just being closed is not kept": Unit(
         _PUBLISHING,
         "test_who_is_closed_is_not_kept_though_observers_have_not_noticed_yet",

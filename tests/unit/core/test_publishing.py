@@ -41,6 +41,47 @@ def test_an_endpoint_with_nobody_to_serve_it_keeps_who_is_away_while_another_is_
     assert published(scene, MAIL.name)[0] == ("192.0.2.12",)
 
 
+def test_who_is_away_and_named_may_be_the_first_to_serve_again() -> None:
+    """b was kept in imap.test when a had failed, out of it though it was; then its site was cut off. c was
+    let in for mail.test, and with that b was taken away, though a still failed."""
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
+    scene.ask(RequestKind.FAILOVER, "c")
+    scene.run(3)
+    scene.put_phase("b", Phase.OUT, Cause.SERVICE, IMAP.name)
+    scene.down("a", "imaps", for_s=60)
+    scene.gone("b", for_s=60)
+    scene.answers["order-ports:b"] = Result.UNKNOWN
+    scene.ask(RequestKind.READMIT, "c")
+    scene.sent.clear()
+    scene.run(5)
+    assert scene.phase("c", MAIL.name) is Phase.IN_SERVICE
+    assert set(published(scene, IMAP.name)) == {("192.0.2.10", "192.0.2.11")}
+    scene.up("a", for_s=60)
+    scene.sent.clear()
+    scene.run(5)
+    assert published(scene, IMAP.name) == [("192.0.2.10",)]
+
+
+def test_who_is_away_and_closed_is_not_kept_for_being_named() -> None:
+    scene = Scene.settled(policy_of(("a", "b", "c"), (MAIL, IMAP)))
+    scene.ask(RequestKind.FAILOVER, "c")
+    scene.run(3)
+    scene.down("b", "imaps", for_s=60)
+    scene.run(3)
+    record = scene.state.target("ns1")
+    everybody = tuple(
+        replace(rrset, values=("192.0.2.10", "192.0.2.11")) if rrset.type == "A" else rrset
+        for rrset in record.published or ()
+    )
+    scene.state = replace(scene.state, targets=(replace(record, published=everybody),))
+    scene.down("a", "imaps", for_s=60)
+    scene.ask(RequestKind.READMIT, "c")
+    scene.sent.clear()
+    scene.run(5)
+    assert scene.phase("c", MAIL.name) is Phase.IN_SERVICE
+    assert set(published(scene, IMAP.name)) == {("192.0.2.10",)}
+
+
 def test_what_only_repeats_ports_does_not_write_to_a_target_that_was_never_written_to() -> None:
     """What it holds may be better than what is recorded: b was not known to serve, and not in the zone."""
     scene = Scene(policy_of(("a", "b", "c"), (MAIL,)))
