@@ -117,10 +117,14 @@ def failed_again(cases: tuple[Case, ...]) -> str:
 
 def may_be_repeated(situation: Situation, target: str) -> bool:
     """Whether what is recorded may be published there again. A target never written to is left alone until
-    automation acts and everybody is known to be well: what it holds may be better than what is recorded."""
+    automation acts and everybody in service is known to serve: what it holds may be better than what is
+    recorded. Who is away is not waited for: its ports, which keep it from being well, wait for the target."""
     if situation.state.target(target).token is None:
         acts = situation.snapshot.policy.automation is Automation.ACT
-        return acts and all(judgement.condition in WELL for judgement in situation.judgements.values())
+        return acts and all(
+            each.serving and all(known_to_serve(situation, node, name) for node in each.serving)
+            for name, each in situation.behind.items()
+        )
     names = situation.snapshot.policy.endpoint_by_name
     return not (adds_in_doubt(situation, target, names) or takes_in_doubt(situation, target))
 

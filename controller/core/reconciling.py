@@ -6,6 +6,7 @@ that came back with an older zone.
 
 from mailward.controller.core import doubts
 from mailward.controller.core.cases import Situation
+from mailward.controller.core.closing import left_open
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import desired_rrsets, port_map
 from mailward.controller.core.planning import operation_of
@@ -48,10 +49,11 @@ def _may_reconcile(draft: Draft, node: str) -> bool:
 
 
 def _longest_unsettled(draft: Draft) -> str:
-    """The node whose ports were touched longest ago: one that never settles holds up nobody."""
+    """The node whose ports were touched longest ago: one that never settles holds up nobody, and neither does
+    one that must stay open for now."""
     unsettled = []
     for node in draft.policy.nodes:
-        if _ports_unsettled(draft, node):
+        if _ports_unsettled(draft, node) and not left_open(draft.situation, node.name):
             record = draft.state.ports_of(node.name)
             unsettled.append((-record.at.age_s(draft.now) if record else float("-inf"), node.name))
     return min(unsettled)[1] if unsettled else ""

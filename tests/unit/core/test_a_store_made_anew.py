@@ -199,3 +199,18 @@ def test_one_that_was_found_out_of_dns_waits_for_helpers_as_an_empty_record_does
     scene.run(60)
     assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.OUT]
     assert scene.state.target("ns1").surely_names(MAIL) == {"192.0.2.10", "2001:db8::10"}
+
+
+def test_a_node_half_closed_by_an_earlier_store_is_closed_and_can_be_readmitted() -> None:
+    """Found by simulation: its port of imaps stayed open until the name server was known to name the other,
+    which was not written to before everybody was well, which a node with a closed port never is."""
+    scene = Scene(policy_of(endpoints=imap_and_smtp()))
+    scene.facts["a"] = replace(facts("a"), ports={"submission": CLOSED})
+    scene.down("a", "submission", for_s=60)
+    scene.run(5)
+    assert [scene.phase(node) for node in "ab"] == [Phase.OUT, Phase.IN_SERVICE]
+    assert scene.state.target("ns1").surely_names(MAIL) == {"192.0.2.11", "2001:db8::11"}
+    scene.back("a", for_s=60)
+    scene.ask(RequestKind.READMIT, "a")
+    scene.run(10)
+    assert scene.phase("a") is Phase.IN_SERVICE

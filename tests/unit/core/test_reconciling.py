@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from tests.unit.core.scene import Scene, facts, kinds, policy_of
+from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
 from mailward.model.fencing import CLOSED, FenceOutcome
 from mailward.model.health import Certificate, ProbeResult, Verdict
 from mailward.model.orders import Result
-from mailward.model.policy import Automation
+from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Ending, Kind, Phase, RequestKind
 
 
@@ -91,6 +91,23 @@ def test_a_node_that_never_settles_does_not_keep_another_from_its_turn() -> None
     ports = scene.state.ports_of("b")
     assert ports is not None
     assert ports.fence is FenceOutcome.CONFIRMED
+
+
+def test_a_node_that_must_stay_open_does_not_keep_another_from_its_turn() -> None:
+    """Neither a nor c had said what it holds when the store was made anew. ns2 takes nothing, so a stays open
+    for imap.test; c does not wait for that."""
+    mail = Endpoint(MAIL, ("imaps", "submission"), ("a", "b", "c"), 30, ("ns1",))
+    imap = Endpoint("imap.test", ("imaps",), ("a", "b"), 30, ("ns2",))
+    scene = Scene(policy_of(("a", "b", "c"), (mail, imap)))
+    scene.answers["claim-target:ns2"] = Result.FAILED
+    scene.state = replace(scene.state, epoch=7, made_epoch=7)
+    scene.epoch = 8
+    scene.facts["a"] = scene.facts["c"] = None
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    assert [scene.phase(node) for node in "abc"] == [Phase.OUT, Phase.IN_SERVICE, Phase.OUT]
+    scene.facts["a"], scene.facts["c"] = facts("a"), facts("c")
+    scene.run(120)
+    assert [record.node for record in scene.state.ports] == ["c"]
 
 
 def test_a_firewall_that_loses_its_rules_at_once_is_set_again_only_now_and_then() -> None:
