@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailward.controller.executor import Executor
@@ -12,6 +12,7 @@ from mailward.controller.vantage import Vantages
 from mailward.dns.publication import TargetPublisher
 from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
+from mailward.fencing.verification import Look, Seen, Sight
 from mailward.model.decision import Decision
 from mailward.model.errors import MailwardError, StoreError
 from mailward.model.policy import Policy
@@ -156,10 +157,27 @@ class Controller:
         numbers = {service.name: service.port for service in self.policy.services}
         found = {}
         for node in self.policy.nodes:
-            ports = Ports(self._around.network, self.host.name, self._around.nodes[node.name], numbers)
             rung = HelperRung(
                 node.name, helpers[node.name], numbers, node.addresses[:1],
-                timeout_s=self.policy.rules.order_timeout_s, look=ports.look,
+                timeout_s=self.policy.rules.order_timeout_s, look=self._look(node.name, numbers),
             )  # fmt: skip
             found[node.name] = Ladder([rung])
         return found
+
+    def _look(self, node: str, numbers: Mapping[str, int]) -> Look:
+        """At closed ports: from here, or, where the node is this host, by another daemon that answers."""
+        around = self._around
+        if node != self.host.name:
+            return Ports(around.network, self.host.name, around.nodes[node], numbers).look
+
+        async def by_another(
+            addresses: Sequence[str], ports: Sequence[int], timeout_s: float
+        ) -> tuple[Sight, ...]:
+            for name, other in sorted(around.daemons.items()):
+                answers = other.process.alive and not other.process.stopped
+                if name != self.name and answers and around.network.passes(self.host.name, other.host):
+                    there = Ports(around.network, other.host, around.nodes[node], numbers)
+                    return await there.look(addresses, ports, timeout_s)
+            return tuple(Sight(a, p, Seen.UNKNOWN, "nobody else can tell") for a in addresses for p in ports)
+
+        return by_another
