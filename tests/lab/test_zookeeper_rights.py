@@ -151,7 +151,7 @@ async def test_everybody_with_a_right_asks_and_the_leader_answers(cluster: InZoo
 
 
 async def test_who_takes_a_cluster_s_place_before_it_is_made_keeps_it_from_nobody_unseen(
-    server: ZooKeepers,
+    cluster: InZooKeeper, server: ZooKeepers
 ) -> None:
     new = InZooKeeper(server, SESSION_S)
     at = Tree(new.cluster)

@@ -61,18 +61,6 @@ HUNTS = (
     ),
     Hunt(("name servers compare tokens",), ("late-orders", "crash", "daemon-kill"), "I1: primary obeyed"),
     Hunt(("recorded before sent",), ("crash", "pause", "request"), "which nobody had recorded"),
-    Hunt(
-        ("what cannot refuse is waited for",),
-        ("crash", "daemon-kill", "disk-slow"),
-        "I1: primary obeyed",
-        policy={"unguarded": ("primary",)},
-    ),
-    Hunt(
-        ("what may still arrive is waited for",),
-        ("crash", "daemon-kill", "disk-slow", "late-orders"),
-        "I1: primary obeyed",
-        policy={"unguarded": ("primary",)},
-    ),
     # what is believed
     Hunt(("votes for a verdict",), ("cut", "isolated"), "I6: "),
     Hunt(("what receivers remember",), ("store-restored", "crash", "request"), "I14: ", seeds=30),

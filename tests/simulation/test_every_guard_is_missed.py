@@ -43,6 +43,7 @@ _RECONCILING = "tests/unit/core/test_reconciling.py"
 _REQUESTS = "tests/unit/core/test_requests.py"
 _STORE = "tests/simulation/test_simulated_store.py"
 _ONE_ENDPOINT = "it takes a second endpoint on the same target"
+_SELDOM_LATE = "by chance an order to what cannot refuse it is late by seconds once in hundreds of runs"
 _SELDOM_ANEW = "a store is seldom made anew there while ports are closed"
 
 BY_UNIT_TESTS: Mapping[str, Unit] = {
@@ -55,6 +56,16 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         _STORE,
         "test_who_has_stepped_down_records_nothing_though_nobody_has_raised_the_epoch_yet",
         "who knows that it does not lead records nothing, and who does not know it has read another epoch",
+    ),
+    "what cannot refuse is waited for": Unit(
+        "tests/simulation/test_deposing.py",
+        "test_a_leader_deposed_in_error_sends_nothing_later_than_its_orders_expire[0]",
+        _SELDOM_LATE,
+    ),
+    "what may still arrive is waited for": Unit(
+        "tests/unit/core/test_a_target_that_cannot_refuse.py",
+        "test_what_was_not_answered_may_still_arrive_and_nothing_is_sent_before_that",
+        _SELDOM_LATE,
     ),
     "the store asks what was read": Unit(
         _STORE,

@@ -291,7 +291,7 @@ class Client:
             except (exceptions.AuthFailedError, exceptions.SessionClosedRequireSaslError) as error:
                 self._was_refused(f"{address}:{port}")
                 raise exceptions.ConnectionDropped("we were refused") from error
-            self.refusal = self.trouble = ""
+            self.trouble = ""
             self._server = address, port
             self.session_s = read_ms * 1.5 / 1000
             self._session, _password = made.client_id
@@ -302,7 +302,7 @@ class Client:
         made._connection._connect = connect_and_learn
 
     def _was_refused(self, server: str) -> None:
-        """It would never connect again, though a password is soon put right at the server."""
+        """Its thread would end here, and never connect again, though a password is soon put right."""
         login = self._servers.login
         why = f"refuses our user {login.user!r} or its password" if login is not None else _WANTS_PASSWORD
         self.refusal = f"{server} {why}"
@@ -325,7 +325,7 @@ class Client:
 
     def _must_be_connected(self) -> None:
         if not self._connected.is_set():
-            where = self.trouble or ", ".join(self._servers.addresses)
+            where = self.refusal or self.trouble or ", ".join(self._servers.addresses)
             raise Unanswered(f"there is no connection to ZooKeeper: {where}")
 
     def _ask(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
@@ -349,13 +349,19 @@ class Client:
     async def _all(self, asked: Sequence["asyncio.Future[Any]"]) -> list[Any]:
         try:
             async with asyncio.timeout(self._servers.call_s):
-                return await asyncio.gather(*asked)
+                answers = await asyncio.gather(*asked, return_exceptions=True)
         except TimeoutError:
             raise Unanswered(f"ZooKeeper did not answer within {self._servers.call_s:g} s") from None
-        except StoreError:
-            raise
-        except Exception as error:  # of kazoo's, or of its threads
+        wrong = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in sorted(wrong, key=lambda each: isinstance(each, exceptions.ConnectionLoss)):
+            if isinstance(error, StoreError):
+                raise error
+            if isinstance(error, exceptions.SessionClosedRequireSaslError):
+                self._was_refused(":".join(map(str, self._server or ())))
+                raise Unanswered(f"there is no connection to ZooKeeper: {self.refusal}") from error
             raise Unanswered(f"ZooKeeper: {_told(error)}") from error
+        self.refusal = ""
+        return answers
 
     def _stop(self) -> None:
         try:
@@ -399,14 +405,13 @@ _FOLLOWS_FROM_ANOTHER = (exceptions.RolledBackError, exceptions.RuntimeInconsist
 """Of the steps of a transaction that would have held."""
 
 
-def _told(error: Exception) -> str:
-    words = {
+def _told(error: BaseException) -> str:
+    words: dict[type, str] = {
         exceptions.NodeExistsError: "it is there already",
         exceptions.NoNodeError: "it is not there",
         exceptions.BadVersionError: "it has changed since it was read",
         exceptions.ConnectionLoss: "the connection was lost",
         exceptions.SessionExpiredError: "the session has expired",
         exceptions.ConnectionClosedError: "the connection is closed",
-        exceptions.SessionClosedRequireSaslError: _WANTS_PASSWORD,
     }
     return words.get(type(error), type(error).__name__)

@@ -102,7 +102,7 @@ class ZooKeeperStore:
             began_s = self._now_s()
             if await self._beat():
                 heard_s = self._now_s()
-            elif self._client.session and self._now_s() - heard_s > self._client.session_s * SILENT:
+            elif self._hangs(heard_s):
                 log.warning(
                     "ZooKeeper has acknowledged nothing for %.1f s: connecting anew", self._now_s() - heard_s
                 )
@@ -110,6 +110,11 @@ class ZooKeeperStore:
                 heard_s = self._now_s()
             every_s = 1.01 * self._client.session_s / HEARTBEATS  # two in a row are never too close to count
             await asyncio.sleep(max(every_s / 10, every_s - (self._now_s() - began_s)))
+
+    def _hangs(self, heard_s: float) -> bool:
+        """Whether who we are connected to, and who does not turn us away, answers nothing."""
+        silent = self._now_s() - heard_s > self._client.session_s * SILENT
+        return silent and self._client.session is not None and not self._client.refusal
 
     async def _look_why(self) -> None:
         found = self._client.refusal or await trouble.of(self._servers)
