@@ -222,7 +222,11 @@ def suggestions(
     """What to type next, the most pressing first; never empty."""
     found: list[Suggestion] = []
     why = not_ready(view)
-    if "ZooKeeper" in why:
+    if "gives us no right" in why:
+        found.append(Suggestion("mailward zookeeper grant", "on the host of a daemon that may lead"))
+    elif "mailward resume" in why:
+        found.append(Suggestion("mailward resume", "lift a pause that nobody understands"))
+    elif "ZooKeeper" in why:
         more_than_half = "on the servers' hosts: more than half must run and reach each other"
         found.append(Suggestion("systemctl status zookeeper", more_than_half))
     if why:

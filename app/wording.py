@@ -45,7 +45,10 @@ def _two(whole: int, big: int, big_unit: str, small: int, small_unit: str) -> st
 
 def clock_time(wall_s: float, zone: tzinfo | None, now_wall_s: float) -> str:
     """A wall-clock time in `zone` (None: the machine's), with the date if it is not today's."""
-    then = datetime.fromtimestamp(wall_s, zone).astimezone(zone)
+    try:
+        then = datetime.fromtimestamp(wall_s, zone).astimezone(zone)
+    except (OverflowError, ValueError, OSError):
+        return "a time that no clock shows"
     today = datetime.fromtimestamp(now_wall_s, zone).astimezone(zone).date()
     day = "" if then.date() == today else then.strftime("%Y-%m-%d ")
     return f"{day}{then:%H:%M} {then.tzname() or ''}".rstrip()

@@ -56,11 +56,29 @@ def _subjects(config: Config, zookeeper: ZooKeeper) -> Iterator[Problem]:
         if subject is None:
             continue
         try:
-            right = x509.Name.from_rfc4514_string(subject).rfc4514_string() == subject
+            name = x509.Name.from_rfc4514_string(subject)
+            right = name.rfc4514_string() == subject
         except ValueError:
             right = False
         if not right:
             yield Problem(where, f"{shown(subject)} is no subject: write it as in CN=anna,O=Example")
+        elif not _plain(name):
+            yield Problem(where, _OTHERWISE.format(shown(subject)))
+
+
+_OTHERWISE = (
+    "{} is written otherwise by ZooKeeper: a certificate's subject has C, CN, DC, L, O, OU, ST, STREET or UID"
+    " only, without = or # in them"
+)
+_KEYWORDS = {"C", "CN", "DC", "L", "O", "OU", "ST", "STREET", "UID"}
+
+
+def _plain(name: x509.Name) -> bool:
+    """Whether Java writes it as we do: what has no keyword in RFC 2253 it writes as numbers, and it escapes
+    more."""
+    return all(
+        each.rfc4514_attribute_name in _KEYWORDS and not {"=", "#"} & set(str(each.value)) for each in name
+    )
 
 
 def _nobody_is_known(config: Config) -> Iterator[Problem]:
@@ -105,6 +123,11 @@ def look_at_certificate(config: Config, findings: Findings) -> None:
             problem = Problem((*here, "cert_file"), f"{sentence}, which has no passphrase: {_why(error)}")
         findings.problems.append(problem)
         return
+    if found.not_valid_before_utc > datetime.now(UTC):
+        begins = f"{found.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        findings.warnings.append(
+            f"{dotted((*here, 'cert_file'))}: {tls.cert_file} is not valid before {begins}"
+        )
     left = found.not_valid_after_utc - datetime.now(UTC)
     if left < RENEWED_BEFORE:
         told = "has expired" if left < timedelta() else "expires"
@@ -112,7 +135,10 @@ def look_at_certificate(config: Config, findings: Findings) -> None:
         findings.warnings.append(f"{dotted((*here, 'cert_file'))}: {tls.cert_file} {when}")
     _look_at_names(config, found, (*here, "cert_file"), findings)
     subject = found.subject.rfc4514_string()
-    if zookeeper.login is None:
+    if zookeeper.login is None and not _plain(found.subject):
+        sentence = f"{tls.cert_file}: {_OTHERWISE.format(shown(subject))}"
+        findings.problems.append(Problem((*here, "cert_file"), sentence))
+    elif zookeeper.login is None:
         told = f"{tls.cert_file} is {shown(subject)}, which"
         findings.problems += _one_of_them(config, subject, told, (*here, "cert_file"))
 

@@ -135,6 +135,8 @@ class Loop:
         self.read_at = snapshot.now
         self.leading = may_lead(snapshot, self._name)
         if self._standing is Standing.LEADING and not self._willing():
+            blames = self.leading.answer is Answered.NO
+            log.warning("leaving the lead: %s", self.leading.reason if blames else "time went wrong here")
             self._standing = await self._coordination.lead(willing=False)
             snapshot = replace(snapshot, standing=self._standing)
         if await self._stands_against_the_leader(snapshot):

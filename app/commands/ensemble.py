@@ -12,9 +12,8 @@ from mailward.app.wording import listed
 from mailward.configs.loading import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mailward.controller.coordination.zookeeper.client import Servers
+    from mailward.controller.coordination.zookeeper.making import Granted
     from mailward.controller.coordination.zookeeper.rights import Rights
 
 NEXT = """\
@@ -102,8 +101,8 @@ def grant(file: Path) -> Exit:
         where = " or ".join(sorted(rights.leaders))
         terminal.complain(f"{ours} may not lead, and nothing was done: type it on the host of {where}")
         return Exit.FAILED
-    changed = asyncio.run(_granted(servers_of(config.coordination.zookeeper), config.cluster, rights))
-    for path in changed:
+    done = asyncio.run(_granted(servers_of(config.coordination.zookeeper), config.cluster, rights))
+    for path in done.changed:
         typer.echo(f"changed: {path}")
     if not rights.scheme:
         typer.echo("Whoever reaches the servers may do anything: write coordination.zookeeper.tls")
@@ -112,11 +111,13 @@ def grant(file: Path) -> Exit:
         typer.echo(f"{name} is {who}: {does}")
     for admin in rights.admins:
         typer.echo(f"{admin}: asks and pauses")
-    typer.echo(f"{len(changed)} changed." if changed else "It was so already.")
+    for who in done.lost:
+        typer.echo(f"{who} has no rights any more")
+    typer.echo(f"{len(done.changed)} changed." if done.changed else "It was so already.")
     return Exit.DONE
 
 
-async def _granted(servers: "Servers", cluster: str, rights: "Rights") -> "Sequence[str]":
+async def _granted(servers: "Servers", cluster: str, rights: "Rights") -> "Granted":
     from mailward.controller.coordination.zookeeper.connecting import connected
     from mailward.controller.coordination.zookeeper.making import grant
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from mailward.controller.codec import PAUSE, STATE
 from mailward.model.errors import StoreError
-from mailward.model.state import Pause, Phase, PhaseRecord, State
+from mailward.model.state import Cause, Pause, Phase, PhaseRecord, State
 from mailward.model.token import Token
 
 MOST_BYTES = 16 * 1024 * 1024
+MOST_EPOCHS = 10**12
+"""Far more than there ever were; each election needs another one."""
 _SERVES = (Phase.IN_SERVICE, Phase.STANDBY)
 
 
@@ -32,12 +34,16 @@ class Exported:
         """The last one it can have sent."""
         return Token(self.state.store_id, self.epoch, self.state.seq)
 
-    def carried_into(self, made: State, answered: Collection[str]) -> State:
+    def carried_into(self, made: State, answered: Collection[str], remembered: Sequence[Token]) -> State:
         """`made` with what the earlier store knew. Who is `made` out has its reason from there; for endpoints
-        that DNS has not `answered` for, its word counts for who is out."""
+        that DNS has not `answered` for, its word counts for who is out. If more was sent since than it knows
+        of, as is `remembered`, somebody may have been drained, and comes back by an operator's word alone."""
         away = {(each.node, each.endpoint): each for each in self.state.phases if each.phase not in _SERVES}
         out = {(each.node, each.endpoint): each for each in made.phases}
-        known = {key: _out(record) for key, record in away.items() if key in out or key[1] not in answered}
+        last = not any(self.token < token for token in remembered)
+        known = {
+            key: _out(record, last) for key, record in away.items() if key in out or key[1] not in answered
+        }
         old = self.state
         return replace(
             made, phases=tuple((out | known).values()), ended=old.ended, flaps=old.flaps,
@@ -51,8 +57,11 @@ class Exported:
         return [each for each in away if (each.node, each.endpoint) not in out]
 
 
-def _out(record: PhaseRecord) -> PhaseRecord:
-    return replace(record, phase=Phase.OUT)
+def _out(record: PhaseRecord, last: bool) -> PhaseRecord:
+    if last or record.cause is Cause.OPERATOR:
+        return replace(record, phase=Phase.OUT)
+    detail = f"{record.detail or record.cause}; since then it may have been drained"
+    return replace(record, phase=Phase.OUT, cause=Cause.OPERATOR, detail=detail)
 
 
 def read(file: Path) -> Exported:
@@ -64,12 +73,15 @@ def read(file: Path) -> Exported:
         store, state, epoch, pause = (document[key] for key in ("store", "state", "epoch", "pause"))
         found = STATE.load(_bytes(_inside(state, "state")), f"the state in {file}")
         paused = _inside(pause, "pause")
+        highest = max(found.epoch, int(_inside(epoch, "epoch")))
+        if not 0 <= highest <= MOST_EPOCHS:
+            raise ValueError(f"no epoch is {highest}")
         return Exported(
             replace(found, store_id=str(store["store_id"])),
-            max(found.epoch, int(_inside(epoch, "epoch"))),
+            highest,
             PAUSE.load(_bytes(paused), f"the pause in {file}") if paused is not None else None,
         )
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
         raise StoreError(f"{file} is not what `mailward state show` prints: {error!r}") from error
 
 

@@ -43,13 +43,13 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     parts = build(config, store_id, clock)
     slots = asyncio.Semaphore(AT_ONCE)
     try:
-        tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts)]
+        tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id)]
         return (*await asyncio.gather(*tries), store, *await _rights(config, store_id))
     finally:
         await parts.close()
 
 
-def _tries(config: Config, parts: Parts) -> Sequence[tuple[str, Awaitable[Tried]]]:
+def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Awaitable[Tried]]]:
     found: list[tuple[str, Awaitable[Tried]]] = []
     for node in parts.watched:
         for target in node.targets:
@@ -62,7 +62,7 @@ def _tries(config: Config, parts: Parts) -> Sequence[tuple[str, Awaitable[Tried]
         found.append((f"{name} replication", _lag(f"{name} replication", source)))
     for name, part in parts.dns.items():
         if part.server is None:
-            found.append((f"DNS target {name}", _dns(f"DNS target {name}", config, part)))
+            found.append((f"DNS target {name}", _dns(f"DNS target {name}", config, part, ours)))
     return found
 
 
@@ -118,14 +118,15 @@ async def _lag(what: str, source: Dovecot23Source) -> Tried:
     return Tried(what, source.answered, told)
 
 
-async def _dns(what: str, config: Config, part: DnsPart) -> Tried:
+async def _dns(what: str, config: Config, part: DnsPart, ours: str) -> Tried:
     name = part.driver.name
     endpoints = [e for e in config.endpoints if name in effective.targets_of(config, e)]
     view = await part.driver.read([(f"{e}.", kind) for e in endpoints for kind in ("A", "AAAA")])
     if isinstance(view, Unread) and view.failure is not ReadFailure.FOREIGN:
         return Tried(what, False, view.detail)
     if isinstance(view, Unread):
-        return Tried(what, True, f"signed read works; {view.detail}")
+        foreign = view.detail if ours != NOBODY else "whose record it holds cannot be told: see the store"
+        return Tried(what, True, f"signed read works; {foreign}")
     now = ", ".join(str(rrset) for rrset in view.rrsets) or "no address yet"
     silent = [
         f"{check.server}: {check.detail}"

@@ -11,11 +11,13 @@ import typer
 
 from mailward.app import terminal
 from mailward.app.exits import Exit
-from mailward.app.wording import printable
-from mailward.model.errors import ConfigError
+from mailward.app.wording import clock_time, printable
+from mailward.model.errors import ConfigError, ForeignStore
 
 if TYPE_CHECKING:
+    from mailward.app.commands.exported import Exported
     from mailward.configs.schema import Config
+    from mailward.model.token import Token
 
 
 def check(file: Path, *, live: bool = False) -> Exit:
@@ -112,12 +114,18 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
         return Exit.FAILED
     tokens = [each.token for each in found if each.token]
     out = left_out(policy_of(config), found, clock.now()) if tokens else ()
+    _must_be_of(before, tokens, earlier)
     first = replace(first_state([*tokens, *([before.token] if before else [])], adopt), phases=out)
     if before is not None:
         answered = {rrset.name.removesuffix(".") for each in found for rrset in each.rrsets}
-        first = before.carried_into(first, answered)
+        first = before.carried_into(first, answered, tokens)
     state, where = made(config, first, before.pause if before else None)
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
+    if before is not None and before.pause is not None:
+        until = clock_time(before.pause.until_wall_s, None, clock.now().wall_s)
+        typer.echo(
+            f"Paused by {before.pause.owner} until {until}: {before.pause.reason or 'no reason given'}"
+        )
     for record in before.back_in_service(state) if before else ():
         typer.echo(f"{record.node} was out of {record.endpoint} then; DNS names it: it counts as in service")
     for record in state.phases:
@@ -129,3 +137,11 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
         typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
     typer.echo("Next: systemctl start mailward; mailward status")
     return Exit.DONE
+
+
+def _must_be_of(before: "Exported | None", tokens: "list[Token]", file: Path | None) -> None:
+    """ForeignStore where the targets obey another store than the file is of."""
+    others = sorted({token.store_id for token in tokens} - {before.state.store_id if before else ""})
+    if before is not None and others:
+        theirs = f"and what was asked obeys {', '.join(others)}"
+        raise ForeignStore(f"{file} is of store {before.state.store_id}, {theirs}; nothing was done")

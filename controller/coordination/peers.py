@@ -34,6 +34,7 @@ LINE = 512
 """Bytes of what is asked, at most."""
 ANSWER = 1_000_000
 """Bytes of what is answered, at most: a report may be as long as in the store."""
+_HANGS_UP = "it hangs up on us: it may not believe our certificate, or not know our name"
 MOST_OPEN = 64
 """Connections of others; each observer has one, and one more for each question."""
 
@@ -304,7 +305,8 @@ class Peers:
         except TimeoutError as error:
             raise _Silence(f"no answer within {self._pace.answer_s:g} s") from error
         except (OSError, ValueError) as error:  # ValueError: a name that is none
-            raise _Silence(str(getattr(error, "strerror", None) or error)) from error
+            told = str(getattr(error, "strerror", None) or error) or type(error).__name__
+            raise _Silence(told) from error
 
     async def _who(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         if self._tls is not None and peer.name not in _names(writer):
@@ -312,7 +314,7 @@ class Peers:
         try:
             said = _object(await self._line(reader))
         except ValueError as error:
-            raise _Silence("it does not say who it is") from error
+            raise _Silence(_HANGS_UP if self._tls is not None else "it does not say who it is") from error
         if not isinstance(said.get("nonce"), str):
             raise _Silence("it does not say who it is")
         if (said.get("cluster"), said.get("name")) != (self._cluster, peer.name):

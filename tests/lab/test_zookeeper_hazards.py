@@ -13,7 +13,15 @@ from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.zookeeper import tree, trouble
-from mailward.controller.coordination.zookeeper.client import Check, Create, Delete, Servers, Write
+from mailward.controller.coordination.zookeeper.client import (
+    Acl,
+    Check,
+    Create,
+    Delete,
+    Grant,
+    Servers,
+    Write,
+)
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
@@ -234,6 +242,51 @@ async def test_a_request_that_nobody_understands_is_taken_away_with_the_next_sta
         assert recorded.requests == ()
         assert await store.record(replace(recorded.state, seq=1), recorded.versions) is Commit.COMMITTED
         assert (await client.read([at.state], [at.requests])).names[at.requests] == ()
+
+
+def not_requests(at: Tree, ours: Acl) -> dict[str, list[Create]]:
+    """What somebody may leave who has the right to leave requests."""
+    theirs = (Grant("x509", "CN=cli", "acdrw"),)
+    return {
+        "unreadable": [Create(at.request("mine"), b"{}", acl=theirs)],
+        "with something below it": [
+            Create(at.request("kid"), tree.of_request(request("kid")), acl=(*ours, *theirs)),
+            Create(f"{at.request('kid')}/x", b"", acl=ours),
+        ],
+        "with long names": [Create(f"{at.requests}/{n}{'n' * 12_000}", b"{}", acl=ours) for n in range(40)],
+        "of other characters": [Create(f"{at.requests}/a b", b"{}", acl=ours)],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", not_requests(Tree("x"), ()))
+async def test_what_is_no_request_keeps_nobody_from_the_work_and_is_taken_away(
+    cluster: InZooKeeper, kind: str
+) -> None:
+    store, recorded = await leading(cluster)
+    follower, at = await cluster.start(), Tree(cluster.cluster)
+    async with connected(cluster.servers("cli")) as client:
+        for step in not_requests(at, cluster.rights.of_passing())[kind]:
+            assert await client.commit(step) == ""
+    await cluster.post(request("r1"))
+    for each in (store, follower):
+        assert [waiting.id for waiting in (await each.read()).requests] == ["r1"]
+    recorded = await store.read()
+    assert await store.record(answered(recorded.state, "r1"), recorded.versions) is Commit.COMMITTED
+    async with connected(cluster.servers()) as client:
+        for _ in range(20):
+            left = (await client.read([at.store], [at.requests])).names[at.requests]
+            await store.read()
+    assert left == ()
+
+
+async def test_a_pause_that_nobody_understands_is_one_until_it_is_lifted(cluster: InZooKeeper) -> None:
+    store, _ = await leading(cluster)
+    async with connected(cluster.servers("cli")) as client:
+        assert await client.commit(Write(Tree(cluster.cluster).pause, b'{"garbage": 1}')) == ""
+    with pytest.raises(StoreError, match="lift it with: mailward resume"):
+        await store.read()
+    await cluster.post(None)
+    assert (await store.read()).pause is None
 
 
 async def test_a_report_counts_as_new_only_when_it_moved_while_we_were_reading(cluster: InZooKeeper) -> None:

@@ -162,7 +162,7 @@ async def test_who_takes_a_cluster_s_place_before_it_is_made_keeps_it_from_nobod
             await new.make(State(STORE, 3))
         await stranger.set_acl(at.root, ())
     await new.make(State(STORE, 3))
-    assert await granted(new, new.rights) == [], "nothing is left of who was there before"
+    assert await granted(new, new.rights) == (), "nothing is left of who was there before"
 
 
 def stranger_id(rights: Rights) -> str:
@@ -172,13 +172,13 @@ def stranger_id(rights: Rights) -> str:
 # when the configuration has changed
 
 
-async def granted(cluster: InZooKeeper, rights: Rights, by: str = LEADER) -> list[str]:
+async def granted(cluster: InZooKeeper, rights: Rights, by: str = LEADER) -> tuple[str, ...]:
     async with connected(cluster.servers(by)) as client:
-        return list(await making.grant(client, cluster.cluster, rights))
+        return (await making.grant(client, cluster.cluster, rights)).changed
 
 
 async def test_what_is_right_already_is_left_alone(cluster: InZooKeeper) -> None:
-    assert await granted(cluster, cluster.rights) == []
+    assert await granted(cluster, cluster.rights) == ()
 
 
 async def test_an_observer_that_is_added_has_its_place_and_one_that_is_gone_has_none(
@@ -214,14 +214,34 @@ async def test_a_store_made_without_rights_gets_them(cluster: InZooKeeper) -> No
     async with connected(cluster.servers(STRANGER)) as stranger:
         assert not await may(stranger, Write(at.epoch, tree.of_epoch(9)))
     async with connected(cluster.servers(WATCHER)) as watcher:
-        assert await making.differing(watcher, cluster.cluster, cluster.rights) == []
+        assert await making.differing(watcher, cluster.cluster, cluster.rights) == ()
 
 
 async def test_who_may_not_grant_changes_nothing(cluster: InZooKeeper) -> None:
     for who in (WATCHER, ADMIN, STRANGER):
-        with pytest.raises(StoreError, match="no right"):
+        with pytest.raises(StoreError, match=r"no right|nothing was done: ZooKeeper knows us as"):
             await granted(cluster, replace(cluster.rights, admins=("CN=mallory",)), by=who)
-    assert await granted(cluster, cluster.rights) == []
+    assert await granted(cluster, cluster.rights) == ()
+
+
+async def test_nobody_grants_under_a_name_that_zookeeper_does_not_know_it_by(cluster: InZooKeeper) -> None:
+    """The first thing taken away would be its own right to put it right."""
+    mark = "CN=" if cluster.rights.scheme == "x509" else ""
+    mistaken = replace(cluster.rights, observers={LEADER: f"{mark}somebody"}, leaders=frozenset({LEADER}))
+    with pytest.raises(StoreError, match=f"nothing was done: ZooKeeper knows us as '{mark}{LEADER}'"):
+        await granted(cluster, mistaken)
+    assert await granted(cluster, cluster.rights) == ()
+    new = InZooKeeper(cluster._server, SESSION_S)
+    new.rights = mistaken
+    with pytest.raises(StoreError, match="nothing was done: ZooKeeper knows us as"):
+        await new.make(State(STORE, 3))
+
+
+async def test_who_loses_its_rights_is_named(cluster: InZooKeeper) -> None:
+    fewer = replace(cluster.rights, admins=())
+    async with connected(cluster.servers()) as client:
+        done = await making.grant(client, cluster.cluster, fewer)
+    assert done.lost == cluster.rights.admins
 
 
 @pytest.mark.parametrize("server", GROUPS[1:], indirect=True)

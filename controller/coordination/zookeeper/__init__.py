@@ -15,6 +15,7 @@ is elected, and a leader znode made anew by another looks like ours.
 
 - `client` speaks to kazoo and lets nothing of it through: values, deadlines, `StoreError`s.
 - `tree` says where things are and what is in them.
+- `requests` reads those that wait, and takes away what is none.
 - `rights` says who may do what with it.
 - `store` is `model.ports.Coordination`, the heartbeat and the reports; `trouble` why no server can be used.
 - `making` makes a new store, and grants rights in one that is there; `connecting` is for single commands.

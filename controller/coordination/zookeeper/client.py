@@ -29,7 +29,7 @@ from typing import Any
 from kazoo import exceptions
 from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.protocol.states import KazooState
+from kazoo.protocol.states import KazooState, ZnodeStat
 from kazoo.security import ACL, Id, Permissions
 
 from mailward.controller.coordination.tls import Tls
@@ -91,6 +91,7 @@ class Znode:
     version: int
     moved: int
     owner: int = 0
+    children: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,16 +195,18 @@ class Client:
         asked += [self._ask(self._kazoo.get_async, path, watch=self._changed) for path in paths]
         asked += [self._ask(self._kazoo.get_children_async, path, watch=self._changed) for path in lists]
         _, *answers = await self._all(asked)
-        znodes = {
-            path: Znode(content, stat.version, stat.last_modified_transaction_id, stat.ephemeralOwner)
-            for path, answer in zip(paths, answers, strict=False)
-            if answer is not None
-            for content, stat in (answer,)
-        }
+        znodes = {path: _znode(*a) for path, a in zip(paths, answers, strict=False) if a is not None}
         names = answers[len(paths) :]
         return Found(
             znodes, {path: tuple(sorted(n)) for path, n in zip(lists, names, strict=True) if n is not None}
         )
+
+    async def read_each(self, paths: Sequence[str]) -> dict[str, Znode]:
+        """The znodes at `paths` that we may read."""
+        self._must_be_connected()
+        asked = [self._ask(self._kazoo.get_async, path) for path in paths]
+        answers = await self._all(asked, passed_over=NoRight)
+        return {path: _znode(*a) for path, a in zip(paths, answers, strict=True) if a is not None}
 
     # writing
 
@@ -226,9 +229,10 @@ class Client:
     # who may do what
 
     async def acls(self, paths: Sequence[str]) -> dict[str, Acl]:
-        """Of the znodes that are there."""
+        """Of the znodes that are there, and whose ACL we may read."""
         self._must_be_connected()
-        answers = await self._all([self._ask(self._kazoo.get_acls_async, path) for path in paths])
+        asked = [self._ask(self._kazoo.get_acls_async, path) for path in paths]
+        answers = await self._all(asked, passed_over=NoRight)
         return {
             path: _understood(answer[0])
             for path, answer in zip(paths, answers, strict=True)
@@ -346,12 +350,16 @@ class Client:
         call(*arguments, **options).rawlink(lambda result: self._in_loop(lambda: settle(result)))
         return answer
 
-    async def _all(self, asked: Sequence["asyncio.Future[Any]"]) -> list[Any]:
+    async def _all(
+        self, asked: Sequence["asyncio.Future[Any]"], passed_over: type[StoreError] | tuple[()] = ()
+    ) -> list[Any]:
+        """None for what is not there, or is `passed_over`."""
         try:
             async with asyncio.timeout(self._servers.call_s):
                 answers = await asyncio.gather(*asked, return_exceptions=True)
         except TimeoutError:
             raise Unanswered(f"ZooKeeper did not answer within {self._servers.call_s:g} s") from None
+        answers = [None if isinstance(answer, passed_over) else answer for answer in answers]
         wrong = [answer for answer in answers if isinstance(answer, BaseException)]
         for error in sorted(wrong, key=lambda each: isinstance(each, exceptions.ConnectionLoss)):
             if isinstance(error, StoreError):
@@ -386,6 +394,11 @@ _NO_RIGHT = (
 
 
 _WANTS_PASSWORD = "wants a password: write coordination.zookeeper.login"
+
+
+def _znode(content: bytes, stat: ZnodeStat) -> Znode:
+    moved, owner = stat.last_modified_transaction_id, stat.ephemeralOwner
+    return Znode(content, stat.version, moved, owner, stat.numChildren)
 
 
 def _sent(acl: Acl) -> list[ACL]:

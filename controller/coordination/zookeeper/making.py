@@ -1,6 +1,8 @@
 """A new store in ZooKeeper, made whole or not at all; and who may do what in one that is there."""
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mailward.controller.coordination.zookeeper import tree
 from mailward.controller.coordination.zookeeper.client import (
@@ -8,6 +10,7 @@ from mailward.controller.coordination.zookeeper.client import (
     Client,
     Create,
     Delete,
+    Grant,
     Step,
     Write,
 )
@@ -20,8 +23,8 @@ from mailward.model.state import Pause, State
 async def make(
     client: Client, cluster: str, state: State, rights: Rights = OPEN, pause: Pause | None = None
 ) -> None:
-    """Write the first `state` of a cluster. StoreError where a store is already, or where somebody else has
-    the place."""
+    """Write the first `state` of a cluster. StoreError where a store is already, where somebody else has the
+    place, or where ZooKeeper does not know us as one who may lead."""
     at = Tree(cluster)
     wanted = rights.of(at)
     there = (await client.read([ABOVE, *wanted])).znodes
@@ -36,9 +39,12 @@ async def make(
         at.state: tree.of_state(state),
         at.pause: tree.of_pause(pause),
     }
+    if ABOVE not in there:
+        await _done(client, Create(ABOVE, b"", acl=rights.above()))
+    await _must_know_us(client, rights)
     for path in there.keys() & wanted.keys():
         await client.set_acl(path, wanted[path])
-    steps: list[Step] = [] if ABOVE in there else [Create(ABOVE, b"", acl=rights.above())]
+    steps: list[Step] = []
     for path, acl in wanted.items():
         if path not in there:
             steps.append(Create(path, content.get(path, b""), acl=acl))
@@ -47,11 +53,23 @@ async def make(
     await _done(client, *steps)
 
 
-async def grant(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
-    """Give everybody the rights that `rights` says, and take all others; the paths where that changed
-    something. What belongs to an observer that is no more is taken away. It may be done again at any time."""
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The paths where rights have changed, and who had some and has none any more."""
+
+    changed: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+async def grant(client: Client, cluster: str, rights: Rights) -> Granted:
+    """Give everybody the rights that `rights` says, and take all others. What belongs to an observer that is
+    no more is taken away. It may be done again at any time. StoreError where ZooKeeper does not know us as
+    one who may lead: we would be the first who lose theirs."""
     at = Tree(cluster)
     differing = await _differing(client, at, rights)
+    before = await client.acls([at.root])
+    if differing:
+        await _must_know_us(client, rights)
     for path, acl in differing.items():
         if acl is None:
             beat = at.beat(path.rpartition("/")[2])
@@ -61,12 +79,14 @@ async def grant(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
             await client.set_acl(path, acl)
         else:
             await _done(client, Create(path, b"", acl=acl))
-    return list(differing)
+    named = {each.who for each in rights.of(at)[at.root]}
+    lost = sorted({each.who for each in before.get(at.root, ())} - named) if rights.scheme else []
+    return Granted(tuple(differing), tuple(lost))
 
 
 async def differing(client: Client, cluster: str, rights: Rights) -> Sequence[str]:
     """The paths where `grant` would change something."""
-    return list(await _differing(client, Tree(cluster), rights))
+    return tuple(await _differing(client, Tree(cluster), rights))
 
 
 async def _differing(client: Client, at: Tree, rights: Rights) -> dict[str, Acl | None]:
@@ -83,6 +103,22 @@ async def _differing(client: Client, at: Tree, rights: Rights) -> dict[str, Acl 
     }
     gone = [name for name in found.names.get(at.observers, ()) if name not in rights.observers]
     return wanted | {at.report(name): None for name in gone}
+
+
+async def _must_know_us(client: Client, rights: Rights) -> None:
+    """The server fills in an ACL of the scheme `auth` who it is that makes it."""
+    if not rights.scheme:
+        return
+    path = f"{ABOVE}/.who-{secrets.token_hex(8)}"
+    await _done(client, Create(path, b"", ephemeral=True, acl=(Grant("auth", "", "ar"),)))
+    known = {(each.scheme, each.who) for each in (await client.acls([path])).get(path, ())}
+    await _done(client, Delete(path))
+    leaders = {(rights.scheme, rights.observers[name]) for name in rights.leaders}
+    if known.isdisjoint(leaders):
+        ours = " and ".join(f"{who!r} ({scheme})" for scheme, who in sorted(known)) or "nobody"
+        raise StoreError(
+            f"nothing was done: ZooKeeper knows us as {ours}, and no observer that may lead has that identity"
+        )
 
 
 async def _done(client: Client, *steps: Step) -> None:

@@ -52,7 +52,7 @@ class Rights:
 
     def of_passing(self) -> Acl:
         """Of who leads, and of requests: made whole, and taken away whole."""
-        return self._acl("ar", "r")
+        return self._acl("adr", "r")
 
     def _acl(self, leaders: str, all: str, own: Mapping[str, str] | None = None) -> Acl:
         if not self.scheme:

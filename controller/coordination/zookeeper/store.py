@@ -19,6 +19,7 @@ from mailward.controller.coordination.zookeeper.client import (
     Write,
     Znode,
 )
+from mailward.controller.coordination.zookeeper.requests import MOST, Requests
 from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.model.errors import ForeignStore, NoRight, NoStore, StoreError, Unanswered
@@ -37,7 +38,6 @@ MARGIN = 0.1
 """Of a session's timeout, for drift and scheduling."""
 SILENT = 0.4
 """Of a session's timeout: after so long without an acknowledged heartbeat the connection is given up."""
-MOST_REQUESTS = 100
 RIVAL_S = 15.0
 """So long another process under our name is told of after it wrote: both write every few seconds."""
 
@@ -51,7 +51,6 @@ class _Read:
     leader: Leader | None
     leader_version: int
     ours: bool
-    requests: tuple[str, ...]
 
 
 class ZooKeeperStore:
@@ -79,6 +78,7 @@ class ZooKeeperStore:
         self._rights = rights
         self._servers = servers
         self._client = Client(servers, on_change)
+        self._requests = Requests(self._client, self._tree)
         self._contact = Contact(0.0, 0.0)
         self._heard: Heard[int] = Heard()
         self._session: int | None = None
@@ -86,8 +86,7 @@ class ZooKeeperStore:
         self._read: _Read | None = None
         self._store_id = ""
         self._state: tuple[int, State] | None = None
-        self._void: set[str] = set()
-        self._kept_from_leading = ""
+        self._kept_from_leading = self._told = ""
         self._willing = True
         self._reported = asyncio.Lock()
         self._reported_s, self._rival_s = float("inf"), float("-inf")
@@ -118,9 +117,11 @@ class ZooKeeperStore:
 
     async def _look_why(self) -> None:
         found = self._client.refusal or await trouble.of(self._servers)
-        if found != self._client.trouble and self._client.session is None:
-            log.error("there is no connection to ZooKeeper: %s", found)
-        self._client.trouble = found
+        if self._client.session is None:
+            self._client.trouble = found
+            if found != self._told:
+                log.error("there is no connection to ZooKeeper: %s", found)
+                self._told = found
 
     @property
     def in_touch(self) -> bool:
@@ -161,16 +162,15 @@ class ZooKeeperStore:
         leading = found.znodes.get(at.leader)
         leader = tree.leader(leading, at.leader) if leading is not None else None
         self._take_up(leader, leading)
-        names = found.names.get(at.requests, ())[:MOST_REQUESTS]
         self._read = _Read(
             tree.epoch(epoch, at.epoch), epoch.version, leader, leading.version if leading else 0,
-            self._is_ours(leading), names,
+            self._is_ours(leading),
         )  # fmt: skip
         recorded = Recorded(
             state=self._understood(state),
             versions=Versions(self._read.epoch, state.version, pause.version),
-            pause=tree.pause(pause, at.pause),
-            requests=await self._requests(names),
+            pause=self._paused(pause),
+            requests=await self._requests.read(found.names.get(at.requests, ())),
             leader=leader,
         )
         marked = {name: found.znodes[path] for name, path in reports.items() if path in found.znodes}
@@ -178,6 +178,8 @@ class ZooKeeperStore:
         self._heard.read(asked_s, heard)
         if self._name in heard and heard[self._name][1].nonce != self.nonce and asked_s > self._reported_s:
             self._rival_s = asked_s
+        if self._led is not None:
+            await self._requests.sweep(asked_s)
         answered = {answer.request for answer in recorded.state.answers}
         waiting = tuple(request for request in recorded.requests if request.id not in answered)
         return Recorded(recorded.state, recorded.versions, recorded.pause, waiting, leader)
@@ -192,7 +194,7 @@ class ZooKeeperStore:
             Check(at.leader, read.leader_version),
             Check(at.pause, seen.pause),
             Write(at.state, content, seen.state),
-            *(Delete(f"{at.requests}/{id}") for id in read.requests if id in answered | self._void),
+            *(Delete(f"{at.requests}/{id}") for id in self._requests.there if id in answered),
         ]
         try:
             lost = await self._client.commit(*steps)
@@ -213,7 +215,7 @@ class ZooKeeperStore:
             wrong = await self._client.commit(Write(at.pause, tree.of_pause(entry)))
         else:
             waiting = (await self._client.read([at.store], [at.requests])).names.get(at.requests, ())
-            if len(waiting) >= MOST_REQUESTS:
+            if len([name for name in waiting if tree.is_request_id(name)]) >= MOST:
                 raise StoreError(f"{len(waiting)} requests already wait in {at.requests}; does anybody lead?")
             acl = self._rights.of_passing()
             wrong = await self._client.commit(Create(at.request(entry.id), tree.of_request(entry), acl=acl))
@@ -316,6 +318,7 @@ class ZooKeeperStore:
             return isinstance(error, NoRight)
         if self._client.session == session == self._session:
             self._contact.acknowledged(sent_s)
+            self._told = ""
         return True
 
     async def _make_ours(self) -> None:
@@ -349,6 +352,13 @@ class ZooKeeperStore:
             raise StoreError(f"{path} is missing in ZooKeeper; nothing is done without it")
         return znodes[path]
 
+    def _paused(self, znode: Znode) -> Pause | None:
+        """Who wrote what nobody understands there wanted something: nothing is done until it is lifted."""
+        try:
+            return tree.pause(znode, self._tree.pause)
+        except StoreError as error:
+            raise StoreError(f"{error}; lift it with: mailward resume") from error
+
     def _understood(self, znode: Znode) -> State:
         if self._state is None or self._state[0] != znode.moved:
             state = tree.state(znode, self._tree.state)
@@ -358,25 +368,6 @@ class ZooKeeperStore:
                 )
             self._state = znode.moved, state
         return self._state[1]
-
-    async def _requests(self, names: Sequence[str]) -> tuple[Request, ...]:
-        """One that cannot be understood is passed over, and taken away with the next state that we write: it
-        must not keep automation from its work, nor others from their place."""
-        self._void &= set(names)
-        if not names:
-            return ()
-        paths = [f"{self._tree.requests}/{name}" for name in names]
-        znodes = (await self._client.read(paths)).znodes
-        found = []
-        for path, znode in znodes.items():
-            try:
-                found.append(tree.request(znode, path))
-            except StoreError as error:
-                name = path.rpartition("/")[2]
-                if name not in self._void:
-                    log.warning("a request is passed over: %s", error)
-                self._void.add(name)
-        return tuple(found)
 
     def _understood_reports(self, znodes: dict[str, Znode]) -> Iterator[tuple[str, tuple[int, Report]]]:
         """One that cannot be understood counts as not written."""

@@ -58,7 +58,7 @@ class Tree:
         return f"{self.root}/observers"
 
     def request(self, id: str) -> str:
-        if not _REQUEST_ID.fullmatch(id):
+        if not is_request_id(id):
             raise StoreError(f"a request's id is letters, digits and dashes, not {id!r}")
         return f"{self.requests}/{id}"
 
@@ -67,6 +67,10 @@ class Tree:
 
     def beat(self, observer: str) -> str:
         return f"{self.observers}/{observer}/beat"
+
+
+def is_request_id(name: str) -> bool:
+    return _REQUEST_ID.fullmatch(name) is not None
 
 
 def of_store(store_id: str) -> bytes:

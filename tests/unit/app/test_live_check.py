@@ -223,8 +223,9 @@ class Zone:
         return self.checks
 
 
-async def dns(config: Config, zone: Zone) -> Tried:
-    return await live._dns("DNS target primary", config, DnsPart(cast(Any, zone), cast(Any, zone), None))
+async def dns(config: Config, zone: Zone, ours: str = "0123456789ab") -> Tried:
+    part = DnsPart(cast(Any, zone), cast(Any, zone), None)
+    return await live._dns("DNS target primary", config, part, ours)
 
 
 async def test_a_target_works_when_all_servers_agree_with_what_it_holds(
@@ -252,6 +253,14 @@ async def test_a_zone_of_another_store_is_no_mistake_of_the_connection(
 ) -> None:
     tried = await dns(loaded(), Zone(Unread(ReadFailure.FOREIGN, "token of another store", TOKEN)))
     assert (tried.works, tried.detail) == (True, "signed read works; token of another store")
+
+
+async def test_where_our_store_is_not_known_nobody_is_advised_to_take_another_s_record_away(
+    loaded: Callable[..., Config],
+) -> None:
+    foreign = Unread(ReadFailure.FOREIGN, "delete the record", TOKEN)
+    tried = await dns(loaded(), Zone(foreign), live.NOBODY)
+    assert tried.detail == "signed read works; whose record it holds cannot be told: see the store"
 
 
 async def test_a_zone_that_cannot_be_read_does_not_work(loaded: Callable[..., Config]) -> None:

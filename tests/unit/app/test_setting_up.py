@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -191,6 +192,32 @@ def test_a_store_that_takes_over_knows_why_a_node_is_out_and_that_it_is_paused(t
     assert pause["reason"] == "moving house"
 
 
+def test_who_was_out_may_have_been_drained_since_the_file_was_written(tmp_path: Path) -> None:
+    """It had failed when the file was written; the targets remember more than that store sent until then."""
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31")
+    said, document = taken_over(config, shown_of(config, tmp_path, out(Cause.SERVICE, "smtp refused")))
+    assert "(smtp refused; since then it may have been drained): it stays out until you type" in said
+    assert [p["cause"] for p in document["phases"]] == ["operator"]
+
+
+def test_that_the_new_store_is_paused_is_said(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31", "127.0.0.32")
+    shown = shown_of(config, tmp_path)
+    shown.write_text(re.sub(r'("until_wall_s": )[0-9.e+]+', r"\g<1>1e300", shown.read_text()))
+    assert "Paused by ann until a time that no clock shows: moving house" in taken_over(config, shown)[0]
+
+
+def test_a_file_of_another_store_than_the_targets_obey_is_told(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    remember(config, Token("ddddeeeeffff", 41, 7), "127.0.0.31")
+    shown = shown_of(config, tmp_path)
+    done = mailward("state", "init", "--config", str(config), "--from", str(shown))
+    assert done.exit_code == Exit.FOREIGN
+    assert "is of store aaaabbbbcccc, and what was asked obeys ddddeeeeffff" in done.output.replace("\n", " ")
+
+
 def test_a_store_that_takes_over_starts_above_what_the_earlier_one_may_have_sent(tmp_path: Path) -> None:
     config = configured(tmp_path)
     remember(config, Token("aaaabbbbcccc", 41, 7), "127.0.0.31", "127.0.0.32")
@@ -208,7 +235,7 @@ def test_what_dns_contradicts_is_not_believed_and_said(tmp_path: Path) -> None:
 
 def test_where_dns_says_nothing_of_an_endpoint_the_earlier_store_s_word_counts(tmp_path: Path) -> None:
     config = configured(tmp_path)
-    remember(config, Token("aaaabbbbcccc", 41, 7))
+    remember(config, Token("aaaabbbbcccc", 9, 0))
     said, document = taken_over(config, shown_of(config, tmp_path, out(Cause.SERVICE, "smtp refused")))
     assert (
         "mail-b is out of mail.test.example (smtp refused): it comes back by itself when it is well" in said
@@ -222,6 +249,11 @@ def test_where_dns_says_nothing_of_an_endpoint_the_earlier_store_s_word_counts(t
         ("nothing", "is not what `mailward state show` prints: JSONDecodeError"),
         ("[]", "is not what `mailward state show` prints: TypeError"),
         ('{"store": {}}', "is not what `mailward state show` prints: KeyError('state')"),
+        (
+            '{"store": {"store_id": "aaaabbbbcccc"}, "state": {"store_id": "aaaabbbbcccc", "epoch": 3},'
+            ' "epoch": 1e18, "pause": null}',
+            "no epoch is 1000000000000000000",
+        ),
         (
             '{"store": {"store_id": "aaaabbbbcccc"}, "state": {"epoch": 3}, "epoch": 3, "pause": null}',
             "holds no valid State: store_id: Field required",

@@ -162,6 +162,11 @@ def test_an_expired_certificate_is_told(
             f"{LINE}.admins[0]: 'CN=anna, O=Example' is no subject: write it as in CN=anna,O=Example",
         ),
         (
+            several(tls=f"{TLS}, admins: ['CN=anna,O=A=B']"),
+            f"{LINE}.admins[0]: 'CN=anna,O=A=B' is written otherwise by ZooKeeper: a certificate's subject "
+            "has C, CN, DC, L, O, OU, ST, STREET or UID only, without = or # in them",
+        ),
+        (
             several(tls="admins: [CN=anna]"),
             f"{LINE}.admins: ZooKeeper knows nobody without tls or login: leave the line out",
         ),
@@ -184,6 +189,7 @@ def test_an_expired_certificate_is_told(
         "observing admin",
         "no subject",
         "another spelling",
+        "written otherwise",
         "admins unknown",
         "identity unknown",
         "another's user",

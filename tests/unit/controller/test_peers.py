@@ -213,7 +213,7 @@ async def test_both_sides_are_believed_by_their_certificates_alone(
         if known:
             await held(ours)
         else:
-            await until(lambda: "made out to c" in ours.apart["b"] or "does not say who" in ours.apart["b"])
+            await until(lambda: "made out to c" in ours.apart["b"] or "it hangs up on us" in ours.apart["b"])
             assert not ours._known
 
 
