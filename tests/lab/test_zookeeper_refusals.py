@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.lab.harness.controller import PROGRAM
-from tests.lab.harness.in_zookeeper import OBSERVERS, running
+from tests.lab.harness.in_zookeeper import OBSERVERS, groups_of, knowing
 from tests.lab.harness.waiting import wait_until
 from tests.lab.harness.zookeeper import ZooKeepers
 
@@ -43,14 +43,12 @@ class Host:
         ).stdout
 
 
-KNOWN_BY = ("certificates", "passwords")
-GROUPS = [pytest.param(each, marks=pytest.mark.xdist_group(f"refusals {each}")) for each in KNOWN_BY]
+GROUPS = groups_of("refusals")
 
 
 @pytest.fixture(scope="module", params=GROUPS)
 def server(request: pytest.FixtureRequest) -> Iterator[ZooKeepers]:
-    certificates = request.param == "certificates"
-    with running(38, tls=certificates, passwords=not certificates) as server:
+    with knowing(request.param) as server:
         yield server
 
 

@@ -12,7 +12,8 @@ from tests.lab.harness.in_zookeeper import (
     SESSION_S,
     WATCHERS,
     InZooKeeper,
-    running,
+    groups_of,
+    knowing,
     until,
 )
 from tests.lab.harness.zookeeper import ZooKeepers
@@ -40,14 +41,12 @@ LEADER, OTHER, WATCHER, ADMIN, STRANGER = *OBSERVERS[:2], *WATCHERS, *ADMINS, "s
 """The stranger has a certificate of the same authority, or a password, and no cluster here."""
 
 
-KNOWN_BY = ("certificates", "passwords")
-GROUPS = [pytest.param(each, marks=pytest.mark.xdist_group(f"rights {each}")) for each in KNOWN_BY]
+GROUPS = groups_of("rights")
 
 
 @pytest.fixture(scope="module", params=GROUPS)
 def server(request: pytest.FixtureRequest) -> Iterator[ZooKeepers]:
-    certificates = request.param == "certificates"
-    with running(38, tls=certificates, passwords=not certificates) as server:
+    with knowing(request.param) as server:
         yield server
 
 

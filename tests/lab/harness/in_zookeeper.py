@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 from tests.contract.coordination_contract import STORE
@@ -51,6 +52,20 @@ def running(version: int, *, tls: bool = False, passwords: bool = False) -> Iter
     finally:
         engine.remove_all()
         shutil.rmtree(BUILD / name, ignore_errors=True)
+
+
+KNOWN_BY = ("certificates", "passwords")
+"""Ways in which a server knows who its clients are."""
+
+
+def groups_of(tests: str) -> list[Any]:
+    """Parameters for a server that is shared by these tests; each is run by one worker."""
+    return [pytest.param(each, marks=pytest.mark.xdist_group(f"{tests} {each}")) for each in KNOWN_BY]
+
+
+def knowing(by: str) -> AbstractContextManager[ZooKeepers]:
+    """A running server that knows its clients."""
+    return running(38, tls=by == "certificates", passwords=by == "passwords")
 
 
 class InZooKeeper:
