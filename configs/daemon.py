@@ -69,7 +69,7 @@ class ZooKeeper(Section):
     )
     admins: tuple[Line, ...] = Field(
         default=(),
-        description="Others who may leave requests and pause, and nothing else: `CN=anna`, the subject of a"
+        description="Others who may pause and resume, and change nothing else: `CN=anna`, the subject of a"
         " certificate, or with `login` a user.",
     )
 

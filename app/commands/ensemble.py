@@ -110,7 +110,7 @@ def grant(file: Path) -> Exit:
         does = "may lead" if name in rights.leaders else "reports, asks and pauses"
         typer.echo(f"{name} is {who}: {does}")
     for admin in rights.admins:
-        typer.echo(f"{admin}: asks and pauses")
+        typer.echo(f"{admin}: pauses")
     for who in done.lost:
         typer.echo(f"{who} has no rights any more")
     typer.echo(f"{len(done.changed)} changed." if done.changed else "It was so already.")

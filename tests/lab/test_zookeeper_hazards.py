@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tests.contract.coordination_contract import NOW, STORE, answered, leading, request
-from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, InZooKeeper, running, until
+from tests.lab.harness.in_zookeeper import SESSION_S, TICK_MS, WATCHERS, InZooKeeper, running, until
 from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.clock import SystemClock
@@ -246,7 +246,7 @@ async def test_a_request_that_nobody_understands_is_taken_away_with_the_next_sta
 
 def not_requests(at: Tree, ours: Acl) -> dict[str, list[Create]]:
     """What somebody may leave who has the right to leave requests."""
-    theirs = (Grant("x509", "CN=cli", "acdrw"),)
+    theirs = (Grant("x509", f"CN={WATCHERS[0]}", "acdrw"),)
     return {
         "unreadable": [Create(at.request("mine"), b"{}", acl=theirs)],
         "with something below it": [
@@ -264,7 +264,7 @@ async def test_what_is_no_request_keeps_nobody_from_the_work_and_is_taken_away(
 ) -> None:
     store, recorded = await leading(cluster)
     follower, at = await cluster.start(), Tree(cluster.cluster)
-    async with connected(cluster.servers("cli")) as client:
+    async with connected(cluster.servers(WATCHERS[0])) as client:
         for step in not_requests(at, cluster.rights.of_passing())[kind]:
             assert await client.commit(step) == ""
     await cluster.post(request("r1"))

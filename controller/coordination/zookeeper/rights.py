@@ -17,7 +17,7 @@ ABOVE = "/mailward"
 class Rights:
     """`scheme` is how ZooKeeper knows a client: `x509` by its certificate's subject, `sasl` by its user; ''
     not at all: then nothing is kept from anybody. `observers` says who each one is, `leaders` which of them
-    may lead; `admins` are others who may leave requests and pause."""
+    may lead; `admins` are others who may pause."""
 
     scheme: str = ""
     observers: Mapping[str, str] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Rights:
     def of(self, at: Tree) -> Mapping[str, Acl]:
         """Of every znode that lasts, from the top."""
         fixed = {
-            at.root: self._acl("acdr", "r"),
-            at.store: self._acl("ar", "r"),
-            at.epoch: self._acl("arw", "r"),
-            at.state: self._acl("arw", "r"),
-            at.pause: self._acl("arw", "rw"),
-            at.requests: self._acl("acdr", "cr"),
-            at.observers: self._acl("acdr", "r"),
+            at.root: self._acl("acdr"),
+            at.store: self._acl("ar"),
+            at.epoch: self._acl("arw"),
+            at.state: self._acl("arw"),
+            at.pause: self._acl("arw", observers="rw", admins="rw"),
+            at.requests: self._acl("acdr", observers="cr"),
+            at.observers: self._acl("acdr"),
         }
         for name in self.observers:
             fixed |= self.of_observer(at, name)
@@ -46,18 +46,21 @@ class Rights:
     def of_observer(self, at: Tree, name: str) -> Mapping[str, Acl]:
         """Of an observer's own: its report, and the heartbeat below that."""
         return {
-            at.report(name): self._acl("acdr", "r", {name: "crw"}),
-            at.beat(name): self._acl("ar", "r", {name: "rw"}),
+            at.report(name): self._acl("acdr", own={name: "crw"}),
+            at.beat(name): self._acl("ar", own={name: "rw"}),
         }
 
     def of_passing(self) -> Acl:
         """Of who leads, and of requests: made whole, and taken away whole."""
-        return self._acl("adr", "r")
+        return self._acl("adr")
 
-    def _acl(self, leaders: str, all: str, own: Mapping[str, str] | None = None) -> Acl:
+    def _acl(
+        self, leaders: str, *, observers: str = "r", admins: str = "r", own: Mapping[str, str] | None = None
+    ) -> Acl:
         if not self.scheme:
             return ()
-        may = {who: set(all) for who in (*self.observers.values(), *self.admins)}
+        may = {who: set(admins) for who in self.admins}
+        may |= {who: set(observers) for who in self.observers.values()}
         for name, who in self.observers.items():
             may[who] |= set((own or {}).get(name, ""))
             may[who] |= set(leaders if name in self.leaders else "")

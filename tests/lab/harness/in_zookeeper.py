@@ -29,7 +29,7 @@ SESSION_S, TICK_MS = 1.0, 100
 
 
 OBSERVERS, WATCHERS, ADMINS = ("host0", "host1", "host2"), ("watcher",), ("cli",)
-"""May lead; only watch; only ask."""
+"""May lead; only watch; only pause."""
 
 
 @contextmanager
@@ -118,7 +118,7 @@ class InZooKeeper:
         store._client.hang_up()
 
     async def post(self, entry: Request | Pause | None) -> None:
-        store = self.store("cli", may_lead=False)
+        store = self.store(WATCHERS[0], may_lead=False)
         task = asyncio.create_task(store.run())
         try:
             await until(lambda: store._client.session)
