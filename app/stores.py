@@ -12,12 +12,12 @@ from mailward.configs.schema import Config
 from mailward.controller.coordination import files, local
 from mailward.controller.coordination.local import LocalStore
 from mailward.controller.coordination.zookeeper import tree
-from mailward.controller.coordination.zookeeper.client import Servers
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.making import make
 from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import Servers
 from mailward.model.ports import Clock, Coordination
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView

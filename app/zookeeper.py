@@ -4,8 +4,8 @@ from mailward.configs.daemon import ZooKeeper
 from mailward.configs.identities import identity_of
 from mailward.configs.schema import Config
 from mailward.controller.coordination.tls import Tls
-from mailward.controller.coordination.zookeeper.client import Login, Servers
 from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
+from mailward.controller.coordination.zookeeper.values import Login, Servers
 
 
 def servers_of(zookeeper: ZooKeeper) -> Servers:

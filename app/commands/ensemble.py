@@ -12,9 +12,9 @@ from mailward.app.wording import listed
 from mailward.configs.loading import load
 
 if TYPE_CHECKING:
-    from mailward.controller.coordination.zookeeper.client import Servers
     from mailward.controller.coordination.zookeeper.making import Granted
     from mailward.controller.coordination.zookeeper.rights import Rights
+    from mailward.controller.coordination.zookeeper.values import Servers
 
 NEXT = """\
 Server {number} of {count}: {server}. On Debian or Ubuntu, on that host:

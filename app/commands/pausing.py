@@ -104,8 +104,8 @@ def _write(store: Path | ZooKeeperAt, for_s: float | None, reason: str) -> None:
 async def _write_in_zookeeper(store: ZooKeeperAt, entry: Pause | None) -> None:
     from mailward.controller.coordination.tls import Tls
     from mailward.controller.coordination.zookeeper import tree
-    from mailward.controller.coordination.zookeeper.client import Login, Servers, Write
     from mailward.controller.coordination.zookeeper.connecting import connected
+    from mailward.controller.coordination.zookeeper.values import Login, Servers, Write
 
     tls = Tls(*store.tls) if store.tls else None
     login = Login(store.user, store.password) if store.user else None

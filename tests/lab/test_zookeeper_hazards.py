@@ -13,7 +13,10 @@ from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.zookeeper import tree, trouble
-from mailward.controller.coordination.zookeeper.client import (
+from mailward.controller.coordination.zookeeper.connecting import connected
+from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
+from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
+from mailward.controller.coordination.zookeeper.values import (
     Acl,
     Check,
     Create,
@@ -22,9 +25,6 @@ from mailward.controller.coordination.zookeeper.client import (
     Servers,
     Write,
 )
-from mailward.controller.coordination.zookeeper.connecting import connected
-from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
-from mailward.controller.coordination.zookeeper.tree import LIMIT, Tree
 from mailward.model.errors import ForeignStore, StoreError, Unanswered
 from mailward.model.ports import Commit
 from mailward.model.report import Report

@@ -19,18 +19,11 @@ from tests.lab.harness.in_zookeeper import (
 from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.coordination.zookeeper import making, tree
-from mailward.controller.coordination.zookeeper.client import (
-    Client,
-    Create,
-    Delete,
-    Grant,
-    Login,
-    Step,
-    Write,
-)
+from mailward.controller.coordination.zookeeper.client import Client
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import Create, Delete, Grant, Login, Step, Write
 from mailward.model.errors import StoreError
 from mailward.model.ports import Commit
 from mailward.model.report import Report

@@ -13,7 +13,7 @@ Every state is written in one transaction that checks epoch and pause as they we
 leader znode is there. Either check alone would not do: the epoch stays when our session ends and nobody else
 is elected, and a leader znode made anew by another looks like ours.
 
-- `client` speaks to kazoo and lets nothing of it through: values, deadlines, `StoreError`s.
+- `client` speaks to kazoo and lets nothing of it through: `values`, deadlines, `StoreError`s.
 - `tree` says where things are and what is in them.
 - `requests` reads those that wait, and takes away what is none.
 - `rights` says who may do what with it.

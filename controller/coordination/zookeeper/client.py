@@ -23,16 +23,26 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from kazoo import exceptions
 from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.protocol.states import KazooState, ZnodeStat
-from kazoo.security import ACL, Id, Permissions
+from kazoo.protocol.states import KazooState
 
-from mailward.controller.coordination.tls import Tls
+from mailward.controller.coordination.zookeeper.values import (
+    Acl,
+    Create,
+    Delete,
+    Found,
+    Servers,
+    Step,
+    Write,
+    Znode,
+    sent,
+    understood,
+    znode,
+)
 from mailward.model.errors import NoRight, StoreError, Unanswered
 
 log = logging.getLogger(__name__)
@@ -40,90 +50,6 @@ log = logging.getLogger(__name__)
 STOP_S = 3.0
 CONNECT_S = 1.5
 """For a connection and its TLS: whoever does not take one so long is not the one to wait for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who a client is by SASL (DIGEST-MD5): nothing of the password but a digest is sent."""
-
-    user: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where the ensemble is, as `host:port`, and how long a session outlives its daemon."""
-
-    addresses: tuple[str, ...]
-    session_s: float = 10.0
-    call_s: float = 2.0
-    tls: Tls | None = None
-    login: Login | None = None
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Grant:
-    """What somebody may do with a znode: `may` has letters, in their order, of `PERMISSIONS`. `who` is a
-    certificate's subject where `scheme` is `x509`, a user where it is `sasl`."""
-
-    scheme: str
-    who: str
-    may: str
-
-
-Acl = tuple[Grant, ...]
-"""Sorted; empty: anybody may do anything."""
-
-PERMISSIONS = {
-    "a": Permissions.ADMIN,  # change this
-    "c": Permissions.CREATE,  # below it
-    "d": Permissions.DELETE,  # below it
-    "r": Permissions.READ,
-    "w": Permissions.WRITE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Znode:
-    """`moved` rises with every write, also when it is made anew; `owner` is the session it ends with."""
-
-    content: bytes
-    version: int
-    moved: int
-    owner: int = 0
-    children: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    path: str
-    content: bytes
-    ephemeral: bool = False
-    acl: Acl = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """`version` None: whatever is there."""
-
-    path: str
-    content: bytes
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    path: str
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    path: str
-    version: int
-
-
-Step = Create | Write | Delete | Check
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -187,7 +113,7 @@ class Client:
 
     # reading
 
-    async def read(self, paths: Sequence[str], lists: Sequence[str] = ()) -> "Found":
+    async def read(self, paths: Sequence[str], lists: Sequence[str] = ()) -> Found:
         """The znodes at `paths` and the names below `lists`, as the whole ensemble has agreed by now; what is
         not there is left out. Whoever has read is told once when any of it changes."""
         self._must_be_connected()
@@ -195,7 +121,7 @@ class Client:
         asked += [self._ask(self._kazoo.get_async, path, watch=self._changed) for path in paths]
         asked += [self._ask(self._kazoo.get_children_async, path, watch=self._changed) for path in lists]
         _, *answers = await self._all(asked)
-        znodes = {path: _znode(*a) for path, a in zip(paths, answers, strict=False) if a is not None}
+        znodes = {path: znode(*a) for path, a in zip(paths, answers, strict=False) if a is not None}
         names = answers[len(paths) :]
         return Found(
             znodes, {path: tuple(sorted(n)) for path, n in zip(lists, names, strict=True) if n is not None}
@@ -206,7 +132,7 @@ class Client:
         self._must_be_connected()
         asked = [self._ask(self._kazoo.get_async, path) for path in paths]
         answers = await self._all(asked, passed_over=NoRight)
-        return {path: _znode(*a) for path, a in zip(paths, answers, strict=True) if a is not None}
+        return {path: znode(*a) for path, a in zip(paths, answers, strict=True) if a is not None}
 
     # writing
 
@@ -234,7 +160,7 @@ class Client:
         asked = [self._ask(self._kazoo.get_acls_async, path) for path in paths]
         answers = await self._all(asked, passed_over=NoRight)
         return {
-            path: _understood(answer[0])
+            path: understood(answer[0])
             for path, answer in zip(paths, answers, strict=True)
             if answer is not None
         }
@@ -242,11 +168,11 @@ class Client:
     async def set_acl(self, path: str, acl: Acl) -> None:
         """Nothing happens where no znode is."""
         self._must_be_connected()
-        await self._all([self._ask(self._kazoo.set_acls_async, path, _sent(acl))])
+        await self._all([self._ask(self._kazoo.set_acls_async, path, sent(acl))])
 
     def _add(self, transaction: TransactionRequest, step: Step) -> None:
         if isinstance(step, Create):
-            transaction.create(step.path, step.content, acl=_sent(step.acl), ephemeral=step.ephemeral)
+            transaction.create(step.path, step.content, acl=sent(step.acl), ephemeral=step.ephemeral)
         elif isinstance(step, Write):
             transaction.set_data(step.path, step.content, -1 if step.version is None else step.version)
         elif isinstance(step, Delete):
@@ -379,14 +305,6 @@ class Client:
             log.warning("the connection to ZooKeeper could not be closed: %s", error)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a reading found, by path."""
-
-    znodes: dict[str, Znode]
-    names: dict[str, tuple[str, ...]]
-
-
 _NO_RIGHT = (
     "ZooKeeper gives us no right to {}: its ACL names others; if the configuration has changed, type on a "
     "daemon's host that may lead: mailward zookeeper grant"
@@ -394,24 +312,6 @@ _NO_RIGHT = (
 
 
 _WANTS_PASSWORD = "wants a password: write coordination.zookeeper.login"
-
-
-def _znode(content: bytes, stat: ZnodeStat) -> Znode:
-    moved, owner = stat.last_modified_transaction_id, stat.ephemeralOwner
-    return Znode(content, stat.version, moved, owner, stat.numChildren)
-
-
-def _sent(acl: Acl) -> list[ACL]:
-    if not acl:
-        return [ACL(Permissions.ALL, Id("world", "anyone"))]
-    return [ACL(sum(PERMISSIONS[one] for one in each.may), Id(each.scheme, each.who)) for each in acl]
-
-
-def _understood(acl: Sequence[ACL]) -> Acl:
-    if acl == [ACL(Permissions.ALL, Id("world", "anyone"))]:
-        return ()
-    found = [(each.id, [one for one, bit in PERMISSIONS.items() if each.perms & bit]) for each in acl]
-    return tuple(sorted(Grant(id.scheme, id.id, "".join(may)) for id, may in found))
 
 
 _FOLLOWS_FROM_ANOTHER = (exceptions.RolledBackError, exceptions.RuntimeInconsistency)

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mailward.controller.coordination.zookeeper import trouble
-from mailward.controller.coordination.zookeeper.client import Client, Servers
+from mailward.controller.coordination.zookeeper.client import Client
+from mailward.controller.coordination.zookeeper.values import Servers
 from mailward.model.errors import StoreError
 
 PATIENCE_S = 6.0

@@ -5,17 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailward.controller.coordination.zookeeper import tree
-from mailward.controller.coordination.zookeeper.client import (
-    Acl,
-    Client,
-    Create,
-    Delete,
-    Grant,
-    Step,
-    Write,
-)
+from mailward.controller.coordination.zookeeper.client import Client
 from mailward.controller.coordination.zookeeper.rights import ABOVE, OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import Acl, Create, Delete, Grant, Step, Write
 from mailward.model.errors import NoStore, StoreError
 from mailward.model.state import Pause, State
 

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 from mailward.controller.coordination.zookeeper import tree
-from mailward.controller.coordination.zookeeper.client import Client, Delete
+from mailward.controller.coordination.zookeeper.client import Client
 from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import Delete
 from mailward.model.errors import StoreError
 from mailward.model.state import Request
 

@@ -7,8 +7,8 @@ that a znode is there, and nothing else.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mailward.controller.coordination.zookeeper.client import Acl, Grant
 from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import Acl, Grant
 
 ABOVE = "/mailward"
 

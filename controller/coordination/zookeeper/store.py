@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 
 from mailward.controller.coordination.contact import Contact, Heard
 from mailward.controller.coordination.zookeeper import tree, trouble
-from mailward.controller.coordination.zookeeper.client import (
+from mailward.controller.coordination.zookeeper.client import Client
+from mailward.controller.coordination.zookeeper.requests import MOST, Requests
+from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
+from mailward.controller.coordination.zookeeper.tree import Tree
+from mailward.controller.coordination.zookeeper.values import (
     Check,
-    Client,
     Create,
     Delete,
     Servers,
@@ -19,9 +22,6 @@ from mailward.controller.coordination.zookeeper.client import (
     Write,
     Znode,
 )
-from mailward.controller.coordination.zookeeper.requests import MOST, Requests
-from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
-from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.model.errors import ForeignStore, NoRight, NoStore, StoreError, Unanswered
 from mailward.model.policy import Observer
 from mailward.model.ports import Clock, Commit, Recorded

@@ -7,7 +7,7 @@ from typing import Any
 
 from mailward.controller.codec import PAUSE, REPORT, REQUEST, STATE, to_bytes
 from mailward.controller.coordination.first_state import is_store_id
-from mailward.controller.coordination.zookeeper.client import Znode
+from mailward.controller.coordination.zookeeper.values import Znode
 from mailward.model.errors import StoreError
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 
 from mailward.controller.coordination.tls import Tls
-from mailward.controller.coordination.zookeeper.client import Servers
+from mailward.controller.coordination.zookeeper.values import Servers
 
 TRY_S = 2.0
 _BAD_CERTIFICATE = "refuses our certificate ({})"

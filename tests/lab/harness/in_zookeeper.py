@@ -17,10 +17,10 @@ from tests.lab.harness.layout import BUILD
 from tests.lab.harness.zookeeper import ZooKeepers
 
 from mailward.controller.clock import SystemClock
-from mailward.controller.coordination.zookeeper.client import Servers
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.making import make
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
+from mailward.controller.coordination.zookeeper.values import Servers
 from mailward.model.policy import Observer
 from mailward.model.ports import Coordination
 from mailward.model.state import Pause, Request, State

@@ -18,9 +18,9 @@ from tests.lab.harness.waiting import wait_until
 
 from mailward.controller.coordination.tls import Tls
 from mailward.controller.coordination.zookeeper import ensemble
-from mailward.controller.coordination.zookeeper.client import Login, Servers
 from mailward.controller.coordination.zookeeper.ensemble import TICKS_OF_A_SESSION, Ensemble
 from mailward.controller.coordination.zookeeper.rights import Rights
+from mailward.controller.coordination.zookeeper.values import Login, Servers
 
 CLEAR, SECURE = 2181, 2281
 
