@@ -217,7 +217,7 @@ class Session:
         self._session: int | None = None
         self._led: Ephemeral | None = None
         self._stands = False  # in the ensemble, when it was last read
-        self._contact = Contact(TICK_S / 2, self._pace.margin_s)
+        self._contact = self._new_contact()
         self._heard: Heard[int] = Heard()
 
     async def run(self) -> None:
@@ -304,6 +304,9 @@ class Session:
     def _now_s(self) -> float:
         return self._clock.boot_s()
 
+    def _new_contact(self) -> Contact:
+        return Contact(TICK_S / 2, self._pace.margin_s)
+
     def _deadline_s(self) -> float:
         return self._contact.deadline_s(self._ensemble.session_timeout_s)
 
@@ -316,7 +319,7 @@ class Session:
             return await self._ask(lambda: step(session))
         except SessionExpired:
             self._session, self._led = None, None
-            self._contact.lost()
+            self._contact = self._new_contact()
             raise StoreError("the session with the store has expired") from None
 
     async def _ask(self, step: Callable[[], T]) -> T:

@@ -33,10 +33,6 @@ class Contact:
         while len(self._sent_s) > 1 and self._sent_s[1] <= sent_s - self._spacing_s:
             del self._sent_s[0]
 
-    def lost(self) -> None:
-        """The session has ended: the next one begins with nothing."""
-        self._sent_s.clear()
-
     def deadline_s(self, session_s: float) -> float:
         """Until when the session is sure to live, -inf before two heartbeats."""
         if len(self._sent_s) < 2 or self._sent_s[0] > self._sent_s[-1] - self._spacing_s:

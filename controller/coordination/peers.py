@@ -14,14 +14,20 @@ that come this way are shown while the store is out of reach, and decide nothing
 
 import asyncio
 import contextlib
-import json
 import logging
-import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mailward.controller.codec import REPORT, to_bytes
+from mailward.controller.coordination.answering import (
+    ANSWER,
+    Answering,
+    Object,
+    Pace,
+    names_of,
+    no_answer,
+    object_in,
+)
 from mailward.controller.coordination.tls import Tls
 from mailward.model.errors import StoreError
 from mailward.model.ports import Clock
@@ -30,26 +36,7 @@ from mailward.model.snapshot import ObserverView
 
 log = logging.getLogger(__name__)
 
-LINE = 512
-"""Bytes of what is asked, at most."""
-ANSWER = 1_000_000
-"""Bytes of what is answered, at most: a report may be as long as in the store."""
 _HANGS_UP = "it hangs up on us: it may not believe our certificate, or not know our name"
-MOST_OPEN = 64
-"""Connections of others; each observer has one, and one more for each question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds. An answer may take `answer_s`; who is connected asks every `ask_s`, and is hung up on when it
-    has not asked, or not taken the answer, for `idle_s`. A new certificate is shown after `renewal_s`."""
-
-    answer_s: float = 2.0
-    ask_s: float = 2.0
-    idle_s: float = 10.0
-    retry_s: float = 0.2
-    retry_max_s: float = 2.0
-    renewal_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +64,6 @@ class Told:
     report: Report
 
 
-Object = Mapping[str, Any]
-
-
-async def _no_answer(_question: Object) -> Object:
-    return {}
-
-
 class Peers:
     """`name` and `nonce` are this process's, `report` gives what it reports. `gone` are the processes that
     it saw end, `on_end` is called when that changes; `told` is what the others report; `apart` says of each
@@ -93,61 +73,30 @@ class Peers:
     def __init__(
         self, cluster: str, name: str, nonce: str, peers: Sequence[Peer], clock: Clock,
         tls: Tls | None = None, *, report: Callable[[], Report | None] = lambda: None,
-        answer: Callable[[Object], Awaitable[Object]] = _no_answer, admitted: Collection[str] = (),
+        answer: Callable[[Object], Awaitable[Object]] = no_answer, admitted: Collection[str] = (),
         on_end: Callable[[], None] = lambda: None, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         self.gone: tuple[str, ...] = ()
         self.told: dict[str, Told] = {}
         self.apart: dict[str, str] = {peer.name: "not tried yet" for peer in peers}
         self._clock = clock
-        self._report = report
-        self._answer_to = answer
         self._cluster = cluster
-        self._name = name
-        self._nonce = nonce
         self._peers = tuple(peers)
-        self._admitted = {peer.name for peer in peers} | set(admitted)
         self._tls = tls
         self._on_end = on_end
         self._pace = pace or Pace()
         self._known: dict[str, str] = {}
-        self._open: set[asyncio.StreamWriter] = set()
+        self._answering = Answering(
+            {"cluster": cluster, "name": name, "nonce": nonce}, {peer.name for peer in peers} | set(admitted),
+            tls, self._pace, report, answer,
+        )  # fmt: skip
 
     async def run(self, listen: tuple[str | None, int] | None) -> None:
         """Watch the others, and be watched where it listens, until cancelled. OSError: it cannot listen."""
-        server, context = None, None
-        if listen is not None:
-            context = self._tls.context(ssl.PROTOCOL_TLS_SERVER) if self._tls else None
-            handshake_s = self._pace.answer_s if context else None
-            server = await asyncio.start_server(
-                self._answer, *listen, ssl=context, limit=LINE, ssl_handshake_timeout=handshake_s
-            )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._renew(context), name="certificate")
-                for peer in self._peers:
-                    tasks.create_task(self._watch(peer), name=f"peer {peer.name}")
-        finally:
-            if server is not None:
-                server.close()
-            for writer in self._open:
-                writer.transport.abort()
-            await asyncio.sleep(0)  # they are closed in the next turn
-
-    async def _renew(self, shown: ssl.SSLContext | None) -> None:
-        """To those who connect from now on. While it is being written it may not fit its key for a moment."""
-        written = self._tls.written() if self._tls is not None else ()
-        while True:
-            await asyncio.sleep(self._pace.renewal_s)
-            if shown is None or self._tls is None or (found := self._tls.written()) == written:
-                continue
-            try:
-                self._tls.load_into(shown)
-            except OSError as error:  # also ssl.SSLError
-                log.warning("the new certificate %s cannot be shown yet: %s", self._tls.cert_file, error)
-            else:
-                log.info("the certificate %s is shown from now on", self._tls.cert_file)
-                written = found
+        async with self._answering.at(listen), asyncio.TaskGroup() as tasks:
+            tasks.create_task(asyncio.Event().wait(), name="peers")
+            for peer in self._peers:
+                tasks.create_task(self._watch(peer), name=f"peer {peer.name}")
 
     def newer_than(self, views: Sequence[ObserverView]) -> tuple[ObserverView, ...]:
         """The views, with what came directly where that is newer."""
@@ -159,37 +108,6 @@ class Peers:
         if told is None or (view.report is not None and view.age_s <= now_s - told.asked_s):
             return view
         return replace(view, report=told.report, age_s=now_s - told.asked_s)
-
-    # being watched
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        try:
-            if len(self._open) > MOST_OPEN:
-                return
-            if self._tls is not None and not _names(writer) & self._admitted:
-                return
-            hello = {"cluster": self._cluster, "name": self._name, "nonce": self._nonce}
-            writer.write(to_bytes(hello) + b"\n")
-            while True:
-                async with asyncio.timeout(self._pace.idle_s):
-                    line = await reader.readline()
-                    if not line.endswith(b"\n"):
-                        return
-                    writer.write(await self._said(line) + b"\n")
-                    await writer.drain()
-        except (OSError, ValueError):  # also TimeoutError: who is connected asks now and then
-            pass
-        finally:
-            self._open.discard(writer)
-            writer.transport.abort()
-
-    async def _said(self, line: bytes) -> bytes:
-        """ValueError where the line is no question."""
-        if line == b"\n":
-            report = self._report()
-            return REPORT.dump(report) if report is not None else b""
-        return to_bytes(await self._answer_to(_object(line)))
 
     # asking
 
@@ -206,7 +124,7 @@ class Peers:
                 try:
                     await self._who(peer, reader, writer)
                     writer.write(to_bytes(question) + b"\n")
-                    return _object(await self._read(reader))
+                    return object_in(await self._read(reader))
                 finally:
                     writer.transport.abort()
         except (_Silence, _Refused, TimeoutError, ValueError) as error:
@@ -309,10 +227,12 @@ class Peers:
             raise _Silence(told) from error
 
     async def _who(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        if self._tls is not None and peer.name not in _names(writer):
-            raise _Silence(f"its certificate is made out to {', '.join(sorted(_names(writer))) or 'nobody'}")
+        if self._tls is not None and peer.name not in names_of(writer):
+            raise _Silence(
+                f"its certificate is made out to {', '.join(sorted(names_of(writer))) or 'nobody'}"
+            )
         try:
-            said = _object(await self._line(reader))
+            said = object_in(await self._line(reader))
         except ValueError as error:
             raise _Silence(_HANGS_UP if self._tls is not None else "it does not say who it is") from error
         if not isinstance(said.get("nonce"), str):
@@ -348,29 +268,3 @@ class Peers:
             log.warning("the process %s of the daemon %s has not ended", nonce, peer.name)
             self.gone = tuple(each for each in self.gone if each != nonce)
             self._on_end()
-
-
-def _object(line: bytes) -> Object:
-    """ValueError where it is no JSON object."""
-    try:
-        found = json.loads(line)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    return found
-
-
-def _names(writer: asyncio.StreamWriter) -> set[str]:
-    """Whom the certificate of the other side is made out to: common name and DNS names."""
-    shown: Mapping[str, object] = writer.get_extra_info("peercert") or {}
-    pairs = [pair for part in _tuples(shown.get("subject")) for pair in _tuples(part)]
-    pairs += _tuples(shown.get("subjectAltName"))
-    wanted = ("commonName", "DNS")
-    return {
-        str(pair[1]) for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] in wanted
-    }
-
-
-def _tuples(value: object) -> list[object]:
-    return list(value) if isinstance(value, tuple) else []

@@ -66,7 +66,7 @@ def test_it_listens_at_the_port_of_its_address_and_lets_in_every_other_observer(
     assert listen_of(loaded) == (None, 7443)
     peers = peers_of(loaded, "n", SystemClock(), lambda: None, lambda: None)
     assert [(each.name, each.host, each.port) for each in peers._peers] == [("mail-b", "::1", 7444)]
-    assert peers._admitted == {"mail-b", "witness"}
+    assert peers._answering._admitted == {"mail-b", "witness"}
 
 
 def test_who_has_no_address_listens_nowhere(tmp_path: Path) -> None:

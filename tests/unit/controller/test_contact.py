@@ -35,14 +35,6 @@ def test_the_heartbeat_that_counts_was_sent_well_before_the_newest(
     assert beats(*sent_s).deadline_s(session_s=10.0) == pytest.approx(deadline_s)
 
 
-def test_a_new_session_begins_with_nothing() -> None:
-    contact = beats(100.0, 102.0)
-    contact.lost()
-    assert contact.deadline_s(10.0) == NEVER
-    contact.acknowledged(200.0)
-    assert contact.deadline_s(10.0) == NEVER
-
-
 def report(seq: int) -> Report:
     return Report("w1", seq, "d1", ())
 

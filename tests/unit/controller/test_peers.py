@@ -14,7 +14,8 @@ import pytest
 from tests.lab.harness.material import Authority
 
 from mailward.controller.clock import SystemClock
-from mailward.controller.coordination.peers import Pace, Peer, Peers, Told
+from mailward.controller.coordination.answering import Pace
+from mailward.controller.coordination.peers import Peer, Peers, Told
 from mailward.controller.coordination.tls import Tls
 from mailward.model.report import NodeReport, Report
 from mailward.model.snapshot import ObserverView
@@ -127,7 +128,7 @@ async def test_a_connection_that_something_between_closes_is_no_end(port: int) -
     async with running(theirs, port), running(ours):
         await held(ours)
         for _ in range(5):
-            for writer in list(theirs._open):
+            for writer in list(theirs._answering._open):
                 writer.transport.abort()
             await asyncio.sleep(0.05)
         assert ended(ours) == ()
@@ -184,7 +185,7 @@ async def test_a_crowd_of_connections_keeps_none_of_the_others_out_for_long(port
     async with running(theirs, port):
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
         await asyncio.sleep(0.1)
-        assert len(theirs._open) <= 64
+        assert len(theirs._answering._open) <= 64
         for _, writer in crowd:
             writer.transport.abort()
         ours = watching(port)
@@ -326,7 +327,7 @@ async def test_who_says_nothing_is_hung_up_on(port: int) -> None:
         assert json.loads(await reader.readline())["nonce"] == "b1"
         assert await asyncio.wait_for(reader.read(), 3) == b""
         writer.close()
-        await until(lambda: not theirs._open)
+        await until(lambda: not theirs._answering._open)
 
 
 async def test_a_certificate_that_cannot_be_read_just_now_ends_nothing(tmp_path: Path, port: int) -> None:
