@@ -57,7 +57,7 @@ def _leader(view: View) -> str:
 def _void(snapshot: Snapshot) -> dict[str, str]:
     """By observer why its vote counts for nothing."""
     _, blind = trusted(snapshot)
-    return dict(each.split(": ", 1) for each in blind)
+    return blind
 
 
 def cuts(snapshot: Snapshot) -> tuple[str, ...]:
@@ -75,7 +75,8 @@ def too_few(snapshot: Snapshot) -> str:
         return ""
     if other := with_another_configuration(snapshot):
         return f"this daemon {other.reason}"
-    return f"only {votes} of {needed} votes that are needed count; {'; '.join(blind)}"
+    void = "; ".join(f"{name}: {why}" for name, why in blind.items())
+    return f"only {votes} of {needed} votes that are needed count; {void}"
 
 
 def notices(view: View) -> tuple[str, ...]:

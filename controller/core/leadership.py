@@ -88,16 +88,17 @@ def may_depose(snapshot: Snapshot) -> Finding:
     if leader is None:
         return Finding(_GATE, Answered.NO, "there is nobody to depose")
     voters, blind = trusted(snapshot)
+    void = "; ".join(f"{name}: {why}" for name, why in blind.items())
     saw = [v for v in voters if v.name != leader.name and v.report and leader.nonce in v.report.gone]
     votes = sum(view.votes for view in saw)
     names = ", ".join(view.name for view in saw)
     if not saw:
-        void = f" ({'; '.join(blind)})" if blind else ""
-        return Finding(_GATE, Answered.NO, f"nobody has seen the process of {_named(leader)} end{void}")
+        unheard_of = f" ({void})" if void else ""
+        return Finding(_GATE, Answered.NO, f"nobody has seen the process of {_named(leader)} end{unheard_of}")
     if votes >= needed:
         return Finding(_GATE, Answered.YES, f"{names} saw the process of {_named(leader)} end")
-    void = f"; {'; '.join(blind)}" if blind else ""
-    reason = f"only {names} saw the process of {_named(leader)} end: {votes} of {needed} votes needed{void}"
+    reason = f"only {names} saw the process of {_named(leader)} end: {votes} of {needed} votes needed"
+    reason += f"; {void}" if void else ""
     return Finding(_GATE, Answered.UNKNOWN, reason)
 
 

@@ -94,21 +94,23 @@ def see(snapshot: Snapshot) -> Sight:
     return Sight(
         nodes=nodes,
         voters=tuple(voters),
-        blind=tuple(blind),
+        blind=tuple(f"{name}: {why}" for name, why in blind.items()),
         needed=needed,
         lag_fresh_s=policy.rules.lag_fresh_s,
     )
 
 
-def trusted(snapshot: Snapshot) -> tuple[list[ObserverView], list[str]]:
-    """Those whose reports count, with the votes they are configured to have; and why the others' are void."""
+def trusted(snapshot: Snapshot) -> tuple[list[ObserverView], dict[str, str]]:
+    """Those whose reports count, with the votes they are configured to have; and why the others' are void, by
+    name."""
     views = {view.name: view for view in snapshot.observers}
-    blind, voters = [], []
+    blind: dict[str, str] = {}
+    voters = []
     for observer in snapshot.policy.observers:
         view = views.get(observer.name) or ObserverView(observer.name, observer.votes, None, 0.0)
         reason = _void(view, snapshot)
         if reason:
-            blind.append(f"{observer.name}: {reason}")
+            blind[observer.name] = reason
         else:
             voters.append(view if view.votes == observer.votes else replace(view, votes=observer.votes))
     return voters, blind
