@@ -10,7 +10,7 @@ SEED ?=
 # Lab tests that need no quiet machine.
 ALONGSIDE := $(addprefix tests/lab/test_,coordination_zookeeper.py zookeeper_rights.py zookeeper_refusals.py)
 
-.PHONY: demo test lab-tests check proof soak steps lab bench format clean
+.PHONY: demo test check proof soak steps lab bench format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,16 +50,12 @@ proof: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m tests.simulation.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
-# The lab's images are made meanwhile; what went wrong is told when it is waited for. Hours are played by chance
-# while the lab's servers mostly wait.
+# The lab's images are made meanwhile; what went wrong is told when it is waited for.
 test: $(STAMP)
 	@tests/lab/setup >/dev/null 2>&1 &
 	$(MAKE) check proof
+	$(MAKE) soak HOURS=200 SEED=7
 	tests/lab/setup
-	@mkdir -p build; nice -n 19 $(MAKE) soak HOURS=200 SEED=7 >build/soak.out 2>&1 & soak=$$!; \
-	  $(MAKE) lab-tests; lab=$$?; wait $$soak; told=$$?; cat build/soak.out; test $$lab = 0 -a $$told = 0
-
-lab-tests: $(STAMP)
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not long" tests/lab \
 	  $(addprefix --deselect=,$(ALONGSIDE))
