@@ -16,7 +16,7 @@ def observers(view: View) -> tuple[ObserverStatus, ...]:
     if snapshot is None:
         return ()
     views = {each.name: each for each in snapshot.observers}
-    void, matrix = _void(snapshot), reachability(snapshot).matrix
+    void, matrix = trusted(snapshot)[1], reachability(snapshot).matrix
     leader = _leader(view)
     found = []
     for observer in snapshot.policy.observers:
@@ -54,12 +54,6 @@ def _leader(view: View) -> str:
     return view.observer if standing(view) is Standing.LEADING else ""
 
 
-def _void(snapshot: Snapshot) -> dict[str, str]:
-    """By observer why its vote counts for nothing."""
-    _, blind = trusted(snapshot)
-    return blind
-
-
 def cuts(snapshot: Snapshot) -> tuple[str, ...]:
     """What of the lines between observers and nodes seems to be cut; one observer alone cannot tell."""
     if len(snapshot.policy.observers) == 1:
@@ -95,5 +89,5 @@ def notices(view: View) -> tuple[str, ...]:
     elif (leading := may_lead(snapshot, view.observer)).answer is Answered.NO:
         found.append(f"this daemon does not lead: it {leading.reason}")
     else:
-        found += [f"{name} does not count: {why}" for name, why in _void(snapshot).items()]
+        found += [f"{name} does not count: {why}" for name, why in trusted(snapshot)[1].items()]
     return tuple(printable(each, 300) for each in found)

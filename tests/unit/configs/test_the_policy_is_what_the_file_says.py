@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from tests.unit.configs.good import GOOD, Edit, Loaded
 
-from mailward.configs.policy import policy_of
+from mailward.configs.policy import digest_of, policy_of
 from mailward.configs.rules import RulesSection
+from mailward.configs.schema import Config
 from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Rules, Service
 
 
@@ -97,6 +98,20 @@ def test_the_digest_does_not_change_with(loaded: Loaded, edit: Edit) -> None:
 @pytest.mark.parametrize("edit", OTHER.values(), ids=OTHER)
 def test_the_digest_changes_with(loaded: Loaded, edit: Edit) -> None:
     assert _digest(loaded, edit) != _digest(loaded)
+
+
+def test_a_key_that_only_a_newer_version_knows_makes_no_difference_until_it_is_written(
+    loaded: Loaded,
+) -> None:
+    """While daemons are upgraded one by one they run with the same configuration."""
+
+    class Newer(Config):
+        added: int = 7
+
+    config = loaded()
+    said = {name: getattr(config, name) for name in Config.model_fields}
+    assert digest_of(Newer.model_construct(**said)) == digest_of(config)
+    assert digest_of(Newer.model_construct(**said, added=8)) != digest_of(config)
 
 
 def test_the_digest_does_not_depend_on_the_secrets(loaded: Loaded, etc) -> None:  # type: ignore[no-untyped-def]
