@@ -119,9 +119,7 @@ async def _liveness(world: World, audit: Audit) -> None:
     """No fault any more: full redundancy, nothing pending, DNS right, all mail everywhere."""
     began_s, asked_s = world.now_s, float("-inf")
     world.ensemble.post(None)
-    for controller in world.controllers.values():
-        if not controller.runs:
-            controller.start()
+    _start_again(world)
     while why := world.settled():
         if world.now_s - began_s > CONVERGES_WITHIN_S:
             audit.object(f"not well {CONVERGES_WITHIN_S:.0f} s after the last fault: {why}")
@@ -134,8 +132,9 @@ async def _liveness(world: World, audit: Audit) -> None:
 
 
 def _let_in(world: World) -> None:
-    """What only a person's word brings back is asked for by one; and a store that was once restored from a
-    backup is made anew when the automation, held, says so."""
+    """What only a person's word brings back is asked for by one; daemons that have ended are started again;
+    and a store that was once restored from a backup is made anew when the automation, held, says so."""
+    _start_again(world)
     if world.state.superseded and world.memory_from_s >= 0.0:
         world.make_store_anew()
     observing = world.policy.automation is Automation.OBSERVE
@@ -146,3 +145,10 @@ def _let_in(world: World) -> None:
             world.ask(RequestKind.FAILOVER, node)
         if any(observing or r.cause is Cause.OPERATOR for r in out):
             world.ask(RequestKind.READMIT, node)
+
+
+def _start_again(world: World) -> None:
+    """Daemons that have died or ended."""
+    for controller in world.controllers.values():
+        if not controller.runs:
+            controller.start()

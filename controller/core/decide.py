@@ -150,12 +150,12 @@ def _advance(draft: Draft) -> None:
             draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node or endpoints")
             return
         doubt = doubts.about(operation, cases)
-        if doubt.give_up and operation.kind is Kind.FAILOVER:
-            draft.void_what_is_unheard()
-            _give_up(draft, doubt.why)  # nothing of it is undone
-            return
         if doubt.give_up:
-            abandon(draft, doubt.why)
+            draft.void_what_is_unheard()
+            if operation.kind is Kind.FAILOVER:
+                _give_up(draft, doubt.why)  # nothing of it is undone
+            else:
+                abandon(draft, doubt.why)
             return
         if doubt.why:
             draft.waits_for = doubt.why

@@ -185,11 +185,10 @@ class Draft:
             self.put_attempt(self._again(self.attempt(key), key))
 
     def void_what_is_unheard(self) -> None:
-        """Claim anew what the running operation has written to without an answer: if that comes late, it is
-        void. For one that is given up when nothing else is written."""
-        unheard = {a.key for a in self.running().attempts if a.result in (None, Result.UNKNOWN)}
+        """Claim anew what was written to without an answer, in whichever step: what comes late is void. For
+        an operation that is given up when nothing else is written."""
         for record in self.state.targets:
-            if key_of(Publish(record.target, ())) in unheard:
+            if record.published is None and record.token is not None:
                 self.put_target(replace(record, claim=None, claimed=None))
 
     def _begun(self, target: str) -> Moment | None:

@@ -21,8 +21,10 @@ from mailward.model.snapshot import ObserverView, Snapshot
 class ServiceView:
     """The agreed verdict on a service. Ages are of the *youngest* agreeing report: careful.
 
-    `answered_age_s` is how long ago the last of the agreeing observers had a dialogue that went well,
-    `failed_age_s` how long ago the newest of their probes failed, as far as their last ones did."""
+    `verdict_age_s` is how old the verdict was when it was last reported: so long it has stood for certain,
+    however late the report is. `answered_age_s` is how long ago the last of the agreeing observers had a
+    dialogue that went well, `failed_age_s` how long ago the newest of their probes failed, as far as their
+    last ones did."""
 
     service: str
     verdict: Verdict
@@ -176,7 +178,7 @@ def _view(service: str, verdict: Verdict, agreeing: Sequence[_Ballot]) -> Servic
         verdict=verdict,
         evidence=newest.evidence or str(failure or "dialogue complete"),
         vantage=newest.vantage,
-        verdict_age_s=min([v.age_s + s.verdict_age_s for v, s in agreeing]),
+        verdict_age_s=min([s.verdict_age_s for _, s in agreeing]),
         symptom_age_s=min([v.age_s + (s.symptom_age_s or 0.0) for v, s in agreeing]),
         failed_age_s=min([inf if went_well else age_s for age_s, went_well in ends]),
         recovering=verdict is Verdict.DOWN and last is not None and last.ok,

@@ -6,9 +6,9 @@ import pytest
 from tests.unit.core.scene import Scene, policy_of
 
 from mailward.model.decision import Answered, Finding
-from mailward.model.orders import ClaimTarget
+from mailward.model.orders import ClaimTarget, Result
 from mailward.model.policy import Endpoint
-from mailward.model.state import Ending, Phase, RequestKind
+from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
 
 
 def both_down(scene: Scene) -> None:
@@ -190,5 +190,40 @@ def test_what_a_failover_that_is_given_up_has_sent_is_void_if_it_comes_late() ->
     scene.down("b", "imaps", for_s=5)
     scene.settle()
     assert scene.state.ended[-1].ending is Ending.HANDED_OVER
+    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
+    assert claim.token > publish.token
+
+
+def test_what_it_sent_before_the_step_at_which_it_is_given_up_is_void_as_well() -> None:
+    """The name server did not answer, the failover went on to its fence, and the update was taken later."""
+    scene = Scene.settled()
+    scene.answers |= {"publish": Result.UNKNOWN, "order-ports": None}
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.settle()
+    assert scene.state.operation is not None
+    assert scene.state.operation.step is Step.FENCE
+    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
+    scene.sent.clear()
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert scene.state.ended[-1].ending is Ending.HANDED_OVER
+    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
+    assert claim.token > publish.token
+
+
+def test_what_a_mere_repetition_has_sent_is_void_when_it_would_take_out_who_serves() -> None:
+    scene = Scene.settled()
+    scene.answers["publish"] = Result.FAILED
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(65)
+    scene.answers["publish"] = None
+    scene.run(10)
+    assert scene.state.operation is not None
+    assert scene.state.operation.kind is Kind.RECONCILE
+    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
+    scene.sent.clear()
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    assert scene.state.ended[-1].operation.kind is Kind.RECONCILE
     (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
     assert claim.token > publish.token

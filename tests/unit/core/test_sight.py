@@ -142,6 +142,14 @@ def test_a_report_ages_on_its_way() -> None:
     assert see(scene.snapshot()).nodes["a"].services["imaps"].symptom_age_s == pytest.approx(14.0)
 
 
+def test_a_report_that_is_late_makes_no_verdict_older() -> None:
+    scene = scene_of((1,))
+    said = scene.snapshot().observers[0]
+    late = replace(scene.snapshot(), observers=(replace(said, age_s=4.0),))
+    ages = [see(s).nodes["a"].services["imaps"].verdict_age_s for s in (scene.snapshot(), late)]
+    assert ages[1] == ages[0]
+
+
 def test_a_success_after_failures_is_recovering_until_the_verdict_turns() -> None:
     scene = scene_of((1,))
     scene.down("a", "imaps")
