@@ -30,7 +30,7 @@ LOST_UPDATES = Budget(faults=1, losses=2, requests=1)
 def search_without(patch: pytest.MonkeyPatch, *names: str, budget: Budget, rules: Rules = RULES) -> Found:
     for name in names:
         MUTANTS[name](patch)
-    found = Search(Model(rules), most=40_000).run(budget)
+    found = Search(Model(rules), most=80_000).run(budget)
     print(f"without {' and '.join(names) or rules}: {found}")
     return found
 
