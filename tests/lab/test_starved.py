@@ -45,6 +45,7 @@ def test_nobody_is_taken_out_for_want_of_time(cluster: Cluster) -> None:
         DnsWatch(cluster.addresses.ns1, TOKEN_NAME, "TXT") as tokens,
     ):
         daemons.settle()
+        tokens.wait_for(bool, 30)
         before = epochs_of(tokens.changes)[-1][0]
         highest = 0.0
         with starving():
