@@ -54,7 +54,7 @@ soak: $(STAMP)
 test: $(STAMP)
 	@tests/lab/setup >/dev/null 2>&1 &
 	$(MAKE) check proof
-	$(MAKE) soak HOURS=200 SEED=7
+	$(MAKE) soak HOURS=200
 	tests/lab/setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not long" tests/lab \
