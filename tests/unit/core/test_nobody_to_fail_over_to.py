@@ -1,10 +1,13 @@
 """Nothing is withdrawn when nobody can take over; the finding names the gate and what to type next."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.unit.core.scene import Scene, policy_of
 
+from mailward.controller.core.decide import _situation
+from mailward.controller.core.draft import Draft
 from mailward.model.decision import Answered, Finding
 from mailward.model.orders import ClaimTarget, Result
 from mailward.model.policy import Endpoint
@@ -179,19 +182,24 @@ def test_the_endpoints_of_one_node_are_judged_one_by_one() -> None:
     }
 
 
+def void_when_given_up(scene: Scene) -> bool:
+    """The other node fails: whether the name server then gets a token above that of the last update."""
+    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
+    scene.sent.clear()
+    scene.down("b", "imaps", for_s=5)
+    scene.settle()
+    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
+    return claim.token > publish.token
+
+
 def test_what_a_failover_that_is_given_up_has_sent_is_void_if_it_comes_late() -> None:
     """The other node failed while the update was on its way; late it would take out who serves."""
     scene = Scene.settled()
     scene.answers["publish"] = None
     scene.ask(RequestKind.FAILOVER, "a")
     scene.settle()
-    (publish,) = [order for order in scene.sent if order.action.kind == "publish"]
-    scene.sent.clear()
-    scene.down("b", "imaps", for_s=5)
-    scene.settle()
+    assert void_when_given_up(scene)
     assert scene.state.ended[-1].ending is Ending.HANDED_OVER
-    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
-    assert claim.token > publish.token
 
 
 def test_what_it_sent_before_the_step_at_which_it_is_given_up_is_void_as_well() -> None:
@@ -202,13 +210,8 @@ def test_what_it_sent_before_the_step_at_which_it_is_given_up_is_void_as_well() 
     scene.settle()
     assert scene.state.operation is not None
     assert scene.state.operation.step is Step.FENCE
-    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
-    scene.sent.clear()
-    scene.down("b", "imaps", for_s=5)
-    scene.settle()
+    assert void_when_given_up(scene)
     assert scene.state.ended[-1].ending is Ending.HANDED_OVER
-    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
-    assert claim.token > publish.token
 
 
 def test_what_a_mere_repetition_has_sent_is_void_when_it_would_take_out_who_serves() -> None:
@@ -220,10 +223,15 @@ def test_what_a_mere_repetition_has_sent_is_void_when_it_would_take_out_who_serv
     scene.run(10)
     assert scene.state.operation is not None
     assert scene.state.operation.kind is Kind.RECONCILE
-    publish = [order for order in scene.sent if order.action.kind == "publish"][-1]
-    scene.sent.clear()
-    scene.down("b", "imaps", for_s=5)
-    scene.settle()
+    assert void_when_given_up(scene)
     assert scene.state.ended[-1].operation.kind is Kind.RECONCILE
-    (claim,) = [order for order in scene.sent if isinstance(order.action, ClaimTarget)]
-    assert claim.token > publish.token
+
+
+def test_a_target_that_was_never_written_to_is_not_claimed_again() -> None:
+    scene = Scene.settled()
+    (written,) = scene.state.targets
+    never = replace(written, published=None, token=None)
+    scene.state = replace(scene.state, targets=(never,))
+    draft = Draft(_situation(scene.snapshot()))
+    draft.void_what_is_unheard()
+    assert draft.state.targets == (never,)
