@@ -90,8 +90,9 @@ class NeverEmpty:
 
 @dataclass
 class OnlyServing:
-    """I2: whoever is put into a zone has its ports open; whoever is let in is not known to be broken. (What
-    is only repeated is as recorded, and may have failed since.)"""
+    """I2: whoever is put into a zone has its ports open. While it names somebody else who may serve, whoever
+    is let in can be known to serve; who comes to nobody is let in whatever is known, unless it is known to
+    fail. (What is only repeated is as recorded, and may have failed since.)"""
 
     truth: Truth
     rule: str = "I2"
@@ -102,10 +103,12 @@ class OnlyServing:
         for endpoint, target, before, now in self._answers.of(world):
             for name in now:
                 if name not in before and target not in world.policy.unguarded:
-                    found += self._put_in(world, endpoint, name, target)
+                    found += self._put_in(world, endpoint, name, target, before)
         return found
 
-    def _put_in(self, world: World, endpoint: Endpoint, name: str, target: str) -> list[str]:
+    def _put_in(
+        self, world: World, endpoint: Endpoint, name: str, target: str, named: Sequence[str]
+    ) -> list[str]:
         node = world.nodes[name]
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
         if closed and self.truth.helper_well_ago_s(name) <= OLD_S:
@@ -113,7 +116,9 @@ class OnlyServing:
         operation = world.state.operation
         let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name
         broken = self.truth.broken_for_s(name, endpoint.name) > OLD_S
-        if let_in and broken and self.truth.said_down(world, name, endpoint):
+        to_nobody = all(self.truth.lost(world, n, endpoint.name) for n in named)
+        down = self.truth.known_down if to_nobody else self.truth.said_down
+        if let_in and broken and down(world, name, endpoint):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.controller.core.phases import may_follow
-from mailward.model.policy import Automation, Endpoint, Rules
+from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State
-from mailward.simulator.checkers.truth import OLD_S, News, Truth, in_service
+from mailward.simulator.checkers.truth import OLD_S, News, Truth, in_service, policy_of_the_leader
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -42,7 +42,7 @@ class Readmissions:
 
     def _judge(self, world: World, name: str, endpoint: Endpoint, before: State) -> list[str]:
         found = []
-        rules, node = _of_the_leader(world), world.nodes[name]
+        rules, node = policy_of_the_leader(world).rules, world.nodes[name]
         if self.truth.said_down(world, name, endpoint) or (
             self.truth.broken_for_s(name, endpoint.name) > OLD_S
         ):
@@ -67,13 +67,6 @@ def begun(commit: Written, kind: Kind) -> Operation | None:
     if operation is None or operation.kind is not kind or operation.request is not None:
         return None
     return operation if known is None or known.id != operation.id else None
-
-
-def _of_the_leader(world: World) -> Rules:
-    """Whoever leads goes by its own configuration."""
-    leader = world.ensemble.leader
-    policy = world.controllers[leader.name].policy if leader is not None else world.policy
-    return policy.rules
 
 
 def _undoes_a_drain(operation: Operation) -> bool:
@@ -161,7 +154,7 @@ class HoldDown:
         self._left_s.setdefault((operation.node, operation.cause), []).append(world.now_s)
 
     def _judge(self, world: World, operation: Operation, before: State) -> list[str]:
-        rules = _of_the_leader(world)
+        rules = policy_of_the_leader(world).rules
         left = self._left_s.get((operation.node, operation.cause), [])
         oldest_s = max(world.now_s - rules.flap_memory_s, world.memory_from_s)
         left = [at_s for at_s in left if at_s > oldest_s]

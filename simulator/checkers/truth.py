@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.health import Verdict
-from mailward.model.policy import Endpoint
+from mailward.model.policy import Endpoint, Observer, Policy
 from mailward.model.report import Report
 from mailward.model.state import Phase, State
 from mailward.simulator.nodes import MailNode, Obeyed, Work
@@ -159,17 +159,37 @@ class Truth:
     # what was said
 
     def said_down(self, world: World, node: str, endpoint: Endpoint) -> bool:
-        """Whether enough observers have said nothing else of one of its services for a while, as stored."""
-        recent = {observer.name: self._recent(observer.name) for observer in world.policy.observers}
+        """Whether enough observers have said nothing else of one of its services for a while, as stored:
+        nobody can know it to serve."""
+        return self._all_say_down(world, node, endpoint, world.policy.observers)
+
+    def known_down(self, world: World, node: str, endpoint: Endpoint) -> bool:
+        """Whether those are enough whose reports count, too: it is DOWN to whoever leads. What is stale,
+        tilted or of another configuration is UNKNOWN, never DOWN (I6)."""
+        counted = [observer for observer in world.policy.observers if self._counts(world, observer.name)]
+        return self._all_say_down(world, node, endpoint, counted)
+
+    def _all_say_down(
+        self, world: World, node: str, endpoint: Endpoint, observers: Sequence[Observer]
+    ) -> bool:
+        recent = {observer.name: self._recent(observer.name) for observer in observers}
         for service in endpoint.services:
             votes = sum(
                 observer.votes
-                for observer in world.policy.observers
+                for observer in observers
                 if recent[observer.name] and all(_down(r, node, service) for r in recent[observer.name])
             )
             if votes >= world.policy.votes_needed:
                 return True
         return False
+
+    def _counts(self, world: World, observer: str) -> bool:
+        """Whether what it said of late was a vote to whoever leads. Its last report may be older to him than
+        it is here: by as long as it takes to read one."""
+        kept, policy = self._reports.get(observer), policy_of_the_leader(world)
+        if not kept or self.now_s - kept[-1][0] > policy.rules.report_fresh_s - SAID_S:
+            return False
+        return all(not r.tilted and r.config_digest == policy.digest for r in self._recent(observer))
 
     def _recent(self, observer: str) -> list[Report]:
         """What was in the store at some moment of the last `SAID_S`."""
@@ -196,3 +216,9 @@ def in_service(state: State, node: str, endpoint: Endpoint) -> bool:
     """As recorded; where nothing is, as configured."""
     record = state.phase_of(node, endpoint.name)
     return record is None or record.phase is Phase.IN_SERVICE
+
+
+def policy_of_the_leader(world: World) -> Policy:
+    """Whoever leads goes by its own configuration."""
+    leader = world.ensemble.leader
+    return world.controllers[leader.name].policy if leader is not None else world.policy

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.simulation.clusters import ENDPOINT, two_sites_and_a_witness
@@ -128,6 +129,17 @@ def put_in_with_closed_ports(world: World) -> None:
     publish(world, "192.0.2.10")
     close(world, "mail-b")
     world.on_change("")
+    publish(world, "192.0.2.10", "192.0.2.11")
+
+
+def fails_and_is_left_out(world: World) -> None:
+    hang(world, "mail-b")
+    publish(world, "192.0.2.10")
+
+
+def let_in_though_it_fails(world: World) -> None:
+    said_down(world, "mail-b")
+    start(world, Kind.READMIT, node="mail-b")
     publish(world, "192.0.2.10", "192.0.2.11")
 
 
@@ -286,6 +298,7 @@ BREAKS: dict[Break, str] = {
     given_up_too_late: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
     not_given_up: f"{ENDPOINT} lost mail-a, which served; left is mail-b, which do not",
     put_in_with_closed_ports: "mail-b was put into primary with submission, imaps closed",
+    let_in_though_it_fails: f"mail-b was put into primary, though it does not serve {ENDPOINT}",
     unlisted: "primary holds ('www.example.test.', 'A')",
     all_closed: f"every node of {ENDPOINT} is closed for submission",
     healthy_node_withdrawn: "I6: mail-a withdrawn from mail.example.test, which only [] can have seen broken",
@@ -314,6 +327,7 @@ BREAKS: dict[Break, str] = {
 
 BEFORE: dict[Break, Break] = {
     last_serving_withdrawn: lambda world: hang(world, "mail-b"),
+    let_in_though_it_fails: fails_and_is_left_out,
     nobody_else_serves: lambda world: hang(world, "mail-b"),
     broken_node_readmitted: lambda world: hang(world, "mail-a"),
     readmitted_at_once: lambda world: hang(world, "mail-b"),
@@ -346,6 +360,56 @@ def test_each_rule_broken_by_hand_is_objected_to(break_it: Break) -> None:
     assert [sentence for sentence in found if BREAKS[break_it] in sentence], found
 
 
+@pytest.mark.parametrize(
+    ("ago_s", "changed", "objected"),
+    [
+        (6.0, {}, True),
+        (8.0, {}, False),
+        (0.0, {"tilted": True}, False),
+        (0.0, {"config_digest": "another"}, False),
+    ],
+    ids=["fresh", "stale", "tilted", "of another configuration"],
+)
+def test_who_comes_to_nobody_is_known_to_fail_by_reports_that_count(
+    ago_s: float, changed: dict[str, Any], objected: bool
+) -> None:
+    """Found by simulation: a drain was rolled back when the only other node in service had crashed. That
+    the drained one was down as well was said by the leader, and by a daemon that was long dead."""
+    found = let_in_beside("mail-a", Work.CRASHED, ago_s, changed)
+    assert (PUT_IN in found) is objected
+
+
+def test_beside_who_may_serve_nobody_is_let_in_who_cannot_be_known_to_serve() -> None:
+    assert PUT_IN in let_in_beside("mail-a", Work.WELL, 8.0, {})
+
+
+PUT_IN = f"I2: mail-b was put into primary, though it does not serve {ENDPOINT}"
+
+
+def let_in_beside(named: str, work: Work, ago_s: float, changed: dict[str, Any]) -> list[str]:
+    """What is objected to when mail-b, which fails, is let in to a zone that names one who does as `work` has
+    it. Of mail-b the witness says so all the time, and mail-a did `ago_s` ago, with something else about its
+    report."""
+
+    async def body() -> list[str]:
+        world = World(two_sites_and_a_witness(), 1)
+        every = Checkers()
+        move(world, Phase.IN_SERVICE)
+        fails_and_is_left_out(world)
+        world.nodes[named].services["imaps"] = work
+        for second in range(30, -1, -1):
+            said_down(world, "mail-b", "witness")
+            if second == ago_s:
+                said_down(world, "mail-b", "mail-a", **changed)
+            every.look(world)
+            await asyncio.sleep(1.0)
+        start(world, Kind.READMIT, node="mail-b")
+        publish(world, "192.0.2.10", "192.0.2.11")
+        return every.look(world)
+
+    return virtual.run(body())
+
+
 def close(world: World, *nodes: str) -> None:
     for node in nodes:
         helper = world.nodes[node].helper
@@ -356,11 +420,12 @@ def publish(world: World, *addresses: str) -> None:
     world.zones["primary"].primary.rrsets[A, "A"] = RRset(A, "A", 5, addresses)
 
 
-def said_down(world: World, node: str) -> None:
-    """Every observer says it."""
+def said_down(world: World, node: str, *observers: str, **changed: Any) -> None:
+    """Every observer says it, or these, with something else about their reports."""
     down = NodeReport(node, (ServiceReport("imaps", Verdict.DOWN, Vantage.DIRECT, 1.0, 0.0),), None, 0.0)
-    for observer in world.policy.observers:
-        world.ensemble.reports[observer.name] = (1, Report(observer.name, 1, world.policy.digest, (down,)))
+    for name in observers or [observer.name for observer in world.policy.observers]:
+        report = Report(name, 1, world.policy.digest, (down,))
+        world.ensemble.reports[name] = (1, replace(report, **changed))
 
 
 def claimed(world: World, seq: int) -> None:
