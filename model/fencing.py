@@ -57,6 +57,20 @@ class FenceResult:
     detail: str = ""
 
 
+class Power(StrEnum):
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerReading:
+    """What a node's power switch says of it; `detail` says why where that is UNKNOWN."""
+
+    power: Power
+    detail: str = ""
+
+
 class HelperReply(StrEnum):
     OBEYED = "obeyed"
     STALE = "stale"  # it has obeyed this token or a higher one

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mailward.model.clock import Moment
 from mailward.model.dns import Applied, Change, RRset, ServerCheck, Unread, ZoneView
-from mailward.model.fencing import FenceResult, HelperAnswer, NodeFacts, PortMap
+from mailward.model.fencing import FenceResult, HelperAnswer, NodeFacts, PortMap, PowerReading
 from mailward.model.orders import Result
 from mailward.model.replication import Lag
 from mailward.model.snapshot import Leader, Standing, Versions
@@ -111,6 +111,20 @@ class Fence(Protocol):
     async def order(self, token: Token, ports: PortMap) -> FenceResult: ...
 
     async def claim(self, token: Token) -> HelperAnswer: ...
+
+
+class PowerSwitch(Protocol):
+    """A node's power. It remembers no token: an order that comes late is obeyed."""
+
+    async def off(self) -> FenceResult:
+        """CONFIRMED with `Scope.POWER` only when it was read back off; FAILED only when nothing was done."""
+        ...
+
+    async def on(self) -> FenceResult:
+        """CONFIRMED when it was read back on."""
+        ...
+
+    async def read(self) -> PowerReading: ...
 
 
 class LagSource(Protocol):
