@@ -1,4 +1,4 @@
-"""From the configuration to the parts of a daemon: every connection, driver and rung it names.
+"""From the configuration to the parts of a daemon: every connection, driver, rung and power switch it names.
 
 Only here do the folders meet: helpers of fencing/ serve as fact sources and as the way behind closed
 ports for health/, publishers of dns/ and ladders of fencing/ become the executor's ports. Nothing is
@@ -13,6 +13,7 @@ from pathlib import Path
 from mailward.app.elsewhere import Others, Place, look_at
 from mailward.configs import effective
 from mailward.configs.policy import policy_of
+from mailward.configs.power import Agent as AgentSection
 from mailward.configs.schema import Config
 from mailward.configs.services import Probe
 from mailward.configs.targets import Embedded, Rfc2136
@@ -23,6 +24,8 @@ from mailward.dns.embedded.zone import ZoneSettings
 from mailward.dns.publication import TargetPublisher
 from mailward.dns.servers import Server
 from mailward.dns.verification import Verification
+from mailward.fencing.agent.device import Device
+from mailward.fencing.agent.program import Agent
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
@@ -62,6 +65,7 @@ class Parts:
     dns: dict[str, DnsPart]
     helpers: dict[str, NodeHelper]
     ladders: dict[str, Ladder]
+    devices: dict[str, Device]
     runners: dict[str, SshRunner]
     lag_sources: dict[str, Dovecot23Source]
     watched: tuple[WatchedNode, ...]
@@ -87,6 +91,7 @@ def build(config: Config, store_id: str, clock: Clock, others: Others | None = N
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
         ladders={name: _ladder(config, name, helper, others) for name, helper in helpers.items()},
+        devices=devices_of(config),
         runners=runners,
         lag_sources=_lag_sources(config, clock, runners),
         watched=tuple(
@@ -112,6 +117,29 @@ def _ladder(config: Config, node: str, helper: NodeHelper, others: Others | None
     timeout_s = config.policy.order_timeout_s
     seen = look if others is None else look_at(node, Place(config), others)
     return Ladder([HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen)])
+
+
+# power
+
+
+def devices_of(config: Config) -> dict[str, Device]:
+    """The power switches, by their nodes; only of a configuration whose secrets were read."""
+    return {
+        name: Device(name, _agent(node.agent), timeout_s=node.agent.timeout_s)
+        for name, node in config.nodes.items()
+        if node.agent is not None
+    }
+
+
+def _agent(section: AgentSection) -> Agent:
+    secrets = {option: held.secret.get_secret_value() for option, held in section.secrets.items()}
+    return Agent(section.program, section.options, secrets)
+
+
+async def power_mistakes(devices: Mapping[str, Device]) -> tuple[str, ...]:
+    """What is wrong with what the switches are told, all of it, each with its path; no device is asked."""
+    found = await asyncio.gather(*(device.mistakes() for device in devices.values()))
+    return tuple(text for texts in found for text in texts)
 
 
 # health

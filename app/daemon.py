@@ -1,9 +1,9 @@
 """The daemon: the one place where the parts are put together and run.
 
-Order of start: the API, which fails where another daemon answers; the store (nothing is done without it,
-I14); and, once that has been read, the embedded name servers with their last answers, observer and loop. A
-clean stop leaves the store, so that the next controller may lead at once; what was under way is for it to
-find out.
+Order of start: the power switches, whose options only their programs can judge, where this daemon may lead;
+the API, which fails where another daemon answers; the store (nothing is done without it, I14); and, once that
+has been read, the embedded name servers with their last answers, observer and loop. A clean stop leaves the
+store, so that the next controller may lead at once; what was under way is for it to find out.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mailward.app.api import Listening, serve
-from mailward.app.compose import Parts, build
+from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
-from mailward.app.peering import listen_of, observer_of, peers_of
+from mailward.app.peering import listen_of, may_lead, observer_of, peers_of
 from mailward.app.stores import store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
@@ -29,7 +29,7 @@ from mailward.controller.loop import Loop
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
-from mailward.model.errors import NoRight, NoStore, StoreError, Unanswered
+from mailward.model.errors import ConfigError, NoRight, NoStore, StoreError, Unanswered
 from mailward.model.orders import Outcome
 from mailward.model.ports import Commit, Recorded
 from mailward.model.report import Report
@@ -67,6 +67,7 @@ class Daemon:
         running_loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running_loop.add_signal_handler(number, stop.set)
+        await _refuse_wrong_switches(self._config)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
@@ -257,6 +258,12 @@ class Daemon:
         if stalled > STALLED_S:
             return f"the controller has not finished a step for {stalled:.0f} s"
         return ""
+
+
+async def _refuse_wrong_switches(config: Config) -> None:
+    """ConfigError with everything that is wrong with them; who never leads never uses them."""
+    if may_lead(config) and (wrong := await power_mistakes(devices_of(config))):
+        raise ConfigError(wrong)
 
 
 async def _until(stop: asyncio.Event | None, bodies: Mapping[str, Coroutine[Any, Any, Any]]) -> None:

@@ -24,6 +24,14 @@ def observer_of(config: Config) -> str:
     raise ConfigError((problem,))
 
 
+def may_lead(config: Config) -> bool:
+    """Whether this daemon may ever act: not one that only watches, nor one beside a node that has the store
+    to itself."""
+    entry = next(observer for observer in config.observers if observer.name == observer_of(config))
+    alone = config.coordination.zookeeper is None
+    return entry.leader != "never" and not (alone and config.on_node is not None)
+
+
 def peers_of(
     config: Config, nonce: str, clock: Clock, report: Callable[[], Report | None], on_end: Callable[[], None]
 ) -> Peers:

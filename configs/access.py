@@ -1,9 +1,10 @@
-"""How nodes are reached: helper, replication, and where each secret stands."""
+"""How nodes are reached: helper, replication, power, and where each secret stands."""
 
 from collections.abc import Iterator
 
 from mailward.configs import effective
 from mailward.configs.nodes import Replication
+from mailward.configs.power import is_secret
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
@@ -19,6 +20,8 @@ def secret_sections(config: Config) -> Iterator[tuple[Path, SecretSection]]:
     for name, node in config.nodes.items():
         if node.replication and node.replication.doveadm:
             yield ("nodes", name, "replication", "doveadm"), node.replication.doveadm
+        for option, secret in (node.agent.secrets if node.agent else {}).items():
+            yield ("nodes", name, "agent", "secrets", option), secret
     for name, target in config.dns.items():
         if target.rfc2136:
             yield ("dns", name, "rfc2136", "tsig"), target.rfc2136.tsig
@@ -88,7 +91,7 @@ def secrets(config: Config) -> Iterator[Problem]:
         file_key, env_key = section.secret_keys
         if getattr(section, file_key) is not None and getattr(section, env_key) is not None:
             yield Problem(path, f"{file_key} and {env_key} are both given: keep one")
-        inherits = path[0] == "nodes" and shared is not None and shared.names_secret
+        inherits = path[2:3] == ("replication",) and shared is not None and shared.names_secret
         if not section.names_secret and not inherits and path[0] != "api" and path[0] != "replication":
             sentence = f"missing: write the path of a file that holds the {section.secret_name}"
             yield Problem((*path, file_key), sentence, ((*path, env_key), (*path, section.secret_name)))
@@ -98,6 +101,22 @@ def secrets(config: Config) -> Iterator[Problem]:
             "missing: write the path of a file that holds the api_key",
             (("replication", "doveadm"),),
         )
+
+
+def agents(config: Config) -> Iterator[Problem]:
+    """What stands in the wrong one of an agent's two lists, or in both."""
+    for name, node in config.nodes.items():
+        here: Path = ("nodes", name, "agent")
+        for option in node.agent.options if node.agent else ():
+            assert node.agent is not None
+            if option in node.agent.secrets:
+                yield Problem((*here, "options", option), "stands under secrets as well: keep that one")
+            elif is_secret(option):
+                sentence = (
+                    "secrets do not stand in this file: put it into a file, and write under agent"
+                    f" `secrets: {{{option}: {{secret_file: …}}}}`"
+                )
+                yield Problem((*here, "options", option), sentence)
 
 
 def _leans_on(config: Config) -> bool:

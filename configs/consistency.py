@@ -174,5 +174,6 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     access.replication,
     access.one_node_only,
     access.secrets,
+    access.agents,
     contradictions,
 )

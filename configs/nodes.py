@@ -1,4 +1,5 @@
-"""Nodes: where they are, how their helper is reached, how their replication is measured.
+"""Nodes: where they are, how their helper is reached, how their replication is measured, and what switches
+their power (`power`).
 
 `helper` and `replication` exist twice: under a node, and at the top as defaults of all nodes. A node's own
 key wins; `effective` merges.
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from mailward.configs.power import Agent
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
 from mailward.configs.values import Address, File, HostName, Line, Name, Port, shown, wrong
 
@@ -156,4 +158,7 @@ class Node(Section):
     replication: MaybeReplication = Field(
         default_factory=Replication,
         description="How its lag is measured, where that differs; `none` where its mail is not replicated.",
+    )
+    agent: Annotated[Agent | None, BeforeValidator(_section)] = Field(
+        default=None, description="What switches its power, if anything does."
     )

@@ -27,6 +27,7 @@ STAND_INS: Mapping[str, Any] = {
     "services": [],
     "port": 1,
     "user": "unknown",
+    "program": "fence_unknown",
     "name": "unknown",
     "server": "192.0.2.1",
     "zone": "invalid",

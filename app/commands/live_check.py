@@ -1,7 +1,8 @@
 """`mailward config check FILE --live`: every connection the configuration names, tried once.
 
-Nothing is changed anywhere: services are probed as the daemon does, helpers asked for their status,
-replication measured, DNS targets read and their servers asked. Each answer is one line with what to do.
+Nothing is changed anywhere: services are probed as the daemon does, helpers asked for their status, power
+switches whether their options are right and what they read, replication measured, DNS targets read and their
+servers asked. Each answer is one line with what to do.
 """
 
 import asyncio
@@ -15,11 +16,12 @@ from mailward.configs import effective
 from mailward.configs.schema import Config
 from mailward.controller.coordination.zookeeper.connecting import connected
 from mailward.controller.coordination.zookeeper.making import differing
+from mailward.fencing.agent.device import Device
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
 from mailward.model.errors import StoreError
-from mailward.model.fencing import NodeFacts
+from mailward.model.fencing import NodeFacts, Power
 from mailward.model.ports import Clock, Helper
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 
@@ -58,6 +60,9 @@ def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Await
         if node.helper is not None:
             what = f"{node.name} helper"
             found.append((what, _helper(what, node.helper, set(config.services))))
+        if node.name in parts.devices:
+            what = f"{node.name} power"
+            found.append((what, _power(what, parts.devices[node.name])))
     for name, source in parts.lag_sources.items():
         found.append((f"{name} replication", _lag(f"{name} replication", source)))
     for name, part in parts.dns.items():
@@ -104,6 +109,16 @@ async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
         return Tried(what, False, f"it cannot read the free space of {', '.join(unread)}")
     token = f"obeys {facts.token}" if facts.token else "has obeyed nobody yet"
     return Tried(what, True, f"{facts.hostname} answers; it {token}")
+
+
+async def _power(what: str, device: Device) -> Tried:
+    wrong = await device.mistakes()
+    if wrong:
+        return Tried(what, False, "; ".join(wrong))
+    reading = await device.read()
+    if reading.power is Power.UNKNOWN:
+        return Tried(what, False, f"{device.program} cannot read it: {reading.detail}")
+    return Tried(what, True, f"{device.program} reads {reading.power}; its options are right")
 
 
 async def _lag(what: str, source: Dovecot23Source) -> Tried:

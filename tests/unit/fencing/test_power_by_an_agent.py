@@ -160,7 +160,11 @@ async def test_a_child_that_keeps_the_output_does_not_keep_us_waiting(tmp_path: 
 
 
 async def test_a_child_that_leaves_with_the_output_does_not_keep_us_waiting(tmp_path: Path) -> None:
-    forks = f"off) setsid bash -c 'echo $$ >child; exec sleep 20' &\nuntil [ -s child ]; do sleep 0.02; done;;\n{READS_OFF}"
+    forks = f"""
+    off) setsid bash -c 'echo $$ >child; exec sleep 20' &
+      until [ -s child ]; do sleep 0.02; done;;
+    {READS_OFF}
+    """
     agent = scripted(tmp_path, forks)
     began = time.monotonic()
     assert (await agent.device(timeout_s=60).off()).outcome is CONFIRMED
