@@ -6,7 +6,7 @@ has ended, and a child that ignores TERM stays: tried.) It does not count while 
 the group is not killed; agents that do so have their children on a terminal, and these end with it.
 
 What an agent says is bounded, and no secret of ours is in what is shown of it. Left out: retries, and
-environment variables, of which the agent gets three.
+environment variables: the agent gets four, and none of ours.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ async def _first_end(process: subprocess.Popen[bytes], out: _Output, err: _Outpu
 def _start(
     path: str, arguments: Sequence[str], told: bytes, timeout_s: float, out: _Output, err: _Output
 ) -> subprocess.Popen[bytes]:
-    env = {"PATH": _search_path(), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"}
+    plain = {"LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
+    env = {"PATH": _search_path(), "HOME": os.environ.get("HOME", "/"), **plain}
     # To `timeout`, 0 is no limit.
     command = ["timeout", "--signal=KILL", f"{max(timeout_s, 0.01):.3f}", path, *arguments]
     stdin = os.memfd_create("stdin")

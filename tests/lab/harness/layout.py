@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "build" / "lab"
-IMAGES = ("mailnode", "bind", "resolver", "zookeeper38", "zookeeper39")
+IMAGES = ("mailnode", "bind", "resolver", "power", "zookeeper38", "zookeeper39")
 
 DOMAIN = "example.test"
 ENDPOINTS = ("mail", "imap", "smtp")
@@ -73,6 +73,11 @@ class Addresses:
     def witness(self) -> str:
         """Where a daemon beside no mail node has a network of its own."""
         return self._host(15)
+
+    @property
+    def bmc(self) -> str:
+        """A simulated management controller."""
+        return self._host(16)
 
     def zookeeper(self, number: int) -> str:
         """Server `number`, from 1."""
