@@ -81,9 +81,15 @@ class Parts:
             await runner.close()
 
 
-def build(config: Config, store_id: str, clock: Clock, others: Others | None = None) -> Parts:
+def build(
+    config: Config,
+    store_id: str,
+    clock: Clock,
+    others: Others | None = None,
+    devices: Mapping[str, Device] | None = None,
+) -> Parts:
     """ConfigError where the parts cannot be made of it. `others` are the other daemons, None where there are
-    none."""
+    none; `devices` the power switches, where they have been made already."""
     helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
     runners = {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
     return Parts(
@@ -91,7 +97,7 @@ def build(config: Config, store_id: str, clock: Clock, others: Others | None = N
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
         ladders={name: _ladder(config, name, helper, others) for name, helper in helpers.items()},
-        devices=devices_of(config),
+        devices=dict(devices_of(config) if devices is None else devices),
         runners=runners,
         lag_sources=_lag_sources(config, clock, runners),
         watched=tuple(

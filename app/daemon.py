@@ -50,6 +50,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._name = observer_of(config)
+        self._devices = devices_of(config)
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
@@ -67,7 +68,7 @@ class Daemon:
         running_loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running_loop.add_signal_handler(number, stop.set)
-        await _refuse_wrong_switches(self._config)
+        await self._refuse_wrong_switches()
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
@@ -80,6 +81,11 @@ class Daemon:
             }
             await _until(stop, bodies)
         log.info("stopped")
+
+    async def _refuse_wrong_switches(self) -> None:
+        """ConfigError with everything that is wrong with them; who never leads never uses them."""
+        if may_lead(self._config) and (wrong := await power_mistakes(self._devices)):
+            raise ConfigError(wrong)
 
     def _api(self) -> contextlib.AbstractAsyncContextManager[Listening]:
         api = self._config.api
@@ -102,7 +108,7 @@ class Daemon:
 
     def _build(self, store_id: str) -> Parts:
         others = self._peers if self._config.coordination.zookeeper is not None else None
-        return build(self._config, store_id, self._clock, others)
+        return build(self._config, store_id, self._clock, others, self._devices)
 
     async def _first_reading(self) -> Recorded:
         """Servers that do not answer yet are waited for, a store that is to be made in them, and the right to
@@ -258,12 +264,6 @@ class Daemon:
         if stalled > STALLED_S:
             return f"the controller has not finished a step for {stalled:.0f} s"
         return ""
-
-
-async def _refuse_wrong_switches(config: Config) -> None:
-    """ConfigError with everything that is wrong with them; who never leads never uses them."""
-    if may_lead(config) and (wrong := await power_mistakes(devices_of(config))):
-        raise ConfigError(wrong)
 
 
 async def _until(stop: asyncio.Event | None, bodies: Mapping[str, Coroutine[Any, Any, Any]]) -> None:

@@ -112,12 +112,9 @@ async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
 
 
 async def _power(what: str, device: Device) -> Tried:
-    wrong = await device.mistakes()
-    if wrong:
-        return Tried(what, False, "; ".join(wrong))
     reading = await device.read()
     if reading.power is Power.UNKNOWN:
-        return Tried(what, False, f"{device.program} cannot read it: {reading.detail}")
+        return Tried(what, False, reading.detail)
     return Tried(what, True, f"{device.program} reads {reading.power}; its options are right")
 
 

@@ -30,7 +30,6 @@ SHOWN = 300  # characters
 _GRACE_S = 1.0  # for `timeout` to do its work before we do it
 _REST_S = 0.5  # for what was said before the end
 _CHUNK = 65536
-_SIGNALLED = 124  # from here on exit codes are those of `timeout` and of signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An agent that was started. `code` is None where it did not end by itself: then nothing is known.
-    `trouble` says why it was ended, '' where it was not."""
+    """An agent that was started. `code` is None where it was ended, and `trouble` says why."""
 
     code: int | None
     out: bytes
@@ -104,8 +102,6 @@ async def call(path: str, arguments: Sequence[str], told: bytes, timeout_s: floa
         return Ran(None, *said, end)
     if code == -signal.SIGKILL:
         return Ran(None, *said, f"not done within {timeout_s:.3g} s")
-    if not 0 <= code < _SIGNALLED:
-        return Ran(None, *said, f"it ended in a way of which nothing follows (exit code {code})")
     return Ran(code, *said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import subprocess
@@ -141,6 +142,12 @@ async def test_a_hanging_agent_ends_with_its_children_that_ignore_term(tmp_path:
     assert not lives(agent.holds("child"))
 
 
+async def test_an_agent_that_hangs_leaves_time_to_read_what_it_has_done(tmp_path: Path) -> None:
+    agent = scripted(tmp_path, f"off) sleep 100;;\n{READS_OFF}")
+    result = await agent.device(timeout_s=4.0).off()
+    assert (result.outcome, result.scope) == (CONFIRMED, Scope.POWER)
+
+
 async def test_a_reading_that_hangs_ends_as_well(tmp_path: Path) -> None:
     agent = scripted(tmp_path, "status) sleep 100;;")
     began = time.monotonic()
@@ -229,6 +236,19 @@ async def test_a_message_with_the_password_is_shown_without_it(tmp_path: Path, s
     for part in (secret, secret[:6], secret[-4:]):
         assert len(secret) < 6 or part not in result.detail, result.detail
     assert "cut: ***" in result.detail or len(result.detail) > 300
+
+
+@pytest.mark.parametrize("user", ["", "a:", "me:", "who:"])
+def test_a_password_in_a_header_is_not_shown(user: str) -> None:
+    """HTTP carries it in base64, together with the user."""
+    header = base64.b64encode(f"{user}{SECRET}".encode()).decode()
+    shown = Agent("fence_test", secrets={"password": SECRET}).hidden(
+        f"Authorization: Basic {header}, refused"
+    )
+    assert "***" in shown
+    assert not any(
+        header[n : n + 8] in shown for n in range(len(header) - 8) if n + 8 > len(user) * 4 / 3 + 4
+    )
 
 
 def test_an_agent_is_shown_without_its_secrets(tmp_path: Path) -> None:
