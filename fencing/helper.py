@@ -23,8 +23,9 @@ from mailward.fencing.wire import (
     parse_object,
     ports_to_wire,
     refusal_text,
+    terms_to_wire,
 )
-from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap
+from mailward.model.fencing import PLAIN, HelperAnswer, HelperReply, NodeFacts, PortMap, Terms
 from mailward.model.token import Token
 
 _COMPLAINT_TIMEOUT_S = 0.3
@@ -45,11 +46,15 @@ class NodeHelper:
         """The transport's name: how the helper is reached."""
         return self._transport.name
 
-    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
-        return await self._send(token, {"do": "ports", "ports": ports_to_wire(ports)})
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
+        request = {"do": "ports", "ports": ports_to_wire(ports), **terms_to_wire(terms)}
+        return await self._send(token, request)
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._send(token, {"do": "claim"})
+
+    async def renew(self, token: Token) -> HelperAnswer:
+        return await self._send(token, {"do": "renew"})
 
     async def status(self) -> NodeFacts | str:
         try:

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailward.model.fencing import FenceOutcome, FenceResult, HelperAnswer, HelperReply, PortMap
+from mailward.model.fencing import (
+    PLAIN,
+    FenceOutcome,
+    FenceResult,
+    HelperAnswer,
+    HelperReply,
+    PortMap,
+    Terms,
+)
 from mailward.model.ports import Fence
 from mailward.model.token import Token
 
@@ -22,10 +30,10 @@ class Ladder:
             raise ValueError("a ladder without rungs fences nothing")
         self._rungs = tuple(rungs)
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
         results: list[FenceResult] = []
         for rung in self._rungs:
-            result = await rung.order(token, ports)
+            result = await rung.order(token, ports, terms)
             if result.outcome is FenceOutcome.CONFIRMED:
                 return result
             results.append(result)

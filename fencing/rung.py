@@ -4,7 +4,7 @@ CONFIRMED needs the helper's acknowledgement of just this token, with the map as
 closed port refusing from outside. Each alone is not enough: a crashed service refuses as well, and
 may be started again; a helper may say yes on a host whose packets take another way. When the answer was lost,
 or the token had arrived already, the helper's own status may still acknowledge it: the token, the
-map, and a firewall that shows it.
+map, the lease, and a firewall that shows it.
 
 A port that is open to all who could look is left out, as long as another one refuses. Ports ordered open
 are not looked at: whether a service answers is a probe's question.
@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from mailward.fencing.verification import Look, Seen, look
 from mailward.model.fencing import (
+    PLAIN,
     FenceOutcome,
     FenceResult,
     HelperAnswer,
@@ -26,6 +27,7 @@ from mailward.model.fencing import (
     PortKind,
     PortMap,
     Scope,
+    Terms,
 )
 from mailward.model.ports import Helper
 from mailward.model.token import Token
@@ -62,16 +64,18 @@ class HelperRung:
             return replace(answer, reply=HelperReply.UNKNOWN, detail="it knows this token already")
         return answer
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._helper.order(token, ports)
-                refusal = await self._unacknowledged(answer, token, ports)
+                answer = await self._helper.order(token, ports, terms)
+                refusal = await self._unacknowledged(answer, token, ports, terms)
                 return refusal or await self._verified(answer, ports)
         except TimeoutError:
             return self._result(FenceOutcome.UNKNOWN, f"not done within {self._timeout_s:g} s")
 
-    async def _unacknowledged(self, answer: HelperAnswer, token: Token, ports: PortMap) -> FenceResult | None:
+    async def _unacknowledged(
+        self, answer: HelperAnswer, token: Token, ports: PortMap, terms: Terms
+    ) -> FenceResult | None:
         """None when this token and this map are acknowledged, else what the answer amounts to."""
         if answer.reply is HelperReply.OBEYED and (answer.token, answer.ports) == (token, ports):
             return None
@@ -82,6 +86,7 @@ class HelperRung:
                 isinstance(facts, NodeFacts)
                 and facts.applied
                 and (facts.token, facts.ports) == (token, ports)
+                and _is_leased(facts, ports, terms)
             ):
                 return None
             return self._result(
@@ -114,3 +119,10 @@ class HelperRung:
 
     def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:
         return FenceResult(outcome, self.name, scope, detail)
+
+
+def _is_leased(facts: NodeFacts, ports: PortMap, terms: Terms) -> bool:
+    """Whether what is open is so under the lease that was ordered, and it has not lapsed."""
+    if all(state.kind is not PortKind.OPEN for state in ports.values()):
+        return True
+    return facts.lease_s == terms.lease_s and (terms.lease_s is None or bool(facts.lease_left_s))

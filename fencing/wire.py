@@ -20,12 +20,13 @@ from mailward.model.fencing import (
     PortMap,
     PortState,
     Space,
+    Terms,
     UnitState,
 )
 from mailward.model.token import Token
 
 PROTOCOL = 1
-_REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN}
+_REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN, "lapsed": HelperReply.LAPSED}
 _DETAIL_LIMIT = 500
 
 
@@ -60,6 +61,11 @@ def ports_to_wire(ports: PortMap) -> dict[str, Any]:
     }
 
 
+def terms_to_wire(terms: Terms) -> dict[str, Any]:
+    """What is not wanted is not said: a helper of an earlier release obeys a plain order."""
+    return {} if terms.lease_s is None else {"lease_s": terms.lease_s}
+
+
 def ports_from_wire(found: object) -> PortMap:
     if not isinstance(found, dict):
         raise Malformed("ports: not a map")
@@ -77,7 +83,7 @@ def _port_state(service: str, found: object) -> PortState:
 
 
 def answer_from_wire(found: Mapping[str, Any], sent: Token) -> HelperAnswer:
-    """An answer to the order or claim `sent`. Obeyed means that it names just this token."""
+    """An answer to the order, claim or renewal `sent`. Obeyed means that it names just this token."""
     token = _token(found.get("token"))
     ports = ports_from_wire(found.get("ports", {}))
     if found.get("ok") is True:
@@ -97,6 +103,7 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
     if found.get("ok") is not True or not isinstance(status, dict):
         raise Malformed(refusal_text(found))
     applied = status.get("applied")
+    lease = _table(status, "lease")
     return NodeFacts(
         hostname=str(status.get("hostname")),
         boot_id=str(status.get("boot_id")),
@@ -107,6 +114,8 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
         package_manager=status.get("package_manager") is True,
         paths={str(name): _space(space) for name, space in _table(status, "paths").items()},
         forced=status.get("forced") is True,
+        lease_s=_seconds(lease, "lease_s"),
+        lease_left_s=_seconds(lease, "left_s"),
     )
 
 
@@ -120,10 +129,17 @@ def _token(found: object) -> Token | None:
 
 
 def _table(status: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = status.get(key, {})
+    found = status.get(key) or {}
     if not isinstance(found, dict):
         raise Malformed(f"{key}: not a map")
     return found
+
+
+def _seconds(table: Mapping[str, Any], key: str) -> float | None:
+    found = table.get(key)
+    if found is None or (isinstance(found, (int, float)) and not isinstance(found, bool)):
+        return found
+    raise Malformed(f"{key}: {str(found)[:40]!r} is no number of seconds")
 
 
 def _unit_state(found: object) -> UnitState:

@@ -31,6 +31,17 @@ PortMap = Mapping[str, PortState]
 """Service name to state: always of every configured service, never a part."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order wants beside its map. `lease_s`: for how long open ports stay so without a renewal, 1 to
+    3600 s; the node's kernel refuses them then. None: for as long as nothing else is ordered."""
+
+    lease_s: float | None = None
+
+
+PLAIN = Terms()
+
+
 class FenceOutcome(StrEnum):
     CONFIRMED = "CONFIRMED"
     FAILED = "FAILED"
@@ -75,13 +86,14 @@ class HelperReply(StrEnum):
     OBEYED = "obeyed"
     STALE = "stale"  # it has obeyed this token or a higher one
     FOREIGN = "foreign"  # it belongs to another store
+    LAPSED = "lapsed"  # a renewal that came too late: its ports are refused until a new order
     REFUSED = "refused"  # bad request, late, not persisted, firewall
     UNKNOWN = "unknown"  # no answer, or one that cannot be trusted
 
 
 @dataclass(frozen=True, slots=True)
 class HelperAnswer:
-    """The helper's answer to an order or a claim. `token` is the highest it now knows."""
+    """The helper's answer to an order, a claim or a renewal. `token` is the highest it now knows."""
 
     reply: HelperReply
     token: Token | None = None
@@ -115,7 +127,9 @@ class NodeFacts:
     """The helper's `status`: what only the node knows.
 
     `applied` says whether the firewall really shows the recorded map (None: cannot tell);
-    `forced` that root opened the ports by hand.
+    `forced` that root opened the ports by hand. `lease_s` is the lease under which ports are open (None:
+    under none), `lease_left_s` how many whole seconds of it are left: 0 when it has lapsed, and in its last
+    second; None when that cannot be told.
     """
 
     hostname: str
@@ -127,3 +141,5 @@ class NodeFacts:
     package_manager: bool
     paths: Mapping[str, Space]
     forced: bool = False
+    lease_s: float | None = None
+    lease_left_s: float | None = None

@@ -12,7 +12,15 @@ from typing import Protocol
 
 from mailward.model.clock import Moment
 from mailward.model.dns import Applied, Change, RRset, ServerCheck, Unread, ZoneView
-from mailward.model.fencing import FenceResult, HelperAnswer, NodeFacts, PortMap, PowerReading
+from mailward.model.fencing import (
+    PLAIN,
+    FenceResult,
+    HelperAnswer,
+    NodeFacts,
+    PortMap,
+    PowerReading,
+    Terms,
+)
 from mailward.model.orders import Result
 from mailward.model.replication import Lag
 from mailward.model.snapshot import Leader, Standing, Versions
@@ -96,9 +104,14 @@ class DnsTarget(Protocol):
 class Helper(Protocol):
     """A node's `mailward-node`, over SSH or beside us."""
 
-    async def order(self, token: Token, ports: PortMap) -> HelperAnswer: ...
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer: ...
 
     async def claim(self, token: Token) -> HelperAnswer: ...
+
+    async def renew(self, token: Token) -> HelperAnswer:
+        """Let the lease of what is open begin anew, if `token` is the highest that the helper has obeyed.
+        UNKNOWN may have been obeyed: the lease may have begun anew at any moment until the answer."""
+        ...
 
     async def status(self) -> NodeFacts | str:
         """The node's facts, or why they cannot be had."""
@@ -108,7 +121,7 @@ class Helper(Protocol):
 class Fence(Protocol):
     """Everything that can stop one node from serving: its ladder of rungs and their verification."""
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult: ...
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult: ...
 
     async def claim(self, token: Token) -> HelperAnswer: ...
 

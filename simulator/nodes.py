@@ -13,6 +13,7 @@ from enum import Enum, auto
 from mailward.fencing.verification import Seen, Sight
 from mailward.model.fencing import (
     OPEN,
+    PLAIN,
     HelperAnswer,
     HelperReply,
     NodeFacts,
@@ -20,6 +21,7 @@ from mailward.model.fencing import (
     PortMap,
     PortState,
     Space,
+    Terms,
     UnitState,
 )
 from mailward.model.replication import Confidence, Lag
@@ -133,7 +135,8 @@ def mail_node(host: Host, services: Sequence[str]) -> MailNode:
 
 
 class HelperClient:
-    """The port `Helper` from one host to a node: hello, then the order within the helper's window."""
+    """The port `Helper` from one host to a node: hello, then the order within the helper's window. Terms are
+    not played: what wants them is refused."""
 
     def __init__(self, network: Network, source: str, node: MailNode, timeout_s: float = 3.0) -> None:
         self.name = f"helper of {node.name}"
@@ -142,11 +145,16 @@ class HelperClient:
         self._node = node
         self._timeout_s = timeout_s
 
-    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
+        if terms != PLAIN:
+            return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no terms")
         return await self._told(token, ports)
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._told(token, None)
+
+    async def renew(self, token: Token) -> HelperAnswer:
+        return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no leases")
 
     async def status(self) -> NodeFacts | str:
         def there() -> NodeFacts | str:

@@ -117,6 +117,8 @@ def _restore(parsed: argparse.Namespace) -> int:
     if obeyed is not None:
         ports = obeyed.record.ports or {}
         said = "restored " + ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
+        if obeyed.lapsed:
+            said += "; what is open in it was leased, and is refused until the controller's next order"
     note(f"restore: {said}")
     print(said)
     return 0

@@ -6,6 +6,9 @@ as well, so that a server's next packet ends its session; and sockets that are s
 once (`sessions`). Loopback always passes, and peers pass on port 25, so that queues drain between
 nodes. Every other port, replication's among them, is named in no rule.
 
+A port may be open for a lease only: the kernel itself refuses it when the lease is not renewed in time,
+whatever has become of us. Only nftables can do that.
+
 Not here: packets forwarded through this host to containers or to virtual machines.
 """
 
@@ -20,14 +23,33 @@ TIMEOUT_S = 3.0
 
 
 class Plan(NamedTuple):
-    """The ports to refuse, and the networks excepted on port 25."""
+    """The ports to refuse, and the networks excepted on port 25. `held` are the ports that are open for the
+    next `lease_s` seconds, and refused from then on; without `lease_s` from the beginning."""
 
     closed: tuple[int, ...]
     peers: tuple[str, ...]
+    held: tuple[int, ...] = ()
+    lease_s: float | None = None
+
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """What is refused as soon as the plan is applied."""
+        return self.closed if self.lease_s is not None else tuple(sorted({*self.closed, *self.held}))
+
+
+class Shown(NamedTuple):
+    """What the kernel shows, in both directions: the ports it refuses, those that it refuses without a
+    lease, and the whole seconds these have left: 0 in the last one too, None where none are held."""
+
+    closed: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
+    left_s: int | None = None
 
 
 class Firewall(Protocol):
     name: str
+    leases: bool
+    """Whether it can let a port close by itself."""
 
     def works(self) -> bool:
         """Whether this kernel and these programs can be used."""
@@ -37,8 +59,13 @@ class Firewall(Protocol):
         """Make it so as one transaction, whatever was there of ours; '' or why it failed."""
         ...
 
-    def refused(self) -> frozenset[int] | None:
-        """The ports which it now refuses in both directions; None if that cannot be told."""
+    def renew(self, plan: Plan) -> str:
+        """Let the lease of what is held begin anew, all of it or nothing; '' or why it failed. One that
+        has lapsed cannot be renewed, as the kernel judges it in the same transaction."""
+        ...
+
+    def shown(self) -> Shown | None:
+        """What it does now; None if that cannot be told."""
         ...
 
     def remove(self) -> str:

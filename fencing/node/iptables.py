@@ -2,7 +2,8 @@
 
 Two chains of our own in the filter table, jumped to first from INPUT and OUTPUT; replaced by one
 `iptables-restore` transaction a family, IPv4 first. A program missing for IPv6 is an error only on a
-host that has IPv6: a port closed for one family only is not closed.
+host that has IPv6: a port closed for one family only is not closed. It knows no leases: what was open
+for one is refused, as of a lease that has lapsed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from typing import NamedTuple
 
 from mailward.fencing.node.commands import run
-from mailward.fencing.node.firewall import SMTP_PORT, TIMEOUT_S, Plan
+from mailward.fencing.node.firewall import SMTP_PORT, TIMEOUT_S, Plan, Shown
 
 IN, OUT = "MAILWARD-IN", "MAILWARD-OUT"
 _JUMPS = (("INPUT", IN), ("OUTPUT", OUT))
@@ -32,6 +33,7 @@ def _families() -> tuple[Family, ...]:
 
 class Iptables:
     name = "iptables"
+    leases = False
 
     def works(self) -> bool:
         return all(self._listing(family) is not None for family in _families())
@@ -39,15 +41,18 @@ class Iptables:
     def apply(self, plan: Plan) -> str:
         return "; ".join(filter(None, (self._restore(family, plan) for family in _families())))
 
+    def renew(self, plan: Plan) -> str:
+        return "iptables knows no leases"
+
     def remove(self) -> str:
         return "; ".join(filter(None, (self._restore(family, None) for family in _families())))
 
-    def refused(self) -> frozenset[int] | None:
+    def shown(self) -> Shown | None:
         """A port counts only if every family refuses it."""
         listings = [self._listing(family) for family in _families()]
         if any(listing is None for listing in listings):
             return None
-        return frozenset.intersection(*(refused_in(listing or []) for listing in listings))
+        return Shown(frozenset.intersection(*(refused_in(listing or []) for listing in listings)))
 
     def _restore(self, family: Family, plan: Plan | None) -> str:
         listing = self._listing(family)
@@ -84,7 +89,7 @@ def addition(plan: Plan, version: int) -> list[str]:
         if ipaddress.ip_network(peer).version == version:
             lines.append(f"-A {IN} -s {peer} -p tcp -m tcp --dport {SMTP_PORT} -j RETURN")
             lines.append(f"-A {OUT} -d {peer} -p tcp -m tcp --sport {SMTP_PORT} -j RETURN")
-    for port in sorted(plan.closed):
+    for port in sorted({*plan.closed, *plan.held}):
         lines.append(f"-A {IN} -p tcp -m tcp --dport {port} -j REJECT --reject-with tcp-reset")
         # A reset must get out: the refusal above is itself a packet that leaves here.
         lines.append(

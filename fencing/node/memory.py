@@ -31,13 +31,15 @@ PortMap = dict[str, PortState]
 
 class Record(NamedTuple):
     """`revision` rises with every write. `ports` is None until a first order; `forced` says that root
-    gave the present map by hand, and why. `store` is pinned by the first token, or by `adopt`."""
+    gave the present map by hand, and why. `store` is pinned by the first token, or by `adopt`. `lease_s`
+    is how long open ports stay so without a renewal, None for as long as nothing else is ordered."""
 
     revision: int = 0
     store: str | None = None
     token: Token | None = None
     ports: PortMap | None = None
     forced: str | None = None
+    lease_s: float | None = None
 
 
 class Known(NamedTuple):
@@ -106,6 +108,7 @@ def encode(record: Record) -> bytes:
             "token": str(record.token) if record.token else None,
             "ports": record.ports,
             "forced": record.forced,
+            "lease_s": record.lease_s,
         }
     ).encode()
     return body + b"\n%08x\n" % zlib.crc32(body)
@@ -134,7 +137,15 @@ def _record(document: dict[str, Any]) -> Record:
         raise ValueError("token and store do not agree")
     if ports is not None and not isinstance(ports, dict):
         raise ValueError("no port map")
-    return Record(int(document["revision"]), store, token, ports, None if forced is None else str(forced))
+    lease_s = document.get("lease_s")  # older helpers wrote none
+    return Record(
+        revision=int(document["revision"]),
+        store=store,
+        token=token,
+        ports=ports,
+        forced=None if forced is None else str(forced),
+        lease_s=None if lease_s is None else float(lease_s),
+    )
 
 
 def _write(path: str, record: Record) -> str:

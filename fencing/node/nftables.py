@@ -3,17 +3,22 @@
 Our chains come just before the usual filter priority, so that another firewall's DROP cannot hide
 the refusal; an ACCEPT of another table cannot undo it. `flush ruleset`, as a reload of Debian's
 nftables.service does it, removes our table too: `status` then says that the map is not applied.
+
+A lease is an element with a timeout in the set `leased`, for each port in the set `held`. Deleting an
+element that has timed out fails, and with it the whole transaction: so a renewal (delete, add) cannot
+bring back what has lapsed. The kernel counts a lease in its own running time, which stands still while
+the machine is suspended.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mailward.fencing.node import strictjson
 from mailward.fencing.node.commands import run
-from mailward.fencing.node.firewall import SMTP_PORT, TIMEOUT_S, Plan
+from mailward.fencing.node.firewall import SMTP_PORT, TIMEOUT_S, Plan, Shown
 
 TABLE = "inet mailward"
 _REMOVE = f"table {TABLE}\ndelete table {TABLE}\n"  # declared first, so that deleting cannot fail
@@ -21,6 +26,7 @@ _REMOVE = f"table {TABLE}\ndelete table {TABLE}\n"  # declared first, so that de
 
 class Nftables:
     name = "nftables"
+    leases = True
 
     def works(self) -> bool:
         return run(["nft", "list", "tables"], timeout_s=TIMEOUT_S).code == 0
@@ -28,15 +34,18 @@ class Nftables:
     def apply(self, plan: Plan) -> str:
         return _load(ruleset(plan))
 
+    def renew(self, plan: Plan) -> str:
+        return _load(renewal(plan))
+
     def remove(self) -> str:
         return _load(_REMOVE)
 
-    def refused(self) -> frozenset[int] | None:
+    def shown(self) -> Shown | None:
         ran = run(["nft", "-j", "list", "ruleset", "inet"], timeout_s=TIMEOUT_S)
         if ran.code != 0:
             return None
         try:
-            return refused_in(strictjson.loads(ran.out)["nftables"])
+            return shown_in(strictjson.loads(ran.out)["nftables"])
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -48,22 +57,41 @@ def _load(rules: str) -> str:
 
 def ruleset(plan: Plan) -> str:
     """The whole table as text. nft 1.0.6 wants each statement and brace on its own line."""
-    closed = f"    elements = {{ {', '.join(map(str, sorted(plan.closed)))} }}\n" if plan.closed else ""
     return (
         _REMOVE
         + f"table {TABLE} {{\n"
-        + "  set closed {\n"
-        + "    type inet_service\n"
-        + closed
-        + "  }\n"
-        + _chain("input", "iif", "saddr", "dport", plan.peers, "tcp dport @closed")
+        + _set("closed", map(str, sorted(plan.closed)))
+        + _set("held", map(str, sorted(plan.held)))
+        # With its elements in the same transaction: mail must not stop when it is loaded.
+        + _set("leased", _elements(plan) if plan.lease_s is not None else (), "    flags timeout\n")
+        + _chain("input", "iif", "saddr", "dport", plan.peers)
         # A reset must get out: the refusal of `input` is itself a packet that leaves here.
-        + _chain("output", "oif", "daddr", "sport", plan.peers, "tcp sport @closed tcp flags & rst == 0")
+        + _chain("output", "oif", "daddr", "sport", plan.peers, " tcp flags & rst == 0")
         + "}\n"
     )
 
 
-def _chain(hook: str, interface: str, address: str, port: str, peers: Sequence[str], match: str) -> str:
+def renewal(plan: Plan) -> str:
+    """One transaction that fails as a whole when any of the elements has timed out."""
+    return (
+        f"delete element {TABLE} leased {{ {', '.join(map(str, sorted(plan.held)))} }}\n"
+        f"add element {TABLE} leased {{ {', '.join(_elements(plan))} }}\n"
+    )
+
+
+def _elements(plan: Plan) -> list[str]:
+    return [f"{port} timeout {round((plan.lease_s or 0) * 1000)}ms" for port in sorted(plan.held)]
+
+
+def _set(name: str, elements: Iterable[str], flags: str = "") -> str:
+    listed = ", ".join(elements)
+    inside = f"    elements = {{ {listed} }}\n" if listed else ""
+    return f"  set {name} {{\n    type inet_service\n{flags}{inside}  }}\n"
+
+
+def _chain(
+    hook: str, interface: str, address: str, port: str, peers: Sequence[str], but_for: str = ""
+) -> str:
     lines = [
         f"  chain {hook} {{",
         f"    type filter hook {hook} priority filter - 10; policy accept;",
@@ -73,25 +101,29 @@ def _chain(hook: str, interface: str, address: str, port: str, peers: Sequence[s
             f"tcp {port} {SMTP_PORT} accept"
             for peer in peers
         ),
-        f"    {match} reject with tcp reset",
+        f"    tcp {port} @closed{but_for} reject with tcp reset",
+        f"    tcp {port} @held tcp {port} != @leased{but_for} reject with tcp reset",
         "  }",
     ]
     return "\n".join(lines) + "\n"
 
 
-def refused_in(listing: list[dict[str, Any]]) -> frozenset[int]:
-    """Of `nft -j list ruleset`: the closed ports, if both chains are hooked and reset them."""
+def shown_in(listing: list[dict[str, Any]]) -> Shown:
+    """Of `nft -j list ruleset`: what is refused, if both chains are hooked and reset it."""
     ours = [value for item in listing for value in item.items() if _is_ours(*value)]
     hooks = {chain.get("hook") for kind, chain in ours if kind == "chain"}
     resets = {
-        (rule["chain"], _matched_field(rule["expr"]))
-        for kind, rule in ours
-        if kind == "rule" and _resets(rule)
+        (rule["chain"], _lookups(rule["expr"])) for kind, rule in ours if kind == "rule" and _resets(rule)
     }
-    if not hooks >= {"input", "output"} or not resets >= {("input", "dport"), ("output", "sport")}:
-        return frozenset()
-    elements = [port for kind, found in ours if kind == "set" for port in found.get("elem", [])]
-    return frozenset(port for port in elements if isinstance(port, int))
+    sets = {found["name"]: found.get("elem", []) for kind, found in ours if kind == "set"}
+    whole = hooks >= {"input", "output"}
+    closed = sets.get("closed", []) if whole and _both_ways(resets, ("@closed", "==")) else []
+    leasing = whole and "leased" in sets and _both_ways(resets, ("@held", "=="), ("@leased", "!="))
+    held = sets.get("held", []) if leasing else []
+    left_s = {found["elem"]["val"]: found["elem"]["expires"] for found in sets.get("leased", [])}
+    return Shown(
+        frozenset(closed), frozenset(held), min((left_s.get(port, 0) for port in held), default=None)
+    )
 
 
 def _is_ours(kind: str, value: dict[str, Any]) -> bool:
@@ -102,10 +134,17 @@ def _resets(rule: dict[str, Any]) -> bool:
     return {"reject": {"type": "tcp reset"}} in rule["expr"]
 
 
-def _matched_field(expressions: list[dict[str, Any]]) -> str | None:
-    """ "dport" or "sport", whichever is looked up in the set `closed`."""
-    for expression in expressions:
-        match = expression.get("match")
-        if match and match.get("right") == "@closed":
-            return str(match["left"]["payload"]["field"])
-    return None
+def _both_ways(resets: set[tuple[Any, Any]], *lookups: tuple[str, str]) -> bool:
+    """Whether either chain resets by just these lookups (set, operator) of its own port."""
+    ways = (("input", "dport"), ("output", "sport"))
+    return all((chain, tuple((field, *each) for each in lookups)) in resets for chain, field in ways)
+
+
+def _lookups(expressions: list[dict[str, Any]]) -> tuple[tuple[str, str, str], ...]:
+    """(field, set, operator) of whatever is looked up in a set."""
+    matches = [expression["match"] for expression in expressions if "match" in expression]
+    return tuple(
+        (str(match["left"]["payload"]["field"]), match["right"], match["op"])
+        for match in matches
+        if str(match["right"]).startswith("@")
+    )

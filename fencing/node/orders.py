@@ -9,6 +9,9 @@
 - While the memory is damaged nothing is opened; a claim or a closing order, whose token becomes the
   highest, mends it.
 - Late is judged under the lock, as the last thing before acting.
+- A renewal names the highest token, an order's or a claim's, and is obeyed while the lease runs. What
+  has lapsed is opened by a new order only: another node may have been promoted meanwhile. For the same
+  reason a leased map comes back refused after a reboot, and root's own hand is under no lease.
 
 Root's own hand is not an order: it needs no token and leaves the highest as it is, so the
 controller's next order replaces it.
@@ -22,20 +25,22 @@ from typing import NamedTuple
 from mailward.fencing.node import refusal
 from mailward.fencing.node.clock import Deadline
 from mailward.fencing.node.config import NodeConfig
-from mailward.fencing.node.firewall import Firewall, Plan
+from mailward.fencing.node.firewall import Firewall, Plan, Shown
 from mailward.fencing.node.lock import held
 from mailward.fencing.node.memory import CLOSED, OPEN, Known, Memory, PortMap, Record
 from mailward.fencing.node.refusal import Refused
+from mailward.fencing.node.terms import PLAIN, Terms
 from mailward.fencing.node.token import Token
 
 _HAND_LOCK_S = 10.0
 
 
 class Obeyed(NamedTuple):
-    """What is now remembered, and whether it will survive a reboot."""
+    """What is now remembered, and whether it will survive a reboot; `lapsed`: what it has open is refused."""
 
     record: Record
     persisted: bool
+    lapsed: bool = False
 
 
 class Orders:
@@ -53,18 +58,22 @@ class Orders:
         self._choose = choose
         self._end_sessions = end_sessions
 
-    def ports(self, token: Token, ports: PortMap, deadline: Deadline) -> Obeyed:
+    def ports(self, token: Token, ports: PortMap, deadline: Deadline, terms: Terms = PLAIN) -> Obeyed:
         """Obey a whole map, or raise `Refused`."""
         check_map(ports, self._config)
         with held(self._config.run_dir, deadline):
             known = self._judge(token, deadline)
             record = known.record._replace(
-                revision=known.record.revision + 1, store=token.store, token=token, ports=ports, forced=None
+                revision=known.record.revision + 1,
+                store=token.store,
+                token=token,
+                ports=ports,
+                forced=None,
+                lease_s=terms.lease_s,
             )
-            before = known.record.ports
-            if known.damage and before is None:  # what was closed is unknown: then any open port opens
-                before = dict.fromkeys(ports, CLOSED)
-            return self._carry_out(record, opens=opened(before, ports, self._config), known=known)
+            if plan_of(record, self._config).held and not self._choose().leases:
+                raise Refused(refusal.UNSUPPORTED, "a lease needs nftables, which does not work on this node")
+            return self._carry_out(record, opens=self._opens(known, ports), known=known)
 
     def claim(self, token: Token, deadline: Deadline) -> Obeyed:
         """Remember a higher token and change nothing else."""
@@ -77,13 +86,35 @@ class Orders:
                 raise Refused(refusal.NOT_PERSISTED, f"the token can be kept nowhere: {on_disk}; {in_run}")
             return Obeyed(record, persisted=not on_disk)
 
+    def renew(self, token: Token, deadline: Deadline) -> Obeyed:
+        """Let the lease of what is open begin anew, as long as it runs."""
+        with held(self._config.run_dir, deadline):
+            known = self._memory.read()
+            record = known.record
+            self._judge_renewal(token, known, deadline)
+            plan = plan_of(record, self._config)
+            if not plan.held:
+                raise Refused(refusal.NOT_LEASED, "no port is open under a lease")
+            firewall = self._choose()
+            problem = firewall.renew(plan)
+            if not problem:
+                return Obeyed(record, persisted=True)
+            if not firewall.leases:
+                raise Refused(refusal.UNSUPPORTED, problem)
+            if is_shown(firewall.shown(), plan):
+                raise Refused(refusal.LAPSED, "the lease has lapsed; only a new order opens the ports again")
+            raise Refused(refusal.FIREWALL, problem)
+
     def by_hand(self, state: str, reason: str) -> Obeyed:
         """Root's own word: every port `open` or `closed`, whatever the token, as far as it can be kept."""
         with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
             known = self._memory.read()
             ports: PortMap = dict.fromkeys(self._config.services, state)
             record = known.record._replace(
-                revision=known.record.revision + 1, ports=ports, forced=reason if state == OPEN else None
+                revision=known.record.revision + 1,
+                ports=ports,
+                forced=reason if state == OPEN else None,
+                lease_s=None,
             )
             if known.damage:  # without the true token the record would make an old order valid again
                 self._apply(record)
@@ -93,15 +124,19 @@ class Orders:
             return Obeyed(record, persisted=not self._memory.keep_on_disk(record))
 
     def restore(self) -> Obeyed | None:
-        """Give the kernel the remembered map, as at boot. None if there is none: all is left open."""
+        """Give the kernel the remembered map, as at boot: what is leased as lapsed, unless the kernel shows
+        the map with a lease that runs. None if there is no map: all is left open."""
         with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
             known = self._memory.read()
             if known.damage:
                 raise Refused(refusal.DAMAGED, f"{known.damage}; the ports are left as they are")
             if known.record.ports is None:
                 return None
-            self._apply(known.record)
-            return Obeyed(known.record, persisted=True)
+            if self._lease_runs(known.record):
+                return Obeyed(known.record, persisted=True)
+            lapsed = bool(plan_of(known.record, self._config).held)
+            self._apply(known.record, lapsed=lapsed)
+            return Obeyed(known.record, persisted=True, lapsed=lapsed)
 
     def adopt(self, store: str) -> Obeyed:
         """Belong to another store from now on; its first token, whatever it is, will be the highest."""
@@ -117,17 +152,36 @@ class Orders:
         """What is known, if the token is to be obeyed."""
         known = self._memory.read()
         record = known.record
-        if record.store is not None and record.store != token.store:
-            raise Refused(
-                refusal.FOREIGN,
-                f"{token} is of store {token.store}, this node belongs to {record.store}"
-                f" (root can change that here: mailward-node adopt {token.store} --force)",
-            )
+        _check_store(token, record)
         if record.token is not None and not token.is_above(record.token):
             raise Refused(refusal.STALE, f"{token} is not above {record.token}, which has been obeyed")
-        if deadline.passed():
-            raise Refused(refusal.LATE, "the request took too long; nothing was done")
+        _check_late(deadline)
         return known
+
+    def _judge_renewal(self, token: Token, known: Known, deadline: Deadline) -> None:
+        highest = known.record.token
+        _check_store(token, known.record)
+        if highest is None or token.is_above(highest):
+            raise Refused(refusal.UNORDERED, f"{token} was never obeyed here; the highest is {highest}")
+        if token != highest:
+            raise Refused(refusal.STALE, f"{token} is below {highest}, which has been obeyed")
+        if known.damage:
+            raise Refused(refusal.DAMAGED, f"{known.damage}; nothing is renewed until that has been replaced")
+        _check_late(deadline)
+
+    def _opens(self, known: Known, ports: PortMap) -> bool:
+        """Whether the map opens what is not open, or may not be."""
+        before, record = known.record.ports, known.record
+        unknown = known.damage and before is None  # then any open port opens
+        if unknown or (record.lease_s is not None and not self._lease_runs(record)):
+            before = dict.fromkeys(ports, CLOSED)
+        return opened(before, ports, self._config)
+
+    def _lease_runs(self, record: Record) -> bool:
+        """Whether the kernel shows the map, and more than a second of its lease is left."""
+        plan = plan_of(record, self._config)
+        shown = self._choose().shown() if plan.held else None
+        return shown is not None and is_shown(shown, plan) and bool(shown.left_s)
 
     def _carry_out(self, record: Record, opens: bool, known: Known) -> Obeyed:
         if not opens:
@@ -150,8 +204,10 @@ class Orders:
         self._apply(record)
         return Obeyed(record, persisted=True)
 
-    def _apply(self, record: Record) -> None:
-        plan = plan_of(record.ports, self._config)
+    def _apply(self, record: Record, lapsed: bool = False) -> None:
+        plan = plan_of(record, self._config)
+        if lapsed:
+            plan = plan._replace(lease_s=None)
         firewall = self._choose()
         problem = firewall.apply(plan)
         if problem:
@@ -186,6 +242,28 @@ def opened(before: PortMap | None, after: PortMap, config: NodeConfig) -> bool:
     return any(after[name] != CLOSED and state_of(name, before) == CLOSED for name in config.services)
 
 
-def plan_of(ports: PortMap | None, config: NodeConfig) -> Plan:
-    closed = [port for service, port in config.services.items() if state_of(service, ports) == CLOSED]
-    return Plan(tuple(sorted(closed)), config.peers)
+def plan_of(record: Record, config: NodeConfig) -> Plan:
+    """What the record wants, as if its lease began now."""
+    ports = config.services.items()
+    closed = {port for service, port in ports if state_of(service, record.ports) == CLOSED}
+    held = {port for _, port in ports} - closed if record.lease_s is not None else set()
+    return Plan(tuple(sorted(closed)), config.peers, tuple(sorted(held)), record.lease_s)
+
+
+def is_shown(shown: Shown | None, plan: Plan) -> bool:
+    """Whether the kernel has the plan's rules, the lease apart."""
+    return shown is not None and (shown.closed, shown.held) == (frozenset(plan.closed), frozenset(plan.held))
+
+
+def _check_store(token: Token, record: Record) -> None:
+    if record.store is not None and record.store != token.store:
+        raise Refused(
+            refusal.FOREIGN,
+            f"{token} is of store {token.store}, this node belongs to {record.store}"
+            f" (root can change that here: mailward-node adopt {token.store} --force)",
+        )
+
+
+def _check_late(deadline: Deadline) -> None:
+    if deadline.passed():
+        raise Refused(refusal.LATE, "the request took too long; nothing was done")

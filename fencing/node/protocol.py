@@ -2,7 +2,9 @@
 
     -> {"mailward_node": 1, "nonce": "…", "store": "…"|null, "token": "…"|null}
     <- {"nonce": "…", "do": "ports", "token": "…", "ports": {"imaps": "closed", …}}
+           and, where wanted, "lease_s": 10
        {"nonce": "…", "do": "claim", "token": "…"}
+       {"nonce": "…", "do": "renew", "token": "…"}
        {"nonce": "…", "do": "status"}
        {"nonce": "…", "do": "connect", "service": "imaps"}
     -> {"ok": true, …} or {"ok": false, "error": "stale", "message": "…", "store": …, "token": …}
@@ -18,7 +20,9 @@ from typing import Any, NamedTuple
 
 from mailward.fencing.node import refusal, strictjson
 from mailward.fencing.node.memory import CLOSED, OPEN, PortMap, Record
+from mailward.fencing.node.orders import Obeyed
 from mailward.fencing.node.refusal import Refused
+from mailward.fencing.node.terms import LEASES_S, PLAIN, Terms
 from mailward.fencing.node.token import Token, parse_token
 
 PROTOCOL = 1
@@ -28,9 +32,11 @@ LINE_LIMIT = 64 * 1024
 _FIELDS = {
     "ports": {"token", "ports"},
     "claim": {"token"},
+    "renew": {"token"},
     "status": set(),
     "connect": {"service"},
 }
+_OPTIONAL = {"ports": {"lease_s"}}
 
 
 class Request(NamedTuple):
@@ -38,14 +44,16 @@ class Request(NamedTuple):
     token: Token | None = None
     ports: PortMap | None = None
     service: str | None = None
+    terms: Terms = PLAIN
 
 
 def hello(nonce: str, record: Record) -> dict[str, Any]:
     return {"mailward_node": PROTOCOL, "nonce": nonce, **_place(record)}
 
 
-def obeyed(record: Record, persisted: bool) -> dict[str, Any]:
-    return {"ok": True, "ports": record.ports or {}, "persisted": persisted, **_place(record)}
+def obeyed(done: Obeyed) -> dict[str, Any]:
+    record = done.record
+    return {"ok": True, "ports": record.ports or {}, "persisted": done.persisted, **_place(record)}
 
 
 def refused(error: Refused, record: Record) -> dict[str, Any]:
@@ -71,14 +79,17 @@ def parse_request(line: bytes, nonce: str) -> Request:
     do = document.pop("do", None)
     if not isinstance(do, str) or do not in _FIELDS:
         raise Refused(refusal.BAD_REQUEST, f"do: {str(do)[:40]!r} is not one of {', '.join(sorted(_FIELDS))}")
-    if set(document) != _FIELDS[do]:
+    given, optional = set(document), _OPTIONAL.get(do, set())
+    if not _FIELDS[do] <= given <= _FIELDS[do] | optional:
         wanted = ", ".join(sorted(_FIELDS[do])) or "nothing"
+        wanted += f" (and may have {', '.join(sorted(optional))})" if optional else ""
         raise Refused(refusal.BAD_REQUEST, f"{do} wants {wanted} beside nonce and do")
     return Request(
         do=do,
         token=_token(document["token"]) if "token" in document else None,
         ports=_ports(document["ports"]) if "ports" in document else None,
         service=_service(document["service"]) if "service" in document else None,
+        terms=Terms(lease_s=_lease_s(document["lease_s"]) if "lease_s" in document else None),
     )
 
 
@@ -93,6 +104,16 @@ def _service(found: object) -> str:
     if not isinstance(found, str):
         raise Refused(refusal.BAD_REQUEST, "service: a name is wanted")
     return found
+
+
+def _lease_s(found: object) -> float:
+    least_s, most_s = LEASES_S
+    if isinstance(found, (int, float)) and not isinstance(found, bool) and least_s <= found <= most_s:
+        return float(found)
+    shown = strictjson.dumps(found)[:40]
+    raise Refused(
+        refusal.BAD_REQUEST, f"lease_s: {shown} is not a number of {least_s:g} to {most_s:g} seconds"
+    )
 
 
 def _ports(found: object) -> PortMap:

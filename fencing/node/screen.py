@@ -18,6 +18,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
         *(f"{'ports' if first else '':10}{name:14}{state}" for first, name, state in _first(facts["ports"])),
         f"applied   {_APPLIED.get(facts['applied'], 'unknown: the firewall could not be asked')}",
     ]
+    if facts["lease"]:
+        shown.append(f"lease     {_lease(facts['lease'])}")
     if facts["forced"]:
         shown.append("forced    opened by root by hand, until the controller's next order")
     if facts["damage"]:
@@ -29,6 +31,13 @@ def lines(facts: dict[str, Any]) -> list[str]:
     paths = {name: _space(space) for name, space in facts["paths"].items()}
     shown += [f"{'space' if first else '':10}{name:14}{text}" for first, name, text in _first(paths)]
     return shown
+
+
+def _lease(lease: dict[str, Any]) -> str:
+    left_s = lease["left_s"]
+    if left_s == 0:
+        return "LAPSED: open ports are refused until the controller's next order"
+    return f"of {lease['lease_s']:g} s, {'unknown' if left_s is None else f'{left_s} s'} left"
 
 
 def _first(table: dict[str, str]) -> Any:

@@ -56,7 +56,7 @@ class _Session:
             answer = protocol.refused(error, self._record())
         if answer is not None:
             self._say(answer)
-        if request is not None and request.token is not None and answer is not None:
+        if request is not None and answer is not None and _is_told(request, answer):
             note(_entry(request, answer))
         return 0
 
@@ -78,9 +78,11 @@ class _Session:
         orders = Orders(config, _memory(config), choose, end_sessions)
         if request.token is None:
             raise Refused(refusal.BAD_REQUEST, f"{request.do} wants a token")
+        if request.do == "renew":
+            return protocol.obeyed(orders.renew(request.token, deadline))
         if request.ports is None:
-            return protocol.obeyed(*orders.claim(request.token, deadline))
-        return protocol.obeyed(*orders.ports(request.token, request.ports, deadline))
+            return protocol.obeyed(orders.claim(request.token, deadline))
+        return protocol.obeyed(orders.ports(request.token, request.ports, deadline, request.terms))
 
     def _record(self) -> Record:
         return _memory(self._config).read().record if self._config else Record()
@@ -95,11 +97,17 @@ def _memory(config: NodeConfig) -> Memory:
     return Memory(config.state_dir, config.run_dir)
 
 
+def _is_told(request: Request, answer: dict[str, Any]) -> bool:
+    """Whether the journal says it: what has a token, but no renewal that was obeyed, every few seconds."""
+    return request.token is not None and (request.do != "renew" or not answer["ok"])
+
+
 def _entry(request: Request, answer: dict[str, Any]) -> str:
     said = "obeyed" if answer["ok"] else f"refused ({answer['error']}: {answer['message']})"
     unkept = "" if answer.get("persisted", True) else ", NOT PERSISTED"
     shown = strictjson.dumps(request.ports) if request.ports is not None else ""
-    return f"{request.do} {request.token} {shown}: {said}{unkept}"
+    terms = {name: value for name, value in request.terms._asdict().items() if value}
+    return f"{request.do} {request.token} {shown}{strictjson.dumps(terms) if terms else ''}: {said}{unkept}"
 
 
 def read_line(stdin: int, deadline: Deadline) -> tuple[bytes, bytes]:

@@ -14,14 +14,14 @@ _TIMEOUT_S = 2.0
 
 
 def end_sessions(plan: Plan) -> None:
-    if plan.closed:
+    if plan.refused:
         run(["ss", "-K", "-H", "-n", "-t", "state", "connected", *expression(plan)], timeout_s=_TIMEOUT_S)
 
 
 def expression(plan: Plan) -> list[str]:
     """The filter of `ss`: our closed ports, without loopback, and without peers on port 25."""
     alternatives = []
-    for port in sorted(plan.closed):
+    for port in sorted(plan.refused):
         spared = ["127.0.0.0/8", "::1/128", *(plan.peers if port == SMTP_PORT else ())]
         others = " and ".join(f"not dst {_written(network)}" for network in spared)
         alternatives.append(f"( sport = :{port} and {others} )")

@@ -19,9 +19,9 @@ from typing import Any
 from mailward.fencing.node import VERSION
 from mailward.fencing.node.clock import Deadline
 from mailward.fencing.node.config import NodeConfig
-from mailward.fencing.node.firewall import choose
-from mailward.fencing.node.memory import Memory, Record
-from mailward.fencing.node.orders import plan_of, state_of
+from mailward.fencing.node.firewall import Plan, Shown, choose
+from mailward.fencing.node.memory import Memory
+from mailward.fencing.node.orders import is_shown, plan_of, state_of
 from mailward.fencing.node.refusal import Refused
 from mailward.fencing.node.units import UNKNOWN, ask_command, ask_systemd
 
@@ -42,7 +42,7 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
     known = memory.read()
     record = known.record
     asked = _Asked()
-    asked.ask("applied", lambda: applied(record, config), UNKNOWN)
+    asked.ask("kernel", lambda: choose().shown(), None)
     asked.ask("firewall", lambda: choose().name, UNKNOWN)
     asked.ask("package_manager", package_manager, False)
     for name, path in config.paths.items():
@@ -54,6 +54,7 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
         if not unit.systemd:
             asked.ask(f"unit {unit.name}", partial(ask_command, unit, _COMMAND_TIMEOUT_S), None)
     answers = asked.wait(Deadline(DEADLINE_S))
+    plan, kernel = plan_of(record, config), answers["kernel"]
     units = {
         unit.name: (answers.get("systemd") or {}).get(unit.name) or answers.get(f"unit {unit.name}")
         for unit in config.units
@@ -64,7 +65,8 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
         "store": record.store,
         "token": str(record.token) if record.token else None,
         "ports": {service: state_of(service, record.ports) for service in config.services},
-        "applied": answers["applied"],
+        "applied": UNKNOWN if kernel is None else is_shown(kernel, plan),
+        "lease": lease(plan, kernel),
         "forced": record.forced is not None,
         "damage": known.damage,
         "units": {name: facts or {"state": UNKNOWN, "since_s": None} for name, facts in units.items()},
@@ -103,10 +105,12 @@ class _Asked:
         return dict(self._answers)
 
 
-def applied(record: Record, config: NodeConfig) -> Any:
-    """True or False: whether the kernel refuses just the ports that the record closes; or unknown."""
-    refused = choose().refused()
-    return UNKNOWN if refused is None else refused == frozenset(plan_of(record.ports, config).closed)
+def lease(plan: Plan, kernel: Shown | None) -> dict[str, Any] | None:
+    """Of the lease under which ports are open: its length, and the whole seconds left. 0 when it has lapsed
+    and in its last second, None when the kernel does not show it."""
+    if not plan.held:
+        return None
+    return {"lease_s": plan.lease_s, "left_s": kernel.left_s if kernel and is_shown(kernel, plan) else None}
 
 
 def package_manager() -> bool:

@@ -20,13 +20,14 @@ from mailward.fencing.channel import Transport
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.local import LocalTransport
 from mailward.fencing.ssh import SshTarget, SshTransport
-from mailward.model.fencing import CLOSED, OPEN, HelperReply, NodeFacts, PortKind, PortState, UnitState
+from mailward.model.fencing import CLOSED, OPEN, HelperReply, NodeFacts, PortKind, PortState, Terms, UnitState
 from mailward.model.token import Token
 
 NFT = """#!/bin/sh
 case "$*" in
   "list tables") ;;
-  "-f -") cat > "$NFT_RULES" ;;
+  "-j list ruleset inet") cat "$NFT_LISTING" ;;
+  "-f -") [ ! -e "$NFT_LISTING" ] || exit 1; cat > "$NFT_RULES" ;;
   *) exit 1 ;;
 esac
 """
@@ -45,6 +46,27 @@ class Node:
     folder: Path
     command: tuple[str, ...]
     port: int
+
+    def kernel_lets_it_lapse(self) -> None:
+        """As nft lists our table with a lease that has lapsed; a renewal fails."""
+        ours = {"family": "inet", "table": "mailward"}
+        listing: list[dict[str, Any]] = [
+            {"set": {**ours, "name": "held", "elem": [587, self.port]}},
+            {"set": {**ours, "name": "leased"}},
+        ]
+        for hook, field in (("input", "dport"), ("output", "sport")):
+            left = {"payload": {"protocol": "tcp", "field": field}}
+            lookups = [
+                {"match": {"op": op, "left": left, "right": right}}
+                for op, right in (("==", "@held"), ("!=", "@leased"))
+            ]
+            rule = {**ours, "chain": hook, "expr": [*lookups, {"reject": {"type": "tcp reset"}}]}
+            closing = {
+                **rule,
+                "expr": [{"match": {**lookups[0]["match"], "right": "@closed"}}, rule["expr"][2]],
+            }
+            listing += [{"chain": {**ours, "name": hook, "hook": hook}}, {"rule": rule}, {"rule": closing}]
+        (self.folder / "listing").write_text(json.dumps({"nftables": listing}))
 
     @property
     def rules(self) -> str:
@@ -82,7 +104,12 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         str(tmp_path / "node.json"),
         "serve",
     )
-    environment = ("env", f"PATH={stubs}:{os.environ['PATH']}", f"NFT_RULES={tmp_path / 'rules'}")
+    environment = (
+        "env",
+        f"PATH={stubs}:{os.environ['PATH']}",
+        f"NFT_RULES={tmp_path / 'rules'}",
+        f"NFT_LISTING={tmp_path / 'listing'}",
+    )
     yield Node(tmp_path, environment + program, port)
     server.close()
     await server.wait_closed()
@@ -189,6 +216,43 @@ async def test_a_map_that_does_not_fit_the_node_is_refused(helper: NodeHelper) -
     detoured = {**ALL_CLOSED, "imaps": PortState(PortKind.DETOURED, "192.0.2.2")}
     answer = await helper.order(token(1, 1), detoured)
     assert (answer.reply, "detour is not supported" in answer.detail) == (HelperReply.REFUSED, True)
+
+
+async def test_a_lease_is_renewed_by_its_token_and_by_the_one_that_claimed(
+    helper: NodeHelper, node: Node
+) -> None:
+    answer = await helper.order(token(1, 1), ALL_OPEN, Terms(lease_s=30.0))
+    assert (answer.reply, answer.ports) == (HelperReply.OBEYED, ALL_OPEN)
+    assert f"elements = {{ 587 timeout 30000ms, {node.port} timeout 30000ms }}" in node.rules
+    for highest in (token(1, 1), token(2, 0)):
+        await helper.claim(highest)
+        answer = await helper.renew(highest)
+        assert (answer.reply, answer.token, answer.ports) == (HelperReply.OBEYED, highest, ALL_OPEN)
+        assert node.rules.startswith("delete element inet mailward leased { 587,")
+    assert (await helper.renew(token(1, 1))).reply is HelperReply.STALE
+    assert (await helper.renew(token(2, 1))).reply is HelperReply.REFUSED
+    assert (await helper.renew(token(2, 0, "beefbeef"))).reply is HelperReply.FOREIGN
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.lease_s, facts.lease_left_s) == (30.0, None)  # the stand-in for nft lists nothing
+
+
+async def test_a_lease_that_has_lapsed_is_told_from_what_was_never_leased(
+    helper: NodeHelper, node: Node
+) -> None:
+    await helper.order(token(1, 1), ALL_OPEN)
+    answer = await helper.renew(token(1, 1))
+    assert (answer.reply, answer.detail) == (
+        HelperReply.REFUSED,
+        "not-leased: no port is open under a lease",
+    )
+    await helper.order(token(1, 2), ALL_OPEN, Terms(lease_s=30.0))
+    node.kernel_lets_it_lapse()
+    answer = await helper.renew(token(1, 2))
+    assert (answer.reply, answer.token) == (HelperReply.LAPSED, token(1, 2))
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.applied, facts.lease_s, facts.lease_left_s) == (True, 30.0, 0.0)
 
 
 async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) -> None:

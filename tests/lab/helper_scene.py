@@ -146,12 +146,12 @@ def hear(connection: socket.socket, timeout_s: float = 1.0) -> str:
         return "nothing"
 
 
-def say(connection: socket.socket, line: bytes = b"x\n") -> str:
+def say(connection: socket.socket, line: bytes = b"x\n", timeout_s: float = 1.0) -> str:
     try:
         connection.sendall(line)
     except OSError:
         return "reset"
-    return hear(connection)
+    return hear(connection, timeout_s)
 
 
 # The helper
@@ -198,8 +198,12 @@ class Helper:
             process.stdin.flush()
             return json.loads(process.stdout.readline())
 
-    def order(self, seq: int, ports: dict[str, str]) -> Any:
-        return self.ask({"do": "ports", "token": f"{STORE}.1.{seq}", "ports": ports})
+    def order(self, seq: int, ports: dict[str, str], **terms: Any) -> Any:
+        return self.ask({"do": "ports", "token": f"{STORE}.1.{seq}", "ports": ports, **terms})
+
+    def renew(self, seq: int) -> str:
+        answer = self.ask({"do": "renew", "token": f"{STORE}.1.{seq}"})
+        return "obeyed" if answer["ok"] else str(answer["error"])
 
     def status(self) -> Any:
         return self.ask({"do": "status"})["status"]
@@ -404,6 +408,135 @@ def by_hand(backend: str) -> Any:
     }
 
 
+class Traffic(threading.Thread):
+    """Speaks over one session without pause, and opens others, until both are refused. Times are of the
+    monotonic clock; `longest_s` is the longest wait for an echo."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.session = in_space("client", lambda: connect(NODE4, IMAPS))
+        self.echoes = self.opened = 0
+        self.longest_s = 0.0
+        self.ended: dict[str, float] = {}
+        self.interruptions: list[str] = []
+        self.stopped = False
+        self.other = threading.Thread(target=self.open_others, daemon=True)
+        self.other.start()
+        self.start()
+
+    def run(self) -> None:
+        while not self.stopped:
+            began = time.monotonic()
+            heard = say(self.session, timeout_s=0.3)
+            if heard not in ("heard", "nothing"):  # the server's last word may have been refused on its way
+                self.ended[heard] = time.monotonic()
+                return
+            self.echoes += heard == "heard"
+            self.longest_s = max(self.longest_s, time.monotonic() - began)
+
+    def open_others(self) -> None:
+        enter("client")
+        while not self.stopped:
+            reached = try_connect(NODE4, IMAPS)
+            if reached != "accepted":
+                self.ended.setdefault(reached, time.monotonic())
+            elif "refused" in self.ended:
+                self.interruptions.append("accepted after it had been refused")
+            self.opened += reached == "accepted"
+            time.sleep(0.005)
+
+
+LEASE_S = 3.0
+
+
+def lease(backend: str) -> Any:
+    """Renewed many times over; then never again."""
+    helper = Helper(backend, {})
+    answer = helper.order(1, OPEN, lease_s=LEASE_S)
+    held = sessions()
+    traffic = Traffic()
+    renewals = []
+    for _ in range(40):
+        sent = time.monotonic()
+        renewals.append(helper.renew(1))
+        answered = time.monotonic()
+        time.sleep(max(0.0, 0.1 - (answered - sent)))
+    during = {"ended": sorted(traffic.ended), "echoes": traffic.echoes, "opened": traffic.opened}
+    during["longest_s"] = traffic.longest_s
+    left_s = helper.status()["lease"]["left_s"]
+    wait_for(lambda: len(traffic.ended) == 2)
+    silent = {name: hear(session, 0.2) for name, session in held.items()}
+    after = {name: say(session) for name, session in held.items()}
+    late = [helper.renew(1) for _ in range(5)]
+    reached, status = reach(), helper.status()
+    traffic.stopped = True
+    opened = helper.order(2, OPEN, lease_s=30)
+    return {
+        "answer": answer["ok"],
+        "renewals": sorted(set(renewals)),
+        "during": during,
+        "left_s": left_s,
+        "ended_s": {what: [at - answered, at - sent] for what, at in traffic.ended.items()},
+        "interruptions": traffic.interruptions,
+        "silent": silent,
+        "after": after,
+        "late": sorted(set(late)),
+        "reached": reached,
+        "status": [status["applied"], status["lease"], status["ports"]],
+        "opened": opened["ok"],
+        "open": reach(),
+    }
+
+
+def lease_at_its_end(backend: str) -> Any:
+    """Renewals at about the moment of the end: obeyed and open, or lapsed and refused for good."""
+    helper = Helper(backend, {})
+    seen: dict[str, list[str]] = {"obeyed": [], "lapsed": []}
+    for seq in range(1, 21):
+        helper.order(seq, OPEN, lease_s=1)
+        time.sleep(max(0.0, random.uniform(0.75, 1.0)))
+        first = helper.renew(seq)
+        reached = try_connect(NODE4, IMAPS)
+        again = helper.renew(seq)
+        seen[first].append(f"{reached}, then {again}")
+    return {first: sorted(set(those)) for first, those in seen.items()} | {
+        "lapsed of 20": len(seen["lapsed"])
+    }
+
+
+def lease_restored(backend: str) -> Any:
+    helper = Helper(backend, {})
+    helper.order(1, {"smtp": "closed", "imaps": "open"}, lease_s=60)
+    running = helper.verb("restore")
+    undisturbed = reach()["client imaps"]
+    in_node("nft flush ruleset")
+    flushed = [helper.renew(1), helper.status()["applied"], helper.status()["lease"]["left_s"]]
+    shutil.rmtree(f"{WORK}/run")
+    booted = helper.verb("restore")
+    return {
+        "running": running,
+        "undisturbed": undisturbed,
+        "flushed": flushed,
+        "booted": booted,
+        "closed": reach(),
+        "lease": helper.status()["lease"],
+        "renewal": helper.renew(1),
+        "still": reach()["client imaps"],
+        "ordered": helper.order(2, OPEN, lease_s=60)["ok"],
+        "open": reach()["client imaps"],
+    }
+
+
+def lease_without_nftables(backend: str) -> Any:
+    helper = Helper(backend, {})
+    refused = helper.order(1, OPEN, lease_s=60)
+    return {
+        "refused": [refused["error"], refused["token"]],
+        "closing": helper.order(1, CLOSED, lease_s=60)["ok"],
+        "closed": reach()["client imaps"],
+    }
+
+
 SCENES = {
     scene.__name__: scene
     for scene in (
@@ -416,6 +549,10 @@ SCENES = {
         killed,
         remove,
         by_hand,
+        lease,
+        lease_at_its_end,
+        lease_restored,
+        lease_without_nftables,
     )
 }
 

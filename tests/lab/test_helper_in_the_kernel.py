@@ -137,3 +137,61 @@ def test_root_gets_the_ports_open_with_state_and_configuration_both_gone(scene: 
     assert seen["reached"] == "accepted"
     assert "could not be recorded" in seen["said"]
     assert ("not survive a reboot" in seen["closing"], seen["closed"]) == (True, "refused")
+
+
+LEASE_S = 3.0
+
+
+def test_a_lease_holds_under_renewals_and_the_kernel_ends_it_without_one(scene: Scene) -> None:
+    seen = scene("lease")
+    during, ended_s = seen["during"], seen["ended_s"]
+    print(f"40 renewals: {during}; ended after the last one: {ended_s}")
+    assert (seen["answer"], seen["renewals"]) == (True, ["obeyed"])
+    assert (during["ended"], seen["left_s"]) == ([], 2)
+    assert during["longest_s"] < 0.5
+    assert min(during["echoes"], during["opened"]) > 100
+    for what in ("reset", "refused"):  # the session, and whoever comes anew
+        since_answered_s, since_sent_s = ended_s[what]
+        assert since_sent_s >= LEASE_S - 0.01
+        assert since_answered_s <= LEASE_S + 0.75  # a packet on its way is said again after 0.2 s
+    assert seen["interruptions"] == []
+    spared = ("client replication", "peer smtp", "loopback imaps")
+    assert set(seen["silent"].values()) == {"nothing"}  # the kernel speaks up at the next packet only
+    assert seen["after"] == dict.fromkeys(
+        ("client smtp", "client imaps", "client imaps v6", "peer imaps"), "reset"
+    ) | (dict.fromkeys(spared, "heard"))
+    assert seen["late"] == ["lapsed"]
+    assert seen["reached"] == dict.fromkeys(OUTSIDERS, "refused") | dict.fromkeys(SPARED, "accepted")
+    assert seen["status"] == [True, {"lease_s": LEASE_S, "left_s": 0}, {"smtp": "open", "imaps": "open"}]
+    assert (seen["opened"], set(seen["open"].values())) == (True, {"accepted"})
+
+
+def test_a_renewal_at_the_end_of_its_lease_is_in_time_or_in_vain(scene: Scene) -> None:
+    seen = scene("lease_at_its_end")
+    print(f"lapsed: {seen['lapsed of 20']} of 20")
+    assert seen["obeyed"] in ([], ["accepted, then obeyed"])
+    assert seen["lapsed"] in ([], ["refused, then lapsed"])
+
+
+def test_a_leased_map_is_restored_refused_and_left_alone_while_it_runs(scene: Scene) -> None:
+    seen = scene("lease_restored")
+    assert (seen["running"], seen["undisturbed"]) == ("restored imaps open, smtp closed", "accepted")
+    assert seen["flushed"] == ["firewall", False, None]
+    assert "was leased, and is refused until the controller's next order" in seen["booted"]
+    assert {seen["closed"][name] for name in OUTSIDERS} == {"refused"}
+    assert {seen["closed"][name] for name in SPARED} == {"accepted"}
+    assert (seen["lease"], seen["renewal"], seen["still"]) == (
+        {"lease_s": 60, "left_s": 0},
+        "lapsed",
+        "refused",
+    )
+    assert (seen["ordered"], seen["open"]) == (True, "accepted")
+
+
+@pytest.mark.parametrize("backend", ["iptables", "iptables-legacy"])
+def test_iptables_takes_no_lease_and_closes_all_the_same(scene: Scene, backend: str) -> None:
+    assert scene("lease_without_nftables", backend) == {
+        "refused": ["unsupported", None],
+        "closing": True,
+        "closed": "refused",
+    }

@@ -18,6 +18,7 @@ from mailward.controller.loop import Loop
 from mailward.model.dns import RRset, ServerCheck
 from mailward.model.fencing import (
     OPEN,
+    PLAIN,
     FenceOutcome,
     FenceResult,
     HelperAnswer,
@@ -28,6 +29,7 @@ from mailward.model.fencing import (
     PortState,
     Scope,
     Space,
+    Terms,
     UnitState,
 )
 from mailward.model.health import Failure, FailureKind, ProbeResult, ServiceReport, Vantage, Verdict
@@ -155,7 +157,7 @@ class SimNode(Receiver):
         self.units: dict[str, UnitState] = {"dovecot": UnitState.ACTIVE}
         self.free_bytes = 10**9
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
         return await self.deliver(self._order(token, ports))
 
     async def claim(self, token: Token) -> HelperAnswer:

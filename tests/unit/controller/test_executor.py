@@ -13,12 +13,14 @@ from mailward.model.clock import Moment
 from mailward.model.dns import RRset, ServerCheck
 from mailward.model.fencing import (
     CLOSED,
+    PLAIN,
     FenceOutcome,
     FenceResult,
     HelperAnswer,
     HelperReply,
     PortMap,
     Scope,
+    Terms,
 )
 from mailward.model.orders import (
     Action,
@@ -87,7 +89,7 @@ class Fence(Driver):
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._called("claim", token, None, HelperAnswer(HelperReply.OBEYED, token))  # type: ignore[no-any-return]
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
         confirmed = FenceResult(FenceOutcome.CONFIRMED, "ssh", Scope.USERS)
         return await self._called("order", token, ports, confirmed)  # type: ignore[no-any-return]
 

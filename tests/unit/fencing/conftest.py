@@ -5,34 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailward.fencing.node.clock import Deadline
 from mailward.fencing.node.config import NodeConfig
-from mailward.fencing.node.firewall import Plan
+from mailward.fencing.node.firewall import Plan, Shown
 from mailward.fencing.node.memory import Memory, PortMap, Record
 from mailward.fencing.node.orders import Obeyed, Orders
+from mailward.fencing.node.terms import Terms
 from mailward.fencing.node.token import parse_token
 
 
 class FakeFirewall:
+    """`left_s` is what the kernel's lease has left: a test lets it lapse."""
+
     name = "fake"
+    leases = True
 
     def __init__(self) -> None:
         self.plan: Plan | None = None
         self.broken = ""
+        self.left_s = 0
 
     def works(self) -> bool:
         return True
 
     def apply(self, plan: Plan) -> str:
         if not self.broken:
-            self.plan = plan
+            self.plan, self.left_s = plan, int(plan.lease_s or 0)
         return self.broken
 
-    def refused(self) -> frozenset[int] | None:
-        return frozenset(self.plan.closed if self.plan else ())
+    def renew(self, plan: Plan) -> str:
+        if self.broken or not self.plan or not self.left_s:
+            return self.broken or "No such file or directory"
+        self.left_s = int(plan.lease_s or 0)
+        return ""
+
+    def shown(self) -> Shown | None:
+        if self.plan is None:
+            return Shown()
+        held = frozenset(self.plan.held)
+        return Shown(frozenset(self.plan.closed), held, self.left_s if held else None)
 
     def remove(self) -> str:
         self.plan = None
@@ -63,15 +78,20 @@ class Node:
     def orders(self) -> Orders:
         return Orders(self.config, self.memory, lambda: self.firewall, self.ended.append)
 
-    def order(self, token: str, ports: PortMap, window_s: float = 2.0) -> Obeyed:
-        return self.orders.ports(parse_token(token), ports, Deadline(window_s))
+    def order(self, token: str, ports: PortMap, window_s: float = 2.0, **terms: Any) -> Obeyed:
+        return self.orders.ports(parse_token(token), ports, Deadline(window_s), Terms(**terms))
+
+    def renew(self, token: str, window_s: float = 2.0) -> Obeyed:
+        return self.orders.renew(parse_token(token), Deadline(window_s))
 
     def claim(self, token: str) -> Obeyed:
         return self.orders.claim(parse_token(token), Deadline(2.0))
 
     @property
     def closed(self) -> tuple[int, ...]:
-        return self.firewall.plan.closed if self.firewall.plan else ()
+        """What is refused now."""
+        plan = self.firewall.plan or Plan((), ())
+        return plan._replace(lease_s=plan.lease_s if self.firewall.left_s else None).refused
 
     @property
     def token(self) -> str:
@@ -80,7 +100,7 @@ class Node:
     def reboot(self) -> None:
         """/run and the kernel's rules are gone."""
         Path(self.memory.run).unlink(missing_ok=True)
-        self.firewall.plan = None
+        self.firewall.plan, self.firewall.left_s = None, 0
 
 
 @pytest.fixture

@@ -15,12 +15,14 @@ from mailward.fencing.verification import Seen, Sight
 from mailward.model.fencing import (
     CLOSED,
     OPEN,
+    PLAIN,
     FenceOutcome,
     HelperAnswer,
     HelperReply,
     NodeFacts,
     PortMap,
     Scope,
+    Terms,
 )
 from mailward.model.token import Token
 
@@ -35,10 +37,13 @@ class FakeHelper:
     def __init__(self, answer: HelperAnswer, facts: NodeFacts | str = "unreachable") -> None:
         self.answer, self.facts = answer, facts
 
-    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
         return self.answer
 
     async def claim(self, token: Token) -> HelperAnswer:
+        return self.answer
+
+    async def renew(self, token: Token) -> HelperAnswer:
         return self.answer
 
     async def status(self) -> NodeFacts | str:
@@ -128,6 +133,29 @@ async def test_a_lost_answer_is_acknowledged_by_status_only_if_token_map_and_fir
     assert (await rung(answer, facts).order(NOW, ALL_CLOSED)).outcome is outcome
 
 
+ALL_OPEN: PortMap = {"imaps": OPEN, "smtp": OPEN}
+OPENED = replace(FACTS, ports=ALL_OPEN)
+
+
+@pytest.mark.parametrize(
+    ("facts", "lease_s", "outcome"),
+    [
+        (OPENED, None, FenceOutcome.CONFIRMED),
+        (replace(OPENED, lease_s=10.0, lease_left_s=4.0), 10.0, FenceOutcome.CONFIRMED),
+        (replace(OPENED, lease_s=10.0, lease_left_s=0.0), 10.0, FenceOutcome.UNKNOWN),
+        (replace(OPENED, lease_s=10.0, lease_left_s=None), 10.0, FenceOutcome.UNKNOWN),
+        (replace(OPENED, lease_s=9.0, lease_left_s=4.0), 10.0, FenceOutcome.UNKNOWN),
+        (OPENED, 10.0, FenceOutcome.UNKNOWN),
+        (replace(OPENED, lease_s=10.0, lease_left_s=4.0), None, FenceOutcome.UNKNOWN),
+    ],
+)
+async def test_a_lost_answer_to_an_order_under_a_lease_is_acknowledged_only_while_that_lease_runs(
+    facts: NodeFacts, lease_s: float | None, outcome: FenceOutcome
+) -> None:
+    asked = rung(HelperAnswer(HelperReply.UNKNOWN), facts)
+    assert (await asked.order(NOW, ALL_OPEN, Terms(lease_s=lease_s))).outcome is outcome
+
+
 async def test_a_fence_that_would_not_survive_a_reboot_says_so() -> None:
     result = await rung(replace(OBEYED, persisted=False)).order(NOW, ALL_CLOSED)
     assert result.outcome is FenceOutcome.CONFIRMED
@@ -143,7 +171,7 @@ async def test_nothing_to_look_at_is_unknown() -> None:
 
 async def test_an_order_that_hangs_is_unknown_within_its_deadline() -> None:
     class Hangs(FakeHelper):
-        async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+        async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
             await asyncio.sleep(60)
             raise AssertionError
 

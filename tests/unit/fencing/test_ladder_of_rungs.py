@@ -7,12 +7,14 @@ import pytest
 from mailward.fencing.ladder import Ladder
 from mailward.model.fencing import (
     CLOSED,
+    PLAIN,
     FenceOutcome,
     FenceResult,
     HelperAnswer,
     HelperReply,
     PortMap,
     Scope,
+    Terms,
 )
 from mailward.model.token import Token
 
@@ -23,7 +25,7 @@ class Rung:
     def __init__(self, name: str, outcome: FenceOutcome, reply: HelperReply = HelperReply.OBEYED) -> None:
         self.name, self.outcome, self.reply, self.asked = name, outcome, reply, 0
 
-    async def order(self, token: Token, ports: PortMap) -> FenceResult:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
         self.asked += 1
         return FenceResult(self.outcome, self.name, Scope.NONE, "why")
 

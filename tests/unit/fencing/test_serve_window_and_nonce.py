@@ -155,7 +155,7 @@ def test_a_configuration_that_cannot_be_used_is_the_answer(tmp_path: Path) -> No
     ("request_", "message"),
     [
         ([], "a request is a JSON object"),
-        ({"nonce": NONCE}, "do: 'None' is not one of claim, connect, ports, status"),
+        ({"nonce": NONCE}, "do: 'None' is not one of claim, connect, ports, renew, status"),
         ({"nonce": NONCE, "do": "reboot"}, "do: 'reboot' is not one of"),
         ({"nonce": NONCE, "do": "claim"}, "claim wants token beside nonce and do"),
         ({"nonce": NONCE, "do": "status", "token": "x"}, "status wants nothing beside"),

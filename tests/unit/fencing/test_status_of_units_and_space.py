@@ -124,7 +124,7 @@ def test_a_firewall_that_was_flushed_is_seen(facts: Any, node: Any) -> None:
     assert facts()["applied"] is True
     node.firewall.plan = None
     assert facts()["applied"] is False
-    node.firewall.refused = lambda: None
+    node.firewall.shown = lambda: None
     assert facts()["applied"] == "unknown"
 
 

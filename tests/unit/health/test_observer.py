@@ -14,7 +14,7 @@ from mailward.health.dialogues import SmtpSettings
 from mailward.health.observer import Observer, WatchedNode
 from mailward.health.target import Rhythm, Target
 from mailward.health.tasks import guarded
-from mailward.model.fencing import HelperAnswer, HelperReply, NodeFacts, PortMap, Space
+from mailward.model.fencing import PLAIN, HelperAnswer, HelperReply, NodeFacts, PortMap, Space, Terms
 from mailward.model.health import ServiceReport, Vantage, Verdict
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import Report
@@ -39,10 +39,13 @@ class FakeHelper:
             raise self.answer
         return self.answer
 
-    async def order(self, token: Token, ports: PortMap) -> HelperAnswer:
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
         return HelperAnswer(HelperReply.REFUSED)
 
     async def claim(self, token: Token) -> HelperAnswer:
+        return HelperAnswer(HelperReply.REFUSED)
+
+    async def renew(self, token: Token) -> HelperAnswer:
         return HelperAnswer(HelperReply.REFUSED)
 
 

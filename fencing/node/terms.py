@@ -1,0 +1,17 @@
+"""What an order wants beside its map."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LEASES_S = (1.0, 3600.0)
+
+
+class Terms(NamedTuple):
+    """`lease_s`: for how long what is open stays so without a renewal; None for as long as nothing else is
+    ordered."""
+
+    lease_s: float | None = None
+
+
+PLAIN = Terms()
