@@ -18,6 +18,7 @@ from mailward.fencing.pipe import Pipe
 from mailward.fencing.wire import (
     Malformed,
     answer_from_wire,
+    extra_s,
     facts_from_wire,
     nonce_of,
     parse_object,
@@ -33,7 +34,8 @@ _MAX_PIPES = 16
 
 
 class NodeHelper:
-    """A node's helper. `timeout_s` bounds each call, `hello_timeout_s` each attempt to reach it."""
+    """A node's helper. `timeout_s` bounds each call (an order's terms add `extra_s`), `hello_timeout_s` each
+    attempt to reach it."""
 
     def __init__(self, transport: Transport, *, timeout_s: float = 6.0, hello_timeout_s: float = 2.5) -> None:
         self._transport = transport
@@ -48,7 +50,7 @@ class NodeHelper:
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
         request = {"do": "ports", "ports": ports_to_wire(ports), **terms_to_wire(terms)}
-        return await self._send(token, request)
+        return await self._send(token, request, extra_s(terms))
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._send(token, {"do": "claim"})
@@ -89,15 +91,16 @@ class NodeHelper:
             await pipe.close()
         await self._transport.close()
 
-    async def _send(self, token: Token, request: dict[str, Any]) -> HelperAnswer:
+    async def _send(self, token: Token, request: dict[str, Any], more_s: float = 0.0) -> HelperAnswer:
         try:
-            return answer_from_wire(await self._ask({**request, "token": str(token)}), token)
+            return answer_from_wire(await self._ask({**request, "token": str(token)}, more_s), token)
         except (ChannelError, Malformed) as error:
             return HelperAnswer(HelperReply.UNKNOWN, detail=str(error))
 
-    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, request: dict[str, Any], more_s: float = 0.0) -> dict[str, Any]:
+        timeout_s = self._timeout_s + more_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 channel, lines, nonce = await self._greeted()
                 try:
                     return await _exchange(channel, lines, request, nonce)
@@ -105,7 +108,7 @@ class NodeHelper:
                     channel.close()
         except TimeoutError as error:
             self._transport.forget()
-            raise ChannelError(f"no answer within {self._timeout_s:g} s") from error
+            raise ChannelError(f"no answer within {timeout_s:g} s") from error
 
     async def _greeted(self) -> tuple[Channel, LineReader, str]:
         """A process that has said hello; once more on a new connection when an older one has died."""

@@ -6,6 +6,9 @@ may be started again; a helper may say yes on a host whose packets take another 
 or the token had arrived already, the helper's own status may still acknowledge it: the token, the
 map, the lease, and a firewall that shows it.
 
+Where writers were to be stopped, too, CONFIRMED needs the helper's word that all of them are; its scope is
+WRITES then, and else USERS at most.
+
 A port that is open to all who could look is left out, as long as another one refuses. Ports ordered open
 are not looked at: whether a service answers is a probe's question.
 """
@@ -17,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mailward.fencing.verification import Look, Seen, look
+from mailward.fencing.wire import extra_s
 from mailward.model.fencing import (
     PLAIN,
     FenceOutcome,
@@ -35,7 +39,8 @@ from mailward.model.token import Token
 
 class HelperRung:
     """Fences one node by its helper. `services` are the node's client ports by name; `addresses` where
-    they are looked at from outside. `timeout_s` bounds the whole of an order, verification included."""
+    they are looked at from outside. `timeout_s` bounds the whole of an order, verification included; its
+    terms add `extra_s`."""
 
     def __init__(
         self,
@@ -65,20 +70,24 @@ class HelperRung:
         return answer
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
+        timeout_s = self._timeout_s + extra_s(terms)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._helper.order(token, ports, terms)
-                refusal = await self._unacknowledged(answer, token, ports, terms)
-                return refusal or await self._verified(answer, ports)
+            async with asyncio.timeout(timeout_s):
+                said = await self._helper.order(token, ports, terms)
+                answer = await self._acknowledged(said, token, ports, terms)
+                if isinstance(answer, FenceResult):
+                    return answer
+                seen = await self._verified(answer, ports)
+                return _with_writers(seen, answer) if terms.stop else seen
         except TimeoutError:
-            return self._result(FenceOutcome.UNKNOWN, f"not done within {self._timeout_s:g} s")
+            return self._result(FenceOutcome.UNKNOWN, f"not done within {timeout_s:g} s")
 
-    async def _unacknowledged(
+    async def _acknowledged(
         self, answer: HelperAnswer, token: Token, ports: PortMap, terms: Terms
-    ) -> FenceResult | None:
-        """None when this token and this map are acknowledged, else what the answer amounts to."""
+    ) -> HelperAnswer | FenceResult:
+        """An answer that acknowledges this token and this map, or what it amounts to."""
         if answer.reply is HelperReply.OBEYED and (answer.token, answer.ports) == (token, ports):
-            return None
+            return answer
         arrived_already = answer.reply is HelperReply.STALE and answer.token == token
         if arrived_already or answer.reply in (HelperReply.UNKNOWN, HelperReply.OBEYED):
             facts = await self._helper.status()
@@ -88,7 +97,7 @@ class HelperRung:
                 and (facts.token, facts.ports) == (token, ports)
                 and _is_leased(facts, ports, terms)
             ):
-                return None
+                return replace(answer, stopped=facts.stopped, writers=facts.units)
             return self._result(
                 FenceOutcome.UNKNOWN, answer.detail or "the helper acknowledges something else"
             )
@@ -119,6 +128,16 @@ class HelperRung:
 
     def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:
         return FenceResult(outcome, self.name, scope, detail)
+
+
+def _with_writers(seen: FenceResult, answer: HelperAnswer) -> FenceResult:
+    """A fence that was to stop the writers as well: whatever it lacks, it is no more than UNKNOWN."""
+    if answer.stopped:
+        scope = Scope.WRITES if seen.scope is Scope.USERS else seen.scope
+        return replace(seen, scope=scope, detail=f"{seen.detail}; all writers have stopped")
+    states = ", ".join(f"{name} {state}" for name, state in sorted(answer.writers.items()))
+    detail = f"{seen.detail}; but not all writers have stopped: {states or 'none is listed on the node'}"
+    return replace(seen, outcome=FenceOutcome.UNKNOWN, detail=detail)
 
 
 def _is_leased(facts: NodeFacts, ports: PortMap, terms: Terms) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from mailward.model.fencing import (
     CLOSED,
     OPEN,
+    PLAIN,
     HelperAnswer,
     HelperReply,
     NodeFacts,
@@ -28,6 +29,9 @@ from mailward.model.token import Token
 PROTOCOL = 1
 _REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN, "lapsed": HelperReply.LAPSED}
 _DETAIL_LIMIT = 500
+# The helper's own limits, and something for asking: see `node.work` and `node.writers`.
+_WAIT_AND_START_S = 28.0
+_STOP_S = 20.0
 
 
 class Malformed(ValueError):
@@ -63,7 +67,16 @@ def ports_to_wire(ports: PortMap) -> dict[str, Any]:
 
 def terms_to_wire(terms: Terms) -> dict[str, Any]:
     """What is not wanted is not said: a helper of an earlier release obeys a plain order."""
-    return {} if terms.lease_s is None else {"lease_s": terms.lease_s}
+    wanted: dict[str, Any] = {"lease_s": terms.lease_s, "stop": terms.stop}
+    return {name: value for name, value in wanted.items() if value}
+
+
+def extra_s(terms: Terms) -> float:
+    """How much longer an answer may take than that to an order of ports alone: seconds. Another order's work
+    may have to end first, and writers to be started."""
+    if terms == PLAIN:
+        return 0.0
+    return _WAIT_AND_START_S + (_STOP_S if terms.stop else 0.0)
 
 
 def ports_from_wire(found: object) -> PortMap:
@@ -89,7 +102,14 @@ def answer_from_wire(found: Mapping[str, Any], sent: Token) -> HelperAnswer:
     if found.get("ok") is True:
         if token != sent:
             raise Malformed(f"it answered for {token}, not for {sent}")
-        return HelperAnswer(HelperReply.OBEYED, token, ports, persisted=found.get("persisted") is True)
+        return HelperAnswer(
+            HelperReply.OBEYED,
+            token,
+            ports,
+            persisted=found.get("persisted") is True,
+            stopped=_yes_no_or_none(found, "stopped"),
+            writers={str(name): _state(state) for name, state in _table(found, "writers").items()},
+        )
     reply = _REPLY_OF.get(str(found.get("error")), HelperReply.REFUSED)
     return HelperAnswer(reply, token, ports, detail=refusal_text(found))
 
@@ -116,6 +136,7 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
         forced=status.get("forced") is True,
         lease_s=_seconds(lease, "lease_s"),
         lease_left_s=_seconds(lease, "left_s"),
+        stopped=_yes_no_or_none(status, "stopped"),
     )
 
 
@@ -142,10 +163,21 @@ def _seconds(table: Mapping[str, Any], key: str) -> float | None:
     raise Malformed(f"{key}: {str(found)[:40]!r} is no number of seconds")
 
 
+def _yes_no_or_none(table: Mapping[str, Any], key: str) -> bool | None:
+    found = table.get(key)
+    if found is None or isinstance(found, bool):
+        return found
+    raise Malformed(f"{key}: {str(found)[:40]!r} is neither yes nor no")
+
+
 def _unit_state(found: object) -> UnitState:
+    return _state(found.get("state")) if isinstance(found, dict) else UnitState.UNKNOWN
+
+
+def _state(found: object) -> UnitState:
     try:
-        return UnitState(str(found["state"])) if isinstance(found, dict) else UnitState.UNKNOWN
-    except (ValueError, KeyError):
+        return UnitState(str(found))
+    except ValueError:
         return UnitState.UNKNOWN
 
 

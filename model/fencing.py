@@ -34,9 +34,11 @@ PortMap = Mapping[str, PortState]
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What an order wants beside its map. `lease_s`: for how long open ports stay so without a renewal, 1 to
-    3600 s; the node's kernel refuses them then. None: for as long as nothing else is ordered."""
+    3600 s; the node's kernel refuses them then. None: for as long as nothing else is ordered. `stop`: once
+    all ports are closed, the node's writers are stopped, until an order without `stop` starts them again."""
 
     lease_s: float | None = None
+    stop: bool = False
 
 
 PLAIN = Terms()
@@ -55,6 +57,11 @@ class Scope(StrEnum):
     USERS = "users"  # the client ports
     WRITES = "writes"  # also LMTP, queue and anything that writes a shared or one-way store
     POWER = "power"
+
+    def covers(self, other: "Scope") -> bool:
+        """Whether this stops all that `other` does."""
+        rising = list(Scope)
+        return rising.index(self) >= rising.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +100,17 @@ class HelperReply(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HelperAnswer:
-    """The helper's answer to an order, a claim or a renewal. `token` is the highest it now knows."""
+    """The helper's answer to an order, a claim or a renewal. `token` is the highest it now knows. `stopped`
+    says whether all writers are (None: that was not asked), `writers` what each of them is where an order has
+    stopped or started them."""
 
     reply: HelperReply
     token: Token | None = None
     ports: PortMap = field(default_factory=dict)
     persisted: bool = True
     detail: str = ""
+    stopped: bool | None = None
+    writers: "Mapping[str, UnitState]" = field(default_factory=dict)
 
 
 class UnitState(StrEnum):
@@ -129,7 +140,7 @@ class NodeFacts:
     `applied` says whether the firewall really shows the recorded map (None: cannot tell);
     `forced` that root opened the ports by hand. `lease_s` is the lease under which ports are open (None:
     under none), `lease_left_s` how many whole seconds of it are left: 0 when it has lapsed, and in its last
-    second; None when that cannot be told.
+    second; None when that cannot be told. `stopped` says whether all writers are (None: no order wants it).
     """
 
     hostname: str
@@ -143,3 +154,4 @@ class NodeFacts:
     forced: bool = False
     lease_s: float | None = None
     lease_left_s: float | None = None
+    stopped: bool | None = None

@@ -8,6 +8,7 @@ program serves the daemon beside it, SSH, and a human.
     config      /etc/.../node.json   protocol   what a request may say (no I/O)
     orders      which are obeyed     memory     the highest token and the map, in two places
     terms       what an order wants beside its map
+    work        what takes time         writers    stopped and started with their node
     firewall    what closed means    nftables, iptables, sessions: how it is done
     status      what only the node knows: units, package manager, room on disk
     pipe        `connect SERVICE`    journal    who did what, when        install, build

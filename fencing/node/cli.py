@@ -11,7 +11,7 @@ from mailward.fencing.node.refusal import CONFIG, Refused
 if TYPE_CHECKING:
     import argparse
 
-    from mailward.fencing.node.orders import Orders
+    from mailward.fencing.node.orders import Obeyed, Orders
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -117,6 +117,7 @@ def _restore(parsed: argparse.Namespace) -> int:
     if obeyed is not None:
         ports = obeyed.record.ports or {}
         said = "restored " + ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
+        said += _of_writers(obeyed)
         if obeyed.lapsed:
             said += "; what is open in it was leased, and is refused until the controller's next order"
     note(f"restore: {said}")
@@ -155,9 +156,19 @@ def _by_hand(parsed: argparse.Namespace, state: str) -> int:
     note_by_hand(load_config(parsed.config).state_dir, f"every port {state} by hand: {parsed.reason}")
     services = ", ".join(sorted(obeyed.record.ports or {}))
     print(f"{state}: {services}. The controller's next order replaces this: `mailward pause` keeps it away.")
+    if obeyed.done.writers is not None:
+        print(_of_writers(obeyed).lstrip("; "))
     if not obeyed.persisted:
         print("This could not be recorded and will not survive a reboot.")
     return 0
+
+
+def _of_writers(obeyed: Obeyed) -> str:
+    writers = obeyed.done.writers
+    if writers is None:
+        return ""
+    states = ", ".join(f"{name} {state}" for name, state in sorted(writers.states.items()))
+    return f"; writers {'' if writers.done else 'NOT '}{writers.wanted}: {states or 'none is listed'}"
 
 
 def _connect(parsed: argparse.Namespace) -> int:

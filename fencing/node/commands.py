@@ -10,12 +10,15 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mailward.fencing.node.clock import Deadline
 
 OUTPUT_LIMIT = 1024 * 1024
+KEPT = 4096
+_MOMENT_S = 0.02
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -59,10 +62,47 @@ def run(argv: Sequence[str], stdin: str = "", timeout_s: float = 2.0) -> Ran:
         return Ran(None, output.texts()[0], f"{argv[0]}: no end within {timeout_s:g} s or too much output")
 
 
-def _start(argv: Sequence[str], stdin: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def work(argv: Sequence[str], timeout_s: float) -> Ran:
+    """Run what may leave a service behind: it has ended when it has, whoever still holds its output. `out`
+    has the last `KEPT` bytes of stdout and stderr together."""
+    deadline = Deadline(timeout_s)
+    try:
+        process = _start(argv, subprocess.DEVNULL, environment(), stderr=subprocess.STDOUT)
+    except (OSError, ValueError) as error:
+        return Ran(None, "", f"{argv[0]}: {getattr(error, 'strerror', None) or error}")
+    assert process.stdout is not None
+    with process.stdout as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        kept = b""
+        while process.poll() is None and not deadline.passed():
+            kept = _read_on(pipe.fileno(), kept)
+        ended = process.poll() is not None
+        if not ended:
+            _kill(process)
+        out = _read_on(pipe.fileno(), kept).decode(errors="replace")
+    if ended:
+        return Ran(process.returncode, out, "")
+    return Ran(None, out, f"{argv[0]}: no end within {timeout_s:g} s")
+
+
+def _read_on(fd: int, kept: bytes) -> bytes:
+    """What has come meanwhile, after a moment at most."""
+    select.select([fd], [], [], _MOMENT_S)
+    try:
+        chunk = os.read(fd, 65536)
+    except BlockingIOError:
+        return kept
+    if not chunk:
+        time.sleep(_MOMENT_S)  # nobody can say anything more; it may run on
+    return (kept + chunk)[-KEPT:]
+
+
+def _start(
+    argv: Sequence[str], stdin: int, env: Mapping[str, str], stderr: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        list(argv), stdin=stdin, stdout=pipe, stderr=pipe, env=dict(env), start_new_session=True
+        list(argv), stdin=stdin, stdout=pipe, stderr=stderr, env=dict(env), start_new_session=True
     )
 
 

@@ -19,18 +19,20 @@ DEFAULT_STATE_DIR = "/var/lib/mailward-node"
 DEFAULT_RUN_DIR = "/run/mailward-node"
 SSH_PORT = 22
 
-_KEYS = ("services", "replication_ports", "peers", "units", "paths", "state_dir", "run_dir")
+_KEYS = ("services", "replication_ports", "peers", "units", "writers", "paths", "state_dir", "run_dir")
 _UNIT_COMMANDS = ("status", "start", "stop")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SIZE_LIMIT = 256 * 1024
 
 
 class Unit(NamedTuple):
-    """How to learn a unit's state: from systemd, or by a command (see `units`)."""
+    """How to learn a unit's state, and to start and stop it: by systemd, or by commands (see `units`)."""
 
     name: str
     systemd: str | None
     status: tuple[str, ...]
+    start: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
 
 
 class NodeConfig(NamedTuple):
@@ -41,6 +43,11 @@ class NodeConfig(NamedTuple):
     paths: dict[str, str]
     state_dir: str
     run_dir: str
+    writers: tuple[str, ...] = ()
+
+    @property
+    def writing(self) -> tuple[Unit, ...]:
+        return tuple(unit for unit in self.units if unit.name in self.writers)
 
 
 def load_config(path: str) -> NodeConfig:
@@ -80,16 +87,18 @@ class _Check:
         for name, port in services.items():
             if port in replication:
                 self.problems.append(f"services.{name}: {port} is also in replication_ports, never closed")
-        units = self.table("units", top.get("units", {}))
+        table = self.table("units", top.get("units", {}))
+        units = tuple(self.unit(f"units.{name}", name, unit) for name, unit in table.items())
         paths = self.table("paths", top.get("paths", {}))
         return NodeConfig(
             services=services,
             replication_ports=tuple(replication),
             peers=tuple(self.each("peers", top.get("peers", []), self.address)),
-            units=tuple(self.unit(f"units.{name}", name, unit) for name, unit in units.items()),
+            units=units,
             paths={name: self.path(f"paths.{name}", path) for name, path in paths.items()},
             state_dir=self.path("state_dir", top.get("state_dir", DEFAULT_STATE_DIR)),
             run_dir=self.path("run_dir", top.get("run_dir", DEFAULT_RUN_DIR)),
+            writers=self.writers(top.get("writers", []), {unit.name: unit for unit in units}),
         )
 
     def services(self, found: object) -> dict[str, int]:
@@ -123,7 +132,20 @@ class _Check:
             self.wrong(f"{where}.systemd", systemd, 'a unit name, as "dovecot.service"')
         elif (systemd is None) == (not commands["status"]):
             self.wrong(where, found, 'either {"systemd": "NAME.service"} or {"status": ["command", ...]}')
-        return Unit(name, systemd if isinstance(systemd, str) else None, commands["status"])
+        return Unit(name, systemd if isinstance(systemd, str) else None, **commands)
+
+    def writers(self, found: object, units: dict[str, Unit]) -> tuple[str, ...]:
+        def writer(where: str, name: object) -> str:
+            unit = units.get(name) if isinstance(name, str) else None
+            if unit is None:
+                self.wrong(where, name, f"one of units: {', '.join(units) or 'there are none'}")
+            elif unit.systemd is None and not (unit.start and unit.stop):
+                self.wrong(
+                    where, name, 'a unit that can be stopped: it needs "systemd", or "stop" and "start"'
+                )
+            return str(name)
+
+        return tuple(self.each("writers", found, writer))
 
     def command(self, where: str, found: object) -> tuple[str, ...]:
         if isinstance(found, list) and all(isinstance(word, str) and word for word in found):

@@ -32,7 +32,8 @@ PortMap = dict[str, PortState]
 class Record(NamedTuple):
     """`revision` rises with every write. `ports` is None until a first order; `forced` says that root
     gave the present map by hand, and why. `store` is pinned by the first token, or by `adopt`. `lease_s`
-    is how long open ports stay so without a renewal, None for as long as nothing else is ordered."""
+    is how long open ports stay so without a renewal, None for as long as nothing else is ordered; `stop`
+    says that the writers are to be stopped."""
 
     revision: int = 0
     store: str | None = None
@@ -40,6 +41,7 @@ class Record(NamedTuple):
     ports: PortMap | None = None
     forced: str | None = None
     lease_s: float | None = None
+    stop: bool = False
 
 
 class Known(NamedTuple):
@@ -109,6 +111,7 @@ def encode(record: Record) -> bytes:
             "ports": record.ports,
             "forced": record.forced,
             "lease_s": record.lease_s,
+            "stop": record.stop,
         }
     ).encode()
     return body + b"\n%08x\n" % zlib.crc32(body)
@@ -137,7 +140,7 @@ def _record(document: dict[str, Any]) -> Record:
         raise ValueError("token and store do not agree")
     if ports is not None and not isinstance(ports, dict):
         raise ValueError("no port map")
-    lease_s = document.get("lease_s")  # older helpers wrote none
+    lease_s = document.get("lease_s")  # older helpers wrote neither it nor `stop`
     return Record(
         revision=int(document["revision"]),
         store=store,
@@ -145,6 +148,7 @@ def _record(document: dict[str, Any]) -> Record:
         ports=ports,
         forced=None if forced is None else str(forced),
         lease_s=None if lease_s is None else float(lease_s),
+        stop=document.get("stop") is True,
     )
 
 

@@ -12,6 +12,9 @@
 - A renewal names the highest token, an order's or a claim's, and is obeyed while the lease runs. What
   has lapsed is opened by a new order only: another node may have been promoted meanwhile. For the same
   reason a leased map comes back refused after a reboot, and root's own hand is under no lease.
+- Closing waits for nothing: what else is wanted then (see `work`) comes afterwards, and the answer says
+  what became of it. Before opening comes what has to: until then the token alone is remembered, and the
+  ports open only if no later order has been obeyed meanwhile.
 
 Root's own hand is not an order: it needs no token and leaves the highest as it is, so the
 controller's next order replaces it.
@@ -31,6 +34,8 @@ from mailward.fencing.node.memory import CLOSED, OPEN, Known, Memory, PortMap, R
 from mailward.fencing.node.refusal import Refused
 from mailward.fencing.node.terms import PLAIN, Terms
 from mailward.fencing.node.token import Token
+from mailward.fencing.node.work import NOTHING, Done, Work
+from mailward.fencing.node.writers import Writers
 
 _HAND_LOCK_S = 10.0
 
@@ -41,6 +46,7 @@ class Obeyed(NamedTuple):
     record: Record
     persisted: bool
     lapsed: bool = False
+    done: Done = NOTHING
 
 
 class Orders:
@@ -57,29 +63,57 @@ class Orders:
         self._memory = memory
         self._choose = choose
         self._end_sessions = end_sessions
+        self._work = Work(config)
 
     def ports(self, token: Token, ports: PortMap, deadline: Deadline, terms: Terms = PLAIN) -> Obeyed:
         """Obey a whole map, or raise `Refused`."""
         check_map(ports, self._config)
+        check_terms(ports, terms)
         with held(self._config.run_dir, deadline):
             known = self._judge(token, deadline)
-            record = known.record._replace(
-                revision=known.record.revision + 1,
-                store=token.store,
-                token=token,
-                ports=ports,
-                forced=None,
-                lease_s=terms.lease_s,
-            )
+            record = _ordered(known.record, token, ports, terms)
             if plan_of(record, self._config).held and not self._choose().leases:
                 raise Refused(refusal.UNSUPPORTED, "a lease needs nftables, which does not work on this node")
-            return self._carry_out(record, opens=self._opens(known, ports), known=known)
+            start = known.record.stop and not terms.stop
+            if not start:
+                obeyed = self._carry_out(record, opens=self._opens(known, ports), known=known)
+            else:
+                self._keep_before_opening(_claimed(known.record, token), known)
+        if not start:
+            return self._follow(obeyed, terms)
+        with self._work.alone(lambda: self._check_latest(token)):
+            done = self._work.prepare(start)
+            with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
+                known = self._check_latest(token)
+                record = _ordered(known.record, token, ports, terms)
+                obeyed = self._carry_out(record, opens=self._opens(known, ports), known=known)
+        return obeyed._replace(done=done)
+
+    def _follow(self, obeyed: Obeyed, terms: Terms) -> Obeyed:
+        """What an order wants once its ports are closed. That they are stands, whatever becomes of it."""
+        if not terms.stop:
+            return obeyed
+        token = obeyed.record.token
+        try:
+            with self._work.alone(lambda: self._check_latest(token)):
+                return obeyed._replace(done=self._work.follow(terms.stop))
+        except Refused as error:
+            if error.code != refusal.BUSY:
+                raise
+            return obeyed._replace(done=Done(Writers("stopped", False, {})))
+
+    def _check_latest(self, token: Token | None) -> Known:
+        """What is known, if no later order has been obeyed."""
+        known = self._memory.read()
+        if known.record.token != token:
+            raise Refused(refusal.STALE, f"{token} was overtaken by {known.record.token}")
+        return known
 
     def claim(self, token: Token, deadline: Deadline) -> Obeyed:
         """Remember a higher token and change nothing else."""
         with held(self._config.run_dir, deadline):
             known = self._judge(token, deadline)
-            record = known.record._replace(revision=known.record.revision + 1, store=token.store, token=token)
+            record = _claimed(known.record, token)
             in_run = self._memory.keep_in_run(record)
             on_disk = self._memory.keep_on_disk(record)
             if in_run and on_disk:
@@ -115,17 +149,26 @@ class Orders:
                 ports=ports,
                 forced=reason if state == OPEN else None,
                 lease_s=None,
+                stop=known.record.stop and state != OPEN,
             )
             if known.damage:  # without the true token the record would make an old order valid again
                 self._apply(record)
                 return Obeyed(record, persisted=False)
             self._memory.keep_in_run(record)
             self._apply(record)
-            return Obeyed(record, persisted=not self._memory.keep_on_disk(record))
+            obeyed = Obeyed(record, persisted=not self._memory.keep_on_disk(record))
+        if not known.record.stop or record.stop:
+            return obeyed
+        try:
+            with self._work.alone(lambda: None):
+                return obeyed._replace(done=self._work.prepare(start=True))
+        except Refused:  # another order works at them
+            return obeyed._replace(done=Done(Writers("started", False, {})))
 
     def restore(self) -> Obeyed | None:
         """Give the kernel the remembered map, as at boot: what is leased as lapsed, unless the kernel shows
-        the map with a lease that runs. None if there is no map: all is left open."""
+        the map with a lease that runs. Writers that were stopped are, again. None if there is no map: all is
+        left open."""
         with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
             known = self._memory.read()
             if known.damage:
@@ -136,7 +179,8 @@ class Orders:
                 return Obeyed(known.record, persisted=True)
             lapsed = bool(plan_of(known.record, self._config).held)
             self._apply(known.record, lapsed=lapsed)
-            return Obeyed(known.record, persisted=True, lapsed=lapsed)
+        obeyed = Obeyed(known.record, persisted=True, lapsed=lapsed)
+        return self._follow(obeyed, Terms(stop=known.record.stop))
 
     def adopt(self, store: str) -> Obeyed:
         """Belong to another store from now on; its first token, whatever it is, will be the highest."""
@@ -184,13 +228,18 @@ class Orders:
         return shown is not None and is_shown(shown, plan) and bool(shown.left_s)
 
     def _carry_out(self, record: Record, opens: bool, known: Known) -> Obeyed:
-        if not opens:
-            self._memory.keep_in_run(record)
-            try:
-                self._apply(record)
-            finally:
-                on_disk = self._memory.keep_on_disk(record)
-            return Obeyed(record, persisted=not on_disk)
+        if opens:
+            self._keep_before_opening(record, known)
+            self._apply(record)
+            return Obeyed(record, persisted=True)
+        self._memory.keep_in_run(record)
+        try:
+            self._apply(record)
+        finally:
+            on_disk = self._memory.keep_on_disk(record)
+        return Obeyed(record, persisted=not on_disk)
+
+    def _keep_before_opening(self, record: Record, known: Known) -> None:
         if known.damage:
             raise Refused(
                 refusal.DAMAGED,
@@ -201,8 +250,6 @@ class Orders:
         if on_disk:
             raise Refused(refusal.NOT_PERSISTED, f"not opened, since it could not be remembered: {on_disk}")
         self._memory.keep_in_run(record)
-        self._apply(record)
-        return Obeyed(record, persisted=True)
 
     def _apply(self, record: Record, lapsed: bool = False) -> None:
         plan = plan_of(record, self._config)
@@ -226,6 +273,21 @@ def check_map(ports: PortMap, config: NodeConfig) -> None:
     missing = sorted(set(config.services) - set(ports))
     if missing:
         raise Refused(refusal.BAD_REQUEST, f"the map must name every service; missing: {', '.join(missing)}")
+
+
+def check_terms(ports: PortMap, terms: Terms) -> None:
+    """Writers are stopped on a node whose client ports are all closed, and on no other."""
+    if terms.stop and any(state != CLOSED for state in ports.values()):
+        raise Refused(refusal.BAD_REQUEST, "stop: writers are stopped only where every port is closed")
+
+
+def _ordered(before: Record, token: Token, ports: PortMap, terms: Terms) -> Record:
+    claimed = _claimed(before, token)
+    return claimed._replace(ports=ports, forced=None, lease_s=terms.lease_s, stop=terms.stop)
+
+
+def _claimed(before: Record, token: Token) -> Record:
+    return before._replace(revision=before.revision + 1, store=token.store, token=token)
 
 
 def state_of(service: str, ports: PortMap | None) -> str:

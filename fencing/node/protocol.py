@@ -2,7 +2,7 @@
 
     -> {"mailward_node": 1, "nonce": "…", "store": "…"|null, "token": "…"|null}
     <- {"nonce": "…", "do": "ports", "token": "…", "ports": {"imaps": "closed", …}}
-           and, where wanted, "lease_s": 10
+           and, where wanted, "lease_s": 10, "stop": true
        {"nonce": "…", "do": "claim", "token": "…"}
        {"nonce": "…", "do": "renew", "token": "…"}
        {"nonce": "…", "do": "status"}
@@ -24,6 +24,7 @@ from mailward.fencing.node.orders import Obeyed
 from mailward.fencing.node.refusal import Refused
 from mailward.fencing.node.terms import LEASES_S, PLAIN, Terms
 from mailward.fencing.node.token import Token, parse_token
+from mailward.fencing.node.work import Done
 
 PROTOCOL = 1
 WINDOW_S = 2.0
@@ -36,7 +37,7 @@ _FIELDS = {
     "status": set(),
     "connect": {"service"},
 }
-_OPTIONAL = {"ports": {"lease_s"}}
+_OPTIONAL = {"ports": {"lease_s", "stop"}}
 
 
 class Request(NamedTuple):
@@ -53,7 +54,15 @@ def hello(nonce: str, record: Record) -> dict[str, Any]:
 
 def obeyed(done: Obeyed) -> dict[str, Any]:
     record = done.record
-    return {"ok": True, "ports": record.ports or {}, "persisted": done.persisted, **_place(record)}
+    answer = {"ok": True, "ports": record.ports or {}, "persisted": done.persisted}
+    return {**answer, **_work(done.done), **_place(record)}
+
+
+def _work(done: Done) -> dict[str, Any]:
+    """What was done beside the ports: "stopped" or "started" with each writer's state."""
+    if done.writers is None:
+        return {}
+    return {done.writers.wanted: done.writers.done, "writers": done.writers.states}
 
 
 def refused(error: Refused, record: Record) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def parse_request(line: bytes, nonce: str) -> Request:
         token=_token(document["token"]) if "token" in document else None,
         ports=_ports(document["ports"]) if "ports" in document else None,
         service=_service(document["service"]) if "service" in document else None,
-        terms=Terms(lease_s=_lease_s(document["lease_s"]) if "lease_s" in document else None),
+        terms=_terms(document),
     )
 
 
@@ -104,6 +113,16 @@ def _service(found: object) -> str:
     if not isinstance(found, str):
         raise Refused(refusal.BAD_REQUEST, "service: a name is wanted")
     return found
+
+
+def _terms(document: dict[str, Any]) -> Terms:
+    stop = document.get("stop", False)
+    if not isinstance(stop, bool):
+        raise Refused(refusal.BAD_REQUEST, f"stop: {strictjson.dumps(stop)[:40]} is not true or false")
+    return Terms(
+        lease_s=_lease_s(document["lease_s"]) if "lease_s" in document else None,
+        stop=stop,
+    )
 
 
 def _lease_s(found: object) -> float:

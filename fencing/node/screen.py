@@ -8,6 +8,10 @@ _APPLIED = {
     True: "yes",
     False: "NO: the firewall differs; `mailward-node restore` mends it",
 }
+_STOPPED = {
+    True: "stopped, until an order starts them",
+    False: "TO BE STOPPED, and not all of them are, or none is listed in node.json",
+}
 _MIB = 1024 * 1024
 
 
@@ -20,6 +24,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
     ]
     if facts["lease"]:
         shown.append(f"lease     {_lease(facts['lease'])}")
+    if facts["stopped"] is not None:
+        shown.append(f"writers   {_STOPPED[facts['stopped']]}")
     if facts["forced"]:
         shown.append("forced    opened by root by hand, until the controller's next order")
     if facts["damage"]:

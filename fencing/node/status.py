@@ -24,6 +24,7 @@ from mailward.fencing.node.memory import Memory
 from mailward.fencing.node.orders import is_shown, plan_of, state_of
 from mailward.fencing.node.refusal import Refused
 from mailward.fencing.node.units import UNKNOWN, ask_command, ask_systemd
+from mailward.fencing.node.writers import are_stopped
 
 DEADLINE_S = 2.0
 _COMMAND_TIMEOUT_S = 1.8
@@ -56,9 +57,12 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
     answers = asked.wait(Deadline(DEADLINE_S))
     plan, kernel = plan_of(record, config), answers["kernel"]
     units = {
-        unit.name: (answers.get("systemd") or {}).get(unit.name) or answers.get(f"unit {unit.name}")
+        unit.name: (answers.get("systemd") or {}).get(unit.name)
+        or answers.get(f"unit {unit.name}")
+        or {"state": UNKNOWN, "since_s": None}
         for unit in config.units
     }
+    writing = [units[name] for name in config.writers]
     return {
         "hostname": socket.gethostname(),
         "boot_id": _boot_id(),
@@ -68,8 +72,9 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
         "applied": UNKNOWN if kernel is None else is_shown(kernel, plan),
         "lease": lease(plan, kernel),
         "forced": record.forced is not None,
+        "stopped": are_stopped(unit["state"] for unit in writing) if record.stop else None,
         "damage": known.damage,
-        "units": {name: facts or {"state": UNKNOWN, "since_s": None} for name, facts in units.items()},
+        "units": units,
         "package_manager": answers["package_manager"],
         "paths": {name: answers[f"path {name}"] for name in config.paths},
         "versions": {

@@ -9,9 +9,10 @@ LEASES_S = (1.0, 3600.0)
 
 class Terms(NamedTuple):
     """`lease_s`: for how long what is open stays so without a renewal; None for as long as nothing else is
-    ordered."""
+    ordered. `stop`: the writers are stopped once the ports are closed, and stay so until an order without."""
 
     lease_s: float | None = None
+    stop: bool = False
 
 
 PLAIN = Terms()

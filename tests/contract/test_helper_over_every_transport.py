@@ -90,12 +90,21 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     port = server.sockets[0].getsockname()[1]
     config = {
         "services": {"imaps": port, "submission": 587},
-        "units": {"dovecot": {"status": ["echo", "restarting"]}},
+        "units": {
+            "dovecot": {"status": ["echo", "restarting"]},
+            "lmtp": {
+                "status": ["cat", str(tmp_path / "lmtp")],
+                "start": ["sh", "-c", f"echo active > {tmp_path}/lmtp"],
+                "stop": ["sh", "-c", f"echo inactive > {tmp_path}/lmtp"],
+            },
+        },
+        "writers": ["lmtp"],
         "paths": {"mail": str(tmp_path)},
         "state_dir": str(tmp_path / "state"),
         "run_dir": str(tmp_path / "run"),
     }
     (tmp_path / "node.json").write_text(json.dumps(config))
+    (tmp_path / "lmtp").write_text("active")
     program = (
         sys.executable,
         "-m",
@@ -255,13 +264,29 @@ async def test_a_lease_that_has_lapsed_is_told_from_what_was_never_leased(
     assert (facts.applied, facts.lease_s, facts.lease_left_s) == (True, 30.0, 0.0)
 
 
+async def test_writers_are_stopped_with_the_node_and_started_with_it(helper: NodeHelper) -> None:
+    answer = await helper.order(token(1, 1), ALL_CLOSED, Terms(stop=True))
+    assert (answer.reply, answer.stopped) == (HelperReply.OBEYED, True)
+    assert answer.writers == {"lmtp": UnitState.INACTIVE}
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.stopped, facts.units["lmtp"]) == (True, UnitState.INACTIVE)
+    answer = await helper.order(token(1, 2), ALL_OPEN, Terms(lease_s=30.0))
+    assert (answer.reply, answer.stopped) == (HelperReply.OBEYED, None)
+    assert answer.writers == {"lmtp": UnitState.ACTIVE}
+    answer = await helper.order(token(1, 3), ALL_OPEN, Terms(stop=True))
+    assert (answer.reply, answer.token) == (HelperReply.REFUSED, token(1, 2))
+    assert "only where every port is closed" in answer.detail
+
+
 async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) -> None:
     await helper.order(token(1, 1), ALL_CLOSED)
     facts = await helper.status()
     assert isinstance(facts, NodeFacts)
     assert (facts.token, facts.ports) == (token(1, 1), ALL_CLOSED)
     assert facts.applied is None  # the stand-in for nft lists nothing
-    assert facts.units == {"dovecot": UnitState.RESTARTING}
+    assert facts.units == {"dovecot": UnitState.RESTARTING, "lmtp": UnitState.ACTIVE}
+    assert (facts.lease_s, facts.stopped) == (None, None)
     assert facts.paths["mail"].free_bytes is not None
     assert not facts.forced
 

@@ -18,7 +18,7 @@ from mailward.fencing.helper import NodeHelper
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.ssh import SshHelper, SshTarget, SshTransport
 from mailward.fencing.verification import Seen, look
-from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, HelperReply, NodeFacts, Scope, UnitState
+from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, HelperReply, NodeFacts, Scope, Terms, UnitState
 from mailward.model.token import Token
 
 SERVICES = {"smtp": SMTP, "submission": SUBMISSION, "imap": IMAP, "imaps": IMAPS}
@@ -66,6 +66,32 @@ async def test_a_fence_is_confirmed_and_lifted_and_replication_goes_on(
     assert (await rung.order(token(1, 2), ALL_OPEN)).outcome is FenceOutcome.CONFIRMED
     sights = await look([cluster.mail_a.address], sorted(SERVICES.values()), 2.0)
     assert {sight.seen for sight in sights} == {Seen.ACCEPTED}
+
+
+async def test_postfix_and_dovecot_are_stopped_as_writers_and_started_again(
+    cluster: Cluster, helper: SshHelper
+) -> None:
+    rung, address = rung_of(cluster, helper), [cluster.mail_a.address]
+    began = time.monotonic()
+    fenced = await rung.order(token(1, 1), ALL_CLOSED, Terms(stop=True))
+    print(f"closed, both stopped, refusal seen: {time.monotonic() - began:.1f} s: {fenced.detail}")
+    assert (fenced.outcome, fenced.scope) == (FenceOutcome.CONFIRMED, Scope.WRITES), fenced.detail
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.stopped, set(facts.units.values())) == (True, {UnitState.INACTIVE})
+    (replication,) = await look(address, [DSYNC], 2.0)
+    assert replication.seen is Seen.REFUSED
+    await asyncio.to_thread(cluster.mail_a.run, "svc", "start", "postfix")  # somebody means well
+    facts = await helper.status()
+    assert isinstance(facts, NodeFacts)
+    assert (facts.stopped, facts.applied) == (False, True)
+    began = time.monotonic()
+    opened = await helper.order(token(1, 2), ALL_OPEN, Terms(lease_s=60.0))
+    print(f"both started, opened: {time.monotonic() - began:.1f} s")
+    assert (opened.reply, set(opened.writers.values())) == (HelperReply.OBEYED, {UnitState.ACTIVE})
+    sights = await look(address, [*sorted(SERVICES.values()), DSYNC], 2.0)
+    assert {sight.seen for sight in sights} == {Seen.ACCEPTED}
+    assert (await helper.renew(token(1, 2))).reply is HelperReply.OBEYED
 
 
 async def test_a_closed_service_is_probed_with_tls_through_the_helper(

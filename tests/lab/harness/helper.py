@@ -1,7 +1,7 @@
 """The root helper `mailward-node` in the lab: built, configured, put into a node, made to forget.
 
 Client ports are what users speak to; dsync and doveadm's HTTP API stay open. There is no systemd here:
-`svc status` is the configured command.
+`svc` has the configured commands.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ def install(node_folder: Path, peer: str) -> None:
         "services": {"smtp": SMTP, "submission": SUBMISSION, "imap": IMAP, "imaps": IMAPS},
         "replication_ports": [DSYNC, DOVEADM_HTTP],
         "peers": [peer],
-        "units": {unit: {"status": ["/usr/local/sbin/svc", "status", unit]} for unit in UNITS},
+        "units": {
+            unit: {verb: ["/usr/local/sbin/svc", verb, unit] for verb in ("status", "start", "stop")}
+            for unit in UNITS
+        },
+        "writers": list(UNITS),
         "paths": {"mail": STORE, "queue": QUEUE},
     }
     (node_folder / "node.json").write_text(json.dumps(config, indent=2) + "\n")

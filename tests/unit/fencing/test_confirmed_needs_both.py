@@ -23,6 +23,7 @@ from mailward.model.fencing import (
     PortMap,
     Scope,
     Terms,
+    UnitState,
 )
 from mailward.model.token import Token
 
@@ -160,6 +161,78 @@ async def test_a_fence_that_would_not_survive_a_reboot_says_so() -> None:
     result = await rung(replace(OBEYED, persisted=False)).order(NOW, ALL_CLOSED)
     assert result.outcome is FenceOutcome.CONFIRMED
     assert "could not be persisted" in result.detail
+
+
+STOP = Terms(stop=True)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "writers", "outcome", "scope", "detail"),
+    [
+        (
+            True,
+            {"lmtp": UnitState.INACTIVE},
+            FenceOutcome.CONFIRMED,
+            Scope.WRITES,
+            "all writers have stopped",
+        ),
+        (
+            False,
+            {"lmtp": UnitState.ACTIVE},
+            FenceOutcome.UNKNOWN,
+            Scope.USERS,
+            "not all writers have stopped: lmtp active",
+        ),
+        (False, {}, FenceOutcome.UNKNOWN, Scope.USERS, "none is listed on the node"),
+        (None, {}, FenceOutcome.UNKNOWN, Scope.USERS, "not all writers have stopped"),
+    ],
+)
+async def test_writes_are_fenced_only_by_the_helpers_word_that_all_writers_have_stopped(
+    stopped: bool | None, writers: dict[str, UnitState], outcome: FenceOutcome, scope: Scope, detail: str
+) -> None:
+    result = await rung(replace(OBEYED, stopped=stopped, writers=writers)).order(NOW, ALL_CLOSED, STOP)
+    assert (result.outcome, result.scope) == (outcome, scope)
+    assert detail in result.detail
+
+
+async def test_stopped_writers_behind_a_port_that_accepts_fence_nothing(listening: int) -> None:
+    result = await rung(replace(OBEYED, stopped=True), smtp=listening).order(NOW, ALL_CLOSED, STOP)
+    assert (result.outcome, result.scope) == (FenceOutcome.UNKNOWN, Scope.NONE)
+
+
+async def test_writers_that_have_stopped_without_being_asked_widen_no_scope() -> None:
+    result = await rung(replace(OBEYED, stopped=True)).order(NOW, ALL_CLOSED)
+    assert (result.outcome, result.scope) == (FenceOutcome.CONFIRMED, Scope.USERS)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "outcome"),
+    [(True, FenceOutcome.CONFIRMED), (False, FenceOutcome.UNKNOWN), (None, FenceOutcome.UNKNOWN)],
+)
+async def test_after_a_lost_answer_the_status_tells_whether_they_have_stopped(
+    stopped: bool | None, outcome: FenceOutcome
+) -> None:
+    asked = rung(HelperAnswer(HelperReply.UNKNOWN), replace(FACTS, stopped=stopped))
+    assert (await asked.order(NOW, ALL_CLOSED, STOP)).outcome is outcome
+
+
+async def test_an_order_that_takes_long_has_more_time() -> None:
+    class Slow(FakeHelper):
+        async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
+            await asyncio.sleep(0.3)
+            return replace(self.answer, stopped=True)
+
+    slow = HelperRung(
+        "ssh", Slow(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], timeout_s=0.1
+    )
+    assert (await slow.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
+    assert (await slow.order(NOW, ALL_CLOSED, STOP)).outcome is FenceOutcome.CONFIRMED
+
+
+def test_scopes_cover_what_is_below_them() -> None:
+    rising = (Scope.NONE, Scope.USERS, Scope.WRITES, Scope.POWER)
+    for index, scope in enumerate(rising):
+        assert [other for other in rising if scope.covers(other)] == list(rising[: index + 1])
 
 
 async def test_nothing_to_look_at_is_unknown() -> None:

@@ -68,6 +68,13 @@ def test_services_alone_are_enough(tmp_path: Path) -> None:
             {"units": {"d": {"system": "x"}}},
             "units.d.system: unknown key; known are systemd, status, start, stop",
         ),
+        ({"writers": ["lmtp"]}, 'writers[0]: "lmtp" is not one of units: dovecot, postfix'),
+        ({"writers": ["lmtp"], "units": {}}, 'writers[0]: "lmtp" is not one of units: there are none'),
+        ({"writers": "dovecot"}, 'writers: "dovecot" is not a list'),
+        (
+            {"writers": ["dovecot", "postfix"]},
+            'writers[1]: "postfix" is not a unit that can be stopped: it needs "systemd", or "stop" and',
+        ),
         ({"paths": {"mail": "vmail"}}, 'paths.mail: "vmail" is not an absolute path'),
         ({"state_dir": 7}, "state_dir: 7 is not an absolute path"),
     ],
@@ -79,6 +86,16 @@ def test_a_mistake_is_named_with_what_would_be_right(
         load(tmp_path, {**GOOD, **change})
     assert caught.value.code == "config"
     assert f"node.json: {message}" in caught.value.message
+
+
+def test_a_writer_is_a_unit_that_can_be_stopped_and_started(tmp_path: Path) -> None:
+    commands = {verb: ["svc", verb, "postfix"] for verb in ("status", "start", "stop")}
+    units = {"dovecot": {"systemd": "dovecot.service"}, "postfix": commands, "other": {"systemd": "x"}}
+    config = load(tmp_path, {**GOOD, "units": units, "writers": ["postfix", "dovecot"]})
+    assert [(unit.name, unit.start, unit.stop) for unit in config.writing] == [
+        ("dovecot", (), ()),
+        ("postfix", ("svc", "start", "postfix"), ("svc", "stop", "postfix")),
+    ]
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:

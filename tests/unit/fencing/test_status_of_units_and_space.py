@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from mailward.fencing.node import status
-from mailward.fencing.node.commands import run
+from mailward.fencing.node.commands import run, work
 from mailward.fencing.node.config import Unit
 from mailward.fencing.node.screen import lines
 from mailward.fencing.node.units import ask_command, unit_facts
@@ -101,6 +103,30 @@ def test_a_program_that_says_too_much_is_ended() -> None:
 def test_a_program_gets_its_stdin_whole_even_if_it_reads_none_of_it() -> None:
     assert run(["true"], stdin="x" * 1_000_000).code == 0
     assert run(["wc", "-c"], stdin="x" * 300_000).out.strip() == "300000"
+
+
+def test_what_leaves_a_daemon_behind_has_ended_though_that_holds_its_output() -> None:
+    began = time.monotonic()
+    ran = work(["sh", "-c", "echo before; sleep 30 & echo $!; exit 3"], timeout_s=10.0)
+    assert time.monotonic() - began < 5
+    assert (ran.code, ran.out.split()[0]) == (3, "before")
+    os.kill(int(ran.out.split()[1]), signal.SIGKILL)
+
+
+def test_of_what_says_much_the_end_is_kept_and_what_hangs_is_killed_with_its_children() -> None:
+    ran = work(["sh", "-c", "seq 100000; echo the end"], timeout_s=10.0)
+    assert (ran.code, ran.out[-8:], len(ran.out)) == (0, "the end\n", 4096)
+    hung = work(["sh", "-c", "exec 2>&- >/dev/null; sleep 60"], timeout_s=0.3)
+    assert (hung.code, hung.err) == (None, "sh: no end within 0.3 s")
+    hung = work(["sh", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.3)
+    child = Path(f"/proc/{hung.out.strip()}/stat")
+    began = time.monotonic()
+    while time.monotonic() - began < 5 and _runs(child):
+        time.sleep(0.01)
+    assert not _runs(child)
+    assert (
+        work(["/nonexistent/program"], timeout_s=0.3).err == "/nonexistent/program: No such file or directory"
+    )
 
 
 @pytest.fixture
