@@ -7,7 +7,8 @@ or the token had arrived already, the helper's own status may still acknowledge 
 map, the lease, and a firewall that shows it.
 
 Where writers were to be stopped, too, CONFIRMED needs the helper's word that all of them are; its scope is
-WRITES then, and else USERS at most.
+WRITES then, and else USERS at most. A hook has to be verified, and the status does not tell that: when its
+answer is lost, it is UNKNOWN.
 
 A port that is open to all who could look is left out, as long as another one refuses. Ports ordered open
 are not looked at: whether a service answers is a probe's question.
@@ -78,7 +79,7 @@ class HelperRung:
                 if isinstance(answer, FenceResult):
                     return answer
                 seen = await self._verified(answer, ports)
-                return _with_writers(seen, answer) if terms.stop else seen
+                return _with_hook(_with_writers(seen, answer) if terms.stop else seen, answer, terms)
         except TimeoutError:
             return self._result(FenceOutcome.UNKNOWN, f"not done within {timeout_s:g} s")
 
@@ -96,6 +97,7 @@ class HelperRung:
                 and facts.applied
                 and (facts.token, facts.ports) == (token, ports)
                 and _is_leased(facts, ports, terms)
+                and terms.hook is None
             ):
                 return replace(answer, stopped=facts.stopped, writers=facts.units)
             return self._result(
@@ -138,6 +140,18 @@ def _with_writers(seen: FenceResult, answer: HelperAnswer) -> FenceResult:
     states = ", ".join(f"{name} {state}" for name, state in sorted(answer.writers.items()))
     detail = f"{seen.detail}; but not all writers have stopped: {states or 'none is listed on the node'}"
     return replace(seen, outcome=FenceOutcome.UNKNOWN, detail=detail)
+
+
+def _with_hook(seen: FenceResult, answer: HelperAnswer, terms: Terms) -> FenceResult:
+    if terms.hook is None:
+        return seen
+    hook = answer.hook
+    if hook is None or hook.hook is not terms.hook or not hook.done:
+        why = "was not answered" if hook is None else f"is not verified: {hook.detail}"
+        detail = f"{seen.detail}; but {terms.hook.value} {why}"
+        return replace(seen, outcome=FenceOutcome.UNKNOWN, detail=detail)
+    said = "verified" if hook.configured else "not configured, nothing to do"
+    return replace(seen, detail=f"{seen.detail}; {terms.hook.value} {said}")
 
 
 def _is_leased(facts: NodeFacts, ports: PortMap, terms: Terms) -> bool:

@@ -16,6 +16,8 @@ from mailward.model.fencing import (
     PLAIN,
     HelperAnswer,
     HelperReply,
+    Hook,
+    HookAnswer,
     NodeFacts,
     PortKind,
     PortMap,
@@ -32,6 +34,7 @@ _DETAIL_LIMIT = 500
 # The helper's own limits, and something for asking: see `node.work` and `node.writers`.
 _WAIT_AND_START_S = 28.0
 _STOP_S = 20.0
+_HOOK_S = 122.0
 
 
 class Malformed(ValueError):
@@ -67,7 +70,7 @@ def ports_to_wire(ports: PortMap) -> dict[str, Any]:
 
 def terms_to_wire(terms: Terms) -> dict[str, Any]:
     """What is not wanted is not said: a helper of an earlier release obeys a plain order."""
-    wanted: dict[str, Any] = {"lease_s": terms.lease_s, "stop": terms.stop}
+    wanted = {"lease_s": terms.lease_s, "stop": terms.stop, "hook": terms.hook and terms.hook.value}
     return {name: value for name, value in wanted.items() if value}
 
 
@@ -76,7 +79,7 @@ def extra_s(terms: Terms) -> float:
     may have to end first, and writers to be started."""
     if terms == PLAIN:
         return 0.0
-    return _WAIT_AND_START_S + (_STOP_S if terms.stop else 0.0)
+    return _WAIT_AND_START_S + (_STOP_S if terms.stop else 0.0) + (_HOOK_S if terms.hook else 0.0)
 
 
 def ports_from_wire(found: object) -> PortMap:
@@ -109,9 +112,24 @@ def answer_from_wire(found: Mapping[str, Any], sent: Token) -> HelperAnswer:
             persisted=found.get("persisted") is True,
             stopped=_yes_no_or_none(found, "stopped"),
             writers={str(name): _state(state) for name, state in _table(found, "writers").items()},
+            hook=_hook(found.get("hook")),
         )
     reply = _REPLY_OF.get(str(found.get("error")), HelperReply.REFUSED)
-    return HelperAnswer(reply, token, ports, detail=refusal_text(found))
+    return HelperAnswer(reply, token, ports, detail=refusal_text(found), hook=_hook(found.get("hook")))
+
+
+def _hook(found: object) -> HookAnswer | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict) or found.get("name") not in list(Hook):
+        raise Malformed(f"hook: {str(found)[:40]!r} is none")
+    return HookAnswer(
+        Hook(found["name"]),
+        configured=found.get("configured") is not False,
+        ran=found.get("ran") is True,
+        verified=found.get("verified") is True,
+        detail=str(found.get("detail", ""))[:_DETAIL_LIMIT],
+    )
 
 
 def refusal_text(found: Mapping[str, Any]) -> str:

@@ -31,14 +31,23 @@ PortMap = Mapping[str, PortState]
 """Service name to state: always of every configured service, never a part."""
 
 
+class Hook(StrEnum):
+    """The admin's own commands on a node, as its `node.json` names them."""
+
+    PROMOTE = "promote"  # before its ports open; they stay closed if it is not verified
+    DEMOTE = "demote"  # after its ports have closed
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What an order wants beside its map. `lease_s`: for how long open ports stay so without a renewal, 1 to
     3600 s; the node's kernel refuses them then. None: for as long as nothing else is ordered. `stop`: once
-    all ports are closed, the node's writers are stopped, until an order without `stop` starts them again."""
+    all ports are closed, the node's writers are stopped, until an order without `stop` starts them again.
+    `hook`: PROMOTE closes nothing that was open, DEMOTE goes with a map that closes all."""
 
     lease_s: float | None = None
     stop: bool = False
+    hook: Hook | None = None
 
 
 PLAIN = Terms()
@@ -99,10 +108,26 @@ class HelperReply(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What became of a hook. `ran`: its command came to its end; `verified`: what checks it agrees."""
+
+    hook: Hook
+    configured: bool
+    ran: bool
+    verified: bool
+    detail: str = ""
+
+    @property
+    def done(self) -> bool:
+        """One that is not configured has nothing to do."""
+        return self.verified or not self.configured
+
+
+@dataclass(frozen=True, slots=True)
 class HelperAnswer:
     """The helper's answer to an order, a claim or a renewal. `token` is the highest it now knows. `stopped`
     says whether all writers are (None: that was not asked), `writers` what each of them is where an order has
-    stopped or started them."""
+    stopped or started them, `hook` what became of the hook that was ordered."""
 
     reply: HelperReply
     token: Token | None = None
@@ -111,6 +136,7 @@ class HelperAnswer:
     detail: str = ""
     stopped: bool | None = None
     writers: "Mapping[str, UnitState]" = field(default_factory=dict)
+    hook: HookAnswer | None = None
 
 
 class UnitState(StrEnum):

@@ -9,6 +9,7 @@ program serves the daemon beside it, SSH, and a human.
     orders      which are obeyed     memory     the highest token and the map, in two places
     terms       what an order wants beside its map
     work        what takes time         writers    stopped and started with their node
+    hooks       the admin's own commands at promotion and demotion
     firewall    what closed means    nftables, iptables, sessions: how it is done
     status      what only the node knows: units, package manager, room on disk
     pipe        `connect SERVICE`    journal    who did what, when        install, build

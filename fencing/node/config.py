@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mailward.fencing.node import strictjson
@@ -19,8 +21,21 @@ DEFAULT_STATE_DIR = "/var/lib/mailward-node"
 DEFAULT_RUN_DIR = "/run/mailward-node"
 SSH_PORT = 22
 
-_KEYS = ("services", "replication_ports", "peers", "units", "writers", "paths", "state_dir", "run_dir")
+_KEYS = (
+    "services",
+    "replication_ports",
+    "peers",
+    "units",
+    "writers",
+    "hooks",
+    "paths",
+    "state_dir",
+    "run_dir",
+)
 _UNIT_COMMANDS = ("status", "start", "stop")
+_HOOKS = ("promote", "demote")
+_HOOK_TIMEOUT_S = 30
+HOOK_TIMEOUTS_S = (1, 120)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SIZE_LIMIT = 256 * 1024
 
@@ -35,6 +50,14 @@ class Unit(NamedTuple):
     stop: tuple[str, ...] = ()
 
 
+class HookCommands(NamedTuple):
+    """What is run at a promotion or demotion, and what verifies it; both within `timeout_s`."""
+
+    command: tuple[str, ...]
+    verify: tuple[str, ...]
+    timeout_s: float
+
+
 class NodeConfig(NamedTuple):
     services: dict[str, int]
     replication_ports: tuple[int, ...]
@@ -44,6 +67,7 @@ class NodeConfig(NamedTuple):
     state_dir: str
     run_dir: str
     writers: tuple[str, ...] = ()
+    hooks: Mapping[str, HookCommands] = MappingProxyType({})
 
     @property
     def writing(self) -> tuple[Unit, ...]:
@@ -99,6 +123,7 @@ class _Check:
             state_dir=self.path("state_dir", top.get("state_dir", DEFAULT_STATE_DIR)),
             run_dir=self.path("run_dir", top.get("run_dir", DEFAULT_RUN_DIR)),
             writers=self.writers(top.get("writers", []), {unit.name: unit for unit in units}),
+            hooks=self.hooks(self.table("hooks", top.get("hooks", {}))),
         )
 
     def services(self, found: object) -> dict[str, int]:
@@ -146,6 +171,28 @@ class _Check:
             return str(name)
 
         return tuple(self.each("writers", found, writer))
+
+    def hooks(self, table: dict[str, Any]) -> dict[str, HookCommands]:
+        for name in sorted(set(table) - set(_HOOKS)):
+            self.problems.append(f"hooks.{name}: unknown key; known are {', '.join(_HOOKS)}")
+        return {name: self.hook(f"hooks.{name}", table[name]) for name in _HOOKS if name in table}
+
+    def hook(self, where: str, found: object) -> HookCommands:
+        table = self.table(where, found)
+        for key in sorted(set(table) - {"command", "verify", "timeout_s"}):
+            self.problems.append(f"{where}.{key}: unknown key; known are command, verify, timeout_s")
+        for key in ("command", "verify"):
+            if not table.get(key):
+                self.wrong(f"{where}.{key}", table.get(key), "there, and a hook wants both")
+        timeout_s = table.get("timeout_s", _HOOK_TIMEOUT_S)
+        least_s, most_s = HOOK_TIMEOUTS_S
+        number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+        if not number or not least_s <= timeout_s <= most_s:
+            self.wrong(f"{where}.timeout_s", timeout_s, f"a number of {least_s} to {most_s} seconds")
+        command, verify = (
+            self.command(f"{where}.{key}", table.get(key, [])) for key in ("command", "verify")
+        )
+        return HookCommands(command, verify, float(timeout_s) if number else 0.0)
 
     def command(self, where: str, found: object) -> tuple[str, ...]:
         if isinstance(found, list) and all(isinstance(word, str) and word for word in found):

@@ -70,7 +70,7 @@ class Memory:
                 damage.append(f"{path} cannot be read: {error.strerror}")
             except ValueError as error:
                 damage.append(f"{path} is damaged: {error}")
-        return Known(max(found, key=_height, default=Record()), "; ".join(damage))
+        return Known(max(found, key=height, default=Record()), "; ".join(damage))
 
     def keep_on_disk(self, record: Record) -> str:
         """'' when it will survive a reboot, else why it will not."""
@@ -96,7 +96,8 @@ class Memory:
         return ""
 
 
-def _height(record: Record) -> tuple[int, int, int]:
+def height(record: Record) -> tuple[int, int, int]:
+    """Of two records of one store the higher one is the later."""
     token = record.token
     return (token.epoch, token.seq, record.revision) if token else (-1, -1, record.revision)
 

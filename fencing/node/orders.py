@@ -30,9 +30,9 @@ from mailward.fencing.node.clock import Deadline
 from mailward.fencing.node.config import NodeConfig
 from mailward.fencing.node.firewall import Firewall, Plan, Shown
 from mailward.fencing.node.lock import held
-from mailward.fencing.node.memory import CLOSED, OPEN, Known, Memory, PortMap, Record
+from mailward.fencing.node.memory import CLOSED, OPEN, Known, Memory, PortMap, Record, height
 from mailward.fencing.node.refusal import Refused
-from mailward.fencing.node.terms import PLAIN, Terms
+from mailward.fencing.node.terms import DEMOTE, PLAIN, PROMOTE, Terms
 from mailward.fencing.node.token import Token
 from mailward.fencing.node.work import NOTHING, Done, Work
 from mailward.fencing.node.writers import Writers
@@ -75,39 +75,57 @@ class Orders:
             if plan_of(record, self._config).held and not self._choose().leases:
                 raise Refused(refusal.UNSUPPORTED, "a lease needs nftables, which does not work on this node")
             start = known.record.stop and not terms.stop
-            if not start:
+            promotes = terms.hook == PROMOTE
+            if not start and not promotes:
                 obeyed = self._carry_out(record, opens=self._opens(known, ports), known=known)
             else:
-                self._keep_before_opening(_claimed(known.record, token), known)
-        if not start:
+                self._check_closes_nothing(known.record, ports)
+                claimed = _claimed(known.record, token)
+                self._keep_before_opening(claimed, known)
+        if not start and not promotes:
             return self._follow(obeyed, terms)
-        with self._work.alone(lambda: self._check_latest(token)):
-            done = self._work.prepare(start)
+        return self._open_prepared(claimed, ports, terms, start=start)
+
+    def _open_prepared(self, claimed: Record, ports: PortMap, terms: Terms, start: bool) -> Obeyed:
+        """The rest of an order of which the token alone is remembered yet."""
+        assert claimed.token is not None
+        with self._work.alone(lambda: self._check_latest(claimed)):
+            done = self._work.prepare(terms.hook, start)
             with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
-                known = self._check_latest(token)
-                record = _ordered(known.record, token, ports, terms)
+                known = self._check_latest(claimed)
+                record = _ordered(known.record, claimed.token, ports, terms)
                 obeyed = self._carry_out(record, opens=self._opens(known, ports), known=known)
         return obeyed._replace(done=done)
 
     def _follow(self, obeyed: Obeyed, terms: Terms) -> Obeyed:
         """What an order wants once its ports are closed. That they are stands, whatever becomes of it."""
-        if not terms.stop:
+        if not terms.stop and not terms.hook:
             return obeyed
-        token = obeyed.record.token
         try:
-            with self._work.alone(lambda: self._check_latest(token)):
-                return obeyed._replace(done=self._work.follow(terms.stop))
+            with self._work.alone(lambda: self._check_latest(obeyed.record)):
+                return obeyed._replace(done=self._work.follow(terms.stop, terms.hook))
         except Refused as error:
             if error.code != refusal.BUSY:
                 raise
-            return obeyed._replace(done=Done(Writers("stopped", False, {})))
+            return obeyed._replace(done=self._work.not_followed(terms.stop, terms.hook))
 
-    def _check_latest(self, token: Token | None) -> Known:
-        """What is known, if no later order has been obeyed."""
+    def _check_latest(self, record: Record) -> Known:
+        """What is known, if since `record` no order has been obeyed and root has done nothing by hand."""
         known = self._memory.read()
-        if known.record.token != token:
-            raise Refused(refusal.STALE, f"{token} was overtaken by {known.record.token}")
+        adopted = known.record.store not in (None, record.store)
+        if adopted or height(known.record) > height(record):
+            later = "what root did by hand" if known.record.token == record.token else known.record.token
+            raise Refused(refusal.STALE, f"{record.token} was overtaken by {later}")
         return known
+
+    def _check_closes_nothing(self, before: Record, ports: PortMap) -> None:
+        """Closing waits for no work, so what has to be worked at first closes nothing."""
+        closing = [name for name in sorted(ports) if ports[name] == CLOSED]
+        open_yet = [name for name in closing if state_of(name, before.ports) == OPEN]
+        if open_yet:
+            raise Refused(
+                refusal.BAD_REQUEST, f"{PROMOTE}: {', '.join(open_yet)} must be closed by an order before"
+            )
 
     def claim(self, token: Token, deadline: Deadline) -> Obeyed:
         """Remember a higher token and change nothing else."""
@@ -161,7 +179,7 @@ class Orders:
             return obeyed
         try:
             with self._work.alone(lambda: None):
-                return obeyed._replace(done=self._work.prepare(start=True))
+                return obeyed._replace(done=self._work.prepare(None, start=True))
         except Refused:  # another order works at them
             return obeyed._replace(done=Done(Writers("started", False, {})))
 
@@ -276,9 +294,14 @@ def check_map(ports: PortMap, config: NodeConfig) -> None:
 
 
 def check_terms(ports: PortMap, terms: Terms) -> None:
-    """Writers are stopped on a node whose client ports are all closed, and on no other."""
-    if terms.stop and any(state != CLOSED for state in ports.values()):
+    """Writers are stopped, and nodes demoted, where all client ports are closed, and nowhere else."""
+    closed = all(state == CLOSED for state in ports.values())
+    if terms.stop and not closed:
         raise Refused(refusal.BAD_REQUEST, "stop: writers are stopped only where every port is closed")
+    if terms.hook == DEMOTE and not closed:
+        raise Refused(refusal.BAD_REQUEST, f"{DEMOTE}: that is done only where every port is closed")
+    if terms.hook == PROMOTE and terms.stop:
+        raise Refused(refusal.BAD_REQUEST, f"{PROMOTE}: not where writers are to be stopped")
 
 
 def _ordered(before: Record, token: Token, ports: PortMap, terms: Terms) -> Record:

@@ -2,7 +2,7 @@
 
     -> {"mailward_node": 1, "nonce": "…", "store": "…"|null, "token": "…"|null}
     <- {"nonce": "…", "do": "ports", "token": "…", "ports": {"imaps": "closed", …}}
-           and, where wanted, "lease_s": 10, "stop": true
+           and, where wanted, "lease_s": 10, "stop": true, "hook": "demote"
        {"nonce": "…", "do": "claim", "token": "…"}
        {"nonce": "…", "do": "renew", "token": "…"}
        {"nonce": "…", "do": "status"}
@@ -22,7 +22,7 @@ from mailward.fencing.node import refusal, strictjson
 from mailward.fencing.node.memory import CLOSED, OPEN, PortMap, Record
 from mailward.fencing.node.orders import Obeyed
 from mailward.fencing.node.refusal import Refused
-from mailward.fencing.node.terms import LEASES_S, PLAIN, Terms
+from mailward.fencing.node.terms import DEMOTE, LEASES_S, PLAIN, PROMOTE, Terms
 from mailward.fencing.node.token import Token, parse_token
 from mailward.fencing.node.work import Done
 
@@ -37,7 +37,7 @@ _FIELDS = {
     "status": set(),
     "connect": {"service"},
 }
-_OPTIONAL = {"ports": {"lease_s", "stop"}}
+_OPTIONAL = {"ports": {"lease_s", "stop", "hook"}}
 
 
 class Request(NamedTuple):
@@ -59,16 +59,19 @@ def obeyed(done: Obeyed) -> dict[str, Any]:
 
 
 def _work(done: Done) -> dict[str, Any]:
-    """What was done beside the ports: "stopped" or "started" with each writer's state."""
-    if done.writers is None:
-        return {}
-    return {done.writers.wanted: done.writers.done, "writers": done.writers.states}
+    """What was done beside the ports: "stopped" or "started" with each writer's state, and the hook."""
+    answer: dict[str, Any] = {}
+    if done.writers is not None:
+        answer = {done.writers.wanted: done.writers.done, "writers": done.writers.states}
+    if done.hook is not None:
+        answer["hook"] = done.hook.told()
+    return answer
 
 
 def refused(error: Refused, record: Record) -> dict[str, Any]:
     """A refusal says what is remembered, so that its reader need not ask."""
     answer = {"ok": False, "error": error.code, "message": error.message, "ports": record.ports or {}}
-    return {**answer, **_place(record)}
+    return {**answer, **(_work(error.done) if error.done else {}), **_place(record)}
 
 
 def _place(record: Record) -> dict[str, Any]:
@@ -122,7 +125,15 @@ def _terms(document: dict[str, Any]) -> Terms:
     return Terms(
         lease_s=_lease_s(document["lease_s"]) if "lease_s" in document else None,
         stop=stop,
+        hook=_hook(document["hook"]) if "hook" in document else None,
     )
+
+
+def _hook(found: object) -> str:
+    if found not in (PROMOTE, DEMOTE):
+        shown = strictjson.dumps(found)[:40]
+        raise Refused(refusal.BAD_REQUEST, f'hook: {shown} is not "{PROMOTE}" or "{DEMOTE}"')
+    return str(found)
 
 
 def _lease_s(found: object) -> float:

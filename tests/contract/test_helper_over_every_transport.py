@@ -20,7 +20,18 @@ from mailward.fencing.channel import Transport
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.local import LocalTransport
 from mailward.fencing.ssh import SshTarget, SshTransport
-from mailward.model.fencing import CLOSED, OPEN, HelperReply, NodeFacts, PortKind, PortState, Terms, UnitState
+from mailward.model.fencing import (
+    CLOSED,
+    OPEN,
+    HelperReply,
+    Hook,
+    HookAnswer,
+    NodeFacts,
+    PortKind,
+    PortState,
+    Terms,
+    UnitState,
+)
 from mailward.model.token import Token
 
 NFT = """#!/bin/sh
@@ -88,6 +99,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         (stubs / name).write_text(NFT if name == "nft" else "#!/bin/sh\nexit 1\n")
         (stubs / name).chmod(0o755)
     port = server.sockets[0].getsockname()[1]
+    disk = tmp_path / "disk"
     config = {
         "services": {"imaps": port, "submission": 587},
         "units": {
@@ -99,6 +111,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
             },
         },
         "writers": ["lmtp"],
+        "hooks": {"promote": {"command": ["sh", "-c", "echo mounted"], "verify": ["test", "-e", str(disk)]}},
         "paths": {"mail": str(tmp_path)},
         "state_dir": str(tmp_path / "state"),
         "run_dir": str(tmp_path / "run"),
@@ -277,6 +290,35 @@ async def test_writers_are_stopped_with_the_node_and_started_with_it(helper: Nod
     answer = await helper.order(token(1, 3), ALL_OPEN, Terms(stop=True))
     assert (answer.reply, answer.token) == (HelperReply.REFUSED, token(1, 2))
     assert "only where every port is closed" in answer.detail
+
+
+async def test_hooks_are_run_and_verified_before_ports_open_and_after_they_close(
+    helper: NodeHelper, node: Node
+) -> None:
+    await helper.order(token(1, 1), ALL_CLOSED)
+    promotion = Terms(lease_s=30.0, hook=Hook.PROMOTE)
+    answer = await helper.order(token(1, 2), ALL_OPEN, promotion)
+    assert (answer.reply, answer.token, answer.ports) == (HelperReply.REFUSED, token(1, 2), ALL_CLOSED)
+    assert answer.hook == HookAnswer(Hook.PROMOTE, True, True, False, "verify: exit code 1")
+    assert answer.detail.startswith("hook-failed: promote: verify: exit code 1")
+    (node.folder / "disk").touch()
+    answer = await helper.order(token(1, 3), ALL_OPEN, promotion)
+    assert (answer.reply, answer.ports) == (HelperReply.OBEYED, ALL_OPEN)
+    assert answer.hook == HookAnswer(Hook.PROMOTE, True, True, True, "verify: exit code 0")
+    answer = await helper.order(token(1, 4), ALL_CLOSED, Terms(stop=True, hook=Hook.DEMOTE))
+    assert answer.hook == HookAnswer(Hook.DEMOTE, False, False, False)
+    assert (answer.stopped, answer.hook.done) == (True, True)
+
+
+async def test_an_answer_that_takes_longer_than_the_window_for_its_request_is_waited_for(
+    helper: NodeHelper, node: Node
+) -> None:
+    config = json.loads((node.folder / "node.json").read_text())
+    config["hooks"] = {"demote": {"command": ["sleep", "2.5"], "verify": ["true"]}}
+    (node.folder / "node.json").write_text(json.dumps(config))
+    helper._timeout_s = 2.4
+    answer = await helper.order(token(1, 1), ALL_CLOSED, Terms(hook=Hook.DEMOTE))
+    assert answer.hook == HookAnswer(Hook.DEMOTE, True, True, True, "verify: exit code 0")
 
 
 async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) -> None:

@@ -19,6 +19,8 @@ from mailward.model.fencing import (
     FenceOutcome,
     HelperAnswer,
     HelperReply,
+    Hook,
+    HookAnswer,
     NodeFacts,
     PortMap,
     Scope,
@@ -214,6 +216,37 @@ async def test_after_a_lost_answer_the_status_tells_whether_they_have_stopped(
 ) -> None:
     asked = rung(HelperAnswer(HelperReply.UNKNOWN), replace(FACTS, stopped=stopped))
     assert (await asked.order(NOW, ALL_CLOSED, STOP)).outcome is outcome
+
+
+VERIFIED = HookAnswer(Hook.DEMOTE, True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("hook", "outcome", "detail"),
+    [
+        (VERIFIED, FenceOutcome.CONFIRMED, "demote verified"),
+        (HookAnswer(Hook.DEMOTE, False, False, False), FenceOutcome.CONFIRMED, "nothing to do"),
+        (
+            replace(VERIFIED, verified=False, detail="why"),
+            FenceOutcome.UNKNOWN,
+            "demote is not verified: why",
+        ),
+        (replace(VERIFIED, hook=Hook.PROMOTE), FenceOutcome.UNKNOWN, "demote is not verified"),
+        (None, FenceOutcome.UNKNOWN, "demote was not answered"),
+    ],
+)
+async def test_a_demotion_that_was_ordered_is_confirmed_only_when_it_is_verified(
+    hook: HookAnswer | None, outcome: FenceOutcome, detail: str
+) -> None:
+    asked = rung(replace(OBEYED, hook=hook, stopped=True))
+    result = await asked.order(NOW, ALL_CLOSED, Terms(stop=True, hook=Hook.DEMOTE))
+    assert (result.outcome, result.scope, detail in result.detail) == (outcome, Scope.WRITES, True)
+
+
+async def test_after_a_lost_answer_the_status_cannot_tell_what_a_hook_did() -> None:
+    asked = rung(HelperAnswer(HelperReply.UNKNOWN), replace(FACTS, stopped=True))
+    result = await asked.order(NOW, ALL_CLOSED, Terms(stop=True, hook=Hook.DEMOTE))
+    assert result.outcome is FenceOutcome.UNKNOWN
 
 
 async def test_an_order_that_takes_long_has_more_time() -> None:

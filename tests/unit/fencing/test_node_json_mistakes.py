@@ -20,6 +20,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+HOOK: dict[str, Any] = {"command": ["/usr/local/sbin/promote"], "verify": ["mountpoint", "/var/vmail"]}
+
+
 def load(tmp_path: Path, document: object) -> Any:
     path = tmp_path / "node.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
@@ -75,6 +78,22 @@ def test_services_alone_are_enough(tmp_path: Path) -> None:
             {"writers": ["dovecot", "postfix"]},
             'writers[1]: "postfix" is not a unit that can be stopped: it needs "systemd", or "stop" and',
         ),
+        ({"hooks": {"promoted": {}}}, "hooks.promoted: unknown key; known are promote, demote"),
+        ({"hooks": []}, "hooks: [] is not a table"),
+        ({"hooks": {"promote": []}}, "hooks.promote: [] is not a table"),
+        (
+            {"hooks": {"promote": {"verify": ["true"]}}},
+            "hooks.promote.command: null is not there, and a hook",
+        ),
+        ({"hooks": {"demote": {"command": ["true"]}}}, "hooks.demote.verify: null is not there, and a hook"),
+        (
+            {"hooks": {"promote": HOOK | {"verify": "true"}}},
+            'hooks.promote.verify: "true" is not a command as',
+        ),
+        ({"hooks": {"promote": HOOK | {"shell": 1}}}, "hooks.promote.shell: unknown key; known are command"),
+        ({"hooks": {"promote": HOOK | {"timeout_s": 0}}}, "hooks.promote.timeout_s: 0 is not a number of 1"),
+        ({"hooks": {"promote": HOOK | {"timeout_s": 121}}}, "hooks.promote.timeout_s: 121 is not a number"),
+        ({"hooks": {"promote": HOOK | {"timeout_s": True}}}, "hooks.promote.timeout_s: true is not a number"),
         ({"paths": {"mail": "vmail"}}, 'paths.mail: "vmail" is not an absolute path'),
         ({"state_dir": 7}, "state_dir: 7 is not an absolute path"),
     ],
@@ -96,6 +115,14 @@ def test_a_writer_is_a_unit_that_can_be_stopped_and_started(tmp_path: Path) -> N
         ("dovecot", (), ()),
         ("postfix", ("svc", "start", "postfix"), ("svc", "stop", "postfix")),
     ]
+
+
+def test_a_hook_has_half_a_minute_unless_it_says_otherwise(tmp_path: Path) -> None:
+    config = load(tmp_path, {**GOOD, "hooks": {"promote": HOOK, "demote": HOOK | {"timeout_s": 90}}})
+    verify = ("mountpoint", "/var/vmail")
+    assert config.hooks["promote"] == (("/usr/local/sbin/promote",), verify, 30.0)
+    assert config.hooks["demote"].timeout_s == 90.0
+    assert load(tmp_path, GOOD).hooks == {}
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
