@@ -97,7 +97,6 @@ class HelperRung:
                 and facts.applied
                 and (facts.token, facts.ports) == (token, ports)
                 and _is_leased(facts, ports, terms)
-                and terms.hook is None
             ):
                 return replace(answer, stopped=facts.stopped, writers=facts.units)
             return self._result(

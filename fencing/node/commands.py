@@ -82,7 +82,7 @@ def work(argv: Sequence[str], timeout_s: float) -> Ran:
         out = _read_on(pipe.fileno(), kept).decode(errors="replace")
     if ended:
         return Ran(process.returncode, out, "")
-    return Ran(None, out, f"{argv[0]}: no end within {timeout_s:g} s")
+    return Ran(None, out, f"{argv[0]}: no end within {timeout_s:.2g} s")
 
 
 def _read_on(fd: int, kept: bytes) -> bytes:

@@ -114,7 +114,8 @@ class Orders:
         known = self._memory.read()
         adopted = known.record.store not in (None, record.store)
         if adopted or height(known.record) > height(record):
-            later = "what root did by hand" if known.record.token == record.token else known.record.token
+            by_hand = adopted or known.record.token == record.token
+            later = "what root did by hand" if by_hand else known.record.token
             raise Refused(refusal.STALE, f"{record.token} was overtaken by {later}")
         return known
 

@@ -73,6 +73,7 @@ class Node:
     memory: FullDisk
     firewall: FakeFirewall = field(default_factory=FakeFirewall)
     ended: list[Plan] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
 
     @property
     def orders(self) -> Orders:

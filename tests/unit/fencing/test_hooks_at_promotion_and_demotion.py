@@ -161,7 +161,7 @@ def test_nothing_is_run_that_cannot_be_remembered(node: Any, hooked: Hooked, ref
     assert (hooked.ran(), node.token) == ([], "abcdef01.1.0")
 
 
-@pytest.mark.parametrize("what", ["order", "claim", "by hand"])
+@pytest.mark.parametrize("what", ["order", "claim", "by hand", "adopt"])
 def test_ports_do_not_open_after_a_promotion_that_was_overtaken(
     node: Any, hooked: Hooked, tmp_path: Path, what: str
 ) -> None:
@@ -180,9 +180,11 @@ def test_ports_do_not_open_after_a_promotion_that_was_overtaken(
     while not hooked.ran():
         time.sleep(0.01)
     by_hand = "what root did by hand"
-    later = {"order": "abcdef01.1.2", "claim": "abcdef01.2.0", "by hand": by_hand}[what]
+    later = {"order": "abcdef01.1.2", "claim": "abcdef01.2.0"}.get(what, by_hand)
     if what == "by hand":
         node.orders.by_hand("closed", "stop it")
+    elif what == "adopt":
+        node.orders.adopt("beefbeef")
     elif what == "claim":
         node.claim(later)
     else:
@@ -191,6 +193,31 @@ def test_ports_do_not_open_after_a_promotion_that_was_overtaken(
     gate.touch()
     promoting.join()
     assert (said, node.closed) == ([f"stale: abcdef01.1.1 was overtaken by {later}"], (25, 993))
+
+
+def test_a_promotion_that_was_overtaken_while_it_waited_is_not_run(node: Any, hooked: Hooked) -> None:
+    hooked.has("promote")
+    said: list[str] = []
+
+    def promote() -> None:
+        with pytest.raises(Refused) as caught:
+            node.order("abcdef01.1.1", OPEN, hook="promote")
+        said.append(caught.value.code)
+
+    with held(os.path.join(node.config.run_dir, "work"), Deadline(1.0)):
+        promoting = threading.Thread(target=promote)
+        promoting.start()
+        while node.token != "abcdef01.1.1":
+            time.sleep(0.01)
+        node.claim("abcdef01.2.0")
+    promoting.join()
+    assert (said, hooked.ran()) == (["stale"], [])
+
+
+def test_command_and_verification_share_the_hooks_time(node: Any, hooked: Hooked) -> None:
+    hooked.has("demote", "sleep 0.5", "sleep 60", timeout_s=1.0)
+    detail = node.order("abcdef01.1.1", CLOSED, hook="demote").done.hook.detail
+    assert float(detail.removeprefix("verify: sh: no end within ").removesuffix(" s")) <= 0.5
 
 
 def a_writer(node: Any, tmp_path: Path, stop: str, start: str = "true") -> None:

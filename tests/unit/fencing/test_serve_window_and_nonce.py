@@ -60,7 +60,7 @@ def talk(tmp_path: Path, node: Any, monkeypatch: pytest.MonkeyPatch) -> Callable
     )
     monkeypatch.setattr(serve, "choose", lambda: node.firewall)
     monkeypatch.setattr(serve, "end_sessions", lambda plan: None)
-    monkeypatch.setattr(serve, "note", lambda text: None)
+    monkeypatch.setattr(serve, "note", node.noted.append)
 
     @contextmanager
     def open_talk() -> Iterator[Talk]:
@@ -89,6 +89,21 @@ def test_an_order_is_answered_with_token_and_map(talk: Any, node: Any) -> None:
         assert (helper.hello["store"], helper.hello["token"]) == ("abcdef01", "abcdef01.1.1")
         helper.say({"do": "claim", "token": "abcdef01.1.2"})
         assert helper.answer()["ok"]
+
+
+def test_renewals_fill_no_journal_and_what_is_refused_stands_in_it(talk: Any, node: Any) -> None:
+    leased = {**ORDER, "ports": {"imaps": "open"}, "lease_s": 30}
+    renewal = {"do": "renew", "token": "abcdef01.1.1"}
+    for request in (leased, renewal, renewal, {**renewal, "token": "abcdef01.1.0"}):
+        with talk() as helper:
+            helper.say(request)
+            helper.answer()
+    assert [entry.partition(":")[0] for entry in node.noted] == [
+        'ports abcdef01.1.1 {"imaps"',
+        "renew abcdef01.1.0 ",
+    ]
+    assert '{"lease_s":30.0}: obeyed' in node.noted[0]
+    assert "refused (stale: " in node.noted[1]
 
 
 def test_an_order_played_again_to_a_new_process_is_void(talk: Any, node: Any) -> None:
