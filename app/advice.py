@@ -17,6 +17,7 @@ from mailward.app.wording import WHOLE, duration, listed, printable
 from mailward.controller.core.leadership import with_another_configuration
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
+from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Cause, Ending, Pause, Phase
 
@@ -72,9 +73,21 @@ def automation(view: View) -> Automation:
         if finding.gate == "successor" and finding.command.startswith("mailward readmit "):
             why += f"; type: {printable(finding.command)}"
         return Automation(Mode.HELD, why, node=each.node)
+    if needs_a_person(view.decision.waits_for):
+        running = view.decision.state.operation
+        return Automation(
+            Mode.HELD, printable(view.decision.waits_for, WHOLE), node=running.node if running else ""
+        )
     if view.snapshot.standing is Standing.FOLLOWING:
         return _following(view.snapshot, view.observer)
     return _voting(view.snapshot, "")
+
+
+def needs_a_person(waits_for: str) -> str:
+    """The command that only a person can give, of what an operation waits for; '' where it waits by
+    itself."""
+    _, _, command = waits_for.partition(": mailward ")
+    return f"mailward {command}" if command else ""
 
 
 def _voting(snapshot: Snapshot, reason: str) -> Automation:
@@ -125,6 +138,13 @@ def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, u
         text = _seen(node) if unbelieved else _trouble(node, operation)
         if text:
             troubles.setdefault(text, []).append(node.node)
+    standing_by = [node.node for node in nodes if any(e.phase is Phase.STANDBY for e in node.endpoints)]
+    if not troubles and not unbelieved and standing_by and len(standing_by) == len(nodes):
+        return f"Nobody is in service: {listed(standing_by)} stand by. Type: mailward switchover NODE."
+    if not troubles and not unbelieved and standing_by:
+        serving = [node.node for node in nodes if node.node not in standing_by]
+        stand = "stands" if len(standing_by) == 1 else "stand"
+        return f"{listed(serving)} serves, {listed(standing_by)} {stand} by, and all are healthy."
     if not troubles and not unbelieved:
         return f"All {len(nodes)} nodes are in service and healthy."
     said = [
@@ -151,7 +171,8 @@ def takes_clients(each: EndpointStatus, unbelieved: str) -> bool:
 
 def healthy(nodes: tuple[NodeStatus, ...], now: Automation) -> bool:
     well = all(each.condition is Condition.HEALTHY and _in_place(each) for n in nodes for each in n.endpoints)
-    return bool(nodes) and well and now.mode in (Mode.ACTING, Mode.OBSERVING)
+    serves = any(each.phase is Phase.IN_SERVICE for n in nodes for each in n.endpoints)
+    return bool(nodes) and well and serves and now.mode in (Mode.ACTING, Mode.OBSERVING)
 
 
 def _in_place(each: EndpointStatus) -> bool:
@@ -242,13 +263,20 @@ def suggestions(
         anew = "if no other controller runs: with the store moved away, make it anew"
         found.append(Suggestion(f"mailward state init --adopt {store}", anew))
     else:
+        command = needs_a_person(view.decision.waits_for) if view.decision is not None else ""
+        if command:
+            found.append(Suggestion(printable(command), "only if you have seen to it yourself"))
         found += _for_held(view.decision)
         found += _for_handed_over(nodes, ended)
         found += [each for node in nodes for each in _for_node(node)]
     if now.mode is Mode.OBSERVING:
         found.append(Suggestion("mailward explain", "what it would do, and why"))
     if not found:
-        found.append(Suggestion("mailward drain NODE", "before planned work on a node"))
+        cluster = view.snapshot is not None and view.snapshot.policy.deployment is Deployment.CLUSTER
+        if cluster:
+            found.append(Suggestion("mailward switchover NODE", "before work on the node that serves"))
+        else:
+            found.append(Suggestion("mailward drain NODE", "before planned work on a node"))
         found.append(Suggestion("mailward explain", "why everything is as it is"))
     unique = {each.command: each for each in reversed(found)}
     return tuple(each for each in found if unique.pop(each.command, None) is not None)[:MOST_SUGGESTIONS]

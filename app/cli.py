@@ -25,6 +25,7 @@ FIRST_SCREEN = """mailward keeps a mail service up when a mail server fails.
 Something is broken    mailward failover NODE   its users go elsewhere, now
 Work is planned        mailward drain NODE      it is left gently
   ... and done         mailward readmit NODE    it comes back when caught up
+One serves of several  mailward switchover NODE  it serves from then on
 You are frightened     mailward pause           nothing new is done by itself
   ... and calm again   mailward resume
 What is it doing, why  mailward status; mailward explain [NODE]
@@ -110,11 +111,11 @@ def _root(
 
 def _ask(
     kind: str, node: str, config: Path, socket: Path | None, reason: str, force: bool, dry_run: bool,
-    wait: bool, timeout: float, as_json: bool,
+    wait: bool, timeout: float, as_json: bool, operation: str = "",
 ) -> None:  # fmt: skip
     from mailward.app.commands.asking import Asked, ask
 
-    asked = Asked(kind, node, reason, force, dry_run, timeout if wait else None, as_json)
+    asked = Asked(kind, node, reason, force, dry_run, timeout if wait else None, as_json, operation)
     raise typer.Exit(ask(settings.socket_path(socket, config), asked))
 
 
@@ -147,6 +148,32 @@ def readmit(
 
     It is let in when it is well, reachable by its helper, and has caught up."""
     _ask("readmit", node, config, socket, reason, force, dry_run, wait, timeout, as_json)
+
+
+@app.command()
+def switchover(
+    node: Node, reason: Reason = "", force: Force = False, dry_run: DryRun = False, wait: Wait = False,
+    timeout: Timeout = WAIT_S, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """Where one node serves: NODE is to be the one, without losing mail.
+
+    The one that serves takes no more, what it has is waited for, then NODE is opened and published. What
+    fails on the way is undone."""
+    _ask("switchover", node, config, socket, reason, force, dry_run, wait, timeout, as_json)
+
+
+@app.command()
+def vouch(
+    node: Node,
+    operation: Annotated[
+        str, typer.Option("--operation", metavar="ID", help="The operation that waits, as `explain` says.")
+    ],
+    reason: Reason = "", as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """NODE is stopped, you have seen to it yourself: the failover that waits for it may go on.
+
+    It counts for that operation alone, and only now. If NODE goes on serving all the same, two nodes do."""
+    _ask("vouch", node, config, socket, reason, False, False, False, WAIT_S, as_json, operation)
 
 
 @app.command()
@@ -272,6 +299,9 @@ def state_init(
         Path | None,
         typer.Option("--from", metavar="FILE", help="Go on with a store of which `state show` printed FILE."),
     ] = None,
+    active: Annotated[
+        str | None, typer.Option("--active", metavar="NODE", help="In a cluster: the node that serves.")
+    ] = None,
 ) -> None:
     """Make the store of a new cluster.
 
@@ -281,7 +311,9 @@ def state_init(
         raise typer.BadParameter("the file says itself which store it was", param_hint="--adopt")
     from mailward.app.commands import setting_up
 
-    raise typer.Exit(setting_up.init(config, adopt=adopt, offline=without_asking, earlier=earlier))
+    raise typer.Exit(
+        setting_up.init(config, adopt=adopt, offline=without_asking, earlier=earlier, active=active)
+    )
 
 
 @state_app.command("show")

@@ -1,7 +1,7 @@
 """From the configuration to the parts of a daemon: every connection, driver, rung and power switch it names.
 
 Only here do the folders meet: helpers of fencing/ serve as fact sources and as the way behind closed
-ports for health/, publishers of dns/ and ladders of fencing/ become the executor's ports. Nothing is
+ports for health/, publishers of dns/ and fences of fencing/ become the executor's ports. Nothing is
 opened yet, but files that must be readable (CAs, the embedded zone) are read.
 """
 
@@ -27,7 +27,6 @@ from mailward.dns.verification import Verification
 from mailward.fencing.agent.device import Device
 from mailward.fencing.agent.program import Agent
 from mailward.fencing.helper import NodeHelper
-from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.ssh import SshHelper, SshTarget
 from mailward.fencing.verification import look
@@ -64,7 +63,7 @@ class Parts:
     policy: Policy
     dns: dict[str, DnsPart]
     helpers: dict[str, NodeHelper]
-    ladders: dict[str, Ladder]
+    fences: dict[str, HelperRung]
     devices: dict[str, Device]
     runners: dict[str, SshRunner]
     lag_sources: dict[str, Dovecot23Source]
@@ -96,7 +95,7 @@ def build(
         policy=policy_of(config),
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
-        ladders={name: _ladder(config, name, helper, others) for name, helper in helpers.items()},
+        fences={name: _fence(config, name, helper, others) for name, helper in helpers.items()},
         devices=dict(devices_of(config) if devices is None else devices),
         runners=runners,
         lag_sources=_lag_sources(config, clock, runners),
@@ -117,12 +116,12 @@ def _helper(config: Config, node: str) -> NodeHelper | None:
     return SshHelper(SshTarget(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
 
 
-def _ladder(config: Config, node: str, helper: NodeHelper, others: Others | None) -> Ladder:
+def _fence(config: Config, node: str, helper: NodeHelper, others: Others | None) -> HelperRung:
     ports = {name: effective.port_of(config, name, node) for name in config.services}
     addresses = (effective.probe_address_of(config, node),)
     timeout_s = config.policy.order_timeout_s
     seen = look if others is None else look_at(node, Place(config), others)
-    return Ladder([HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen)])
+    return HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen)
 
 
 # power

@@ -138,7 +138,8 @@ class Daemon:
         def executor_with(report: Callable[[Outcome], None]) -> Executor:
             return Executor(
                 publishers={name: part.publisher for name, part in parts.dns.items()},
-                fences=parts.ladders,
+                fences=parts.fences,
+                switches=parts.devices,
                 lag_sources=parts.lag_sources,
                 clock=self._clock,
                 may_act_until_s=self._store.may_act_until_s,

@@ -19,6 +19,7 @@ from mailward.model.orders import (
     ClaimTarget,
     KickReplication,
     OrderPorts,
+    PowerOff,
     Publish,
     Verify,
 )
@@ -41,6 +42,7 @@ def running(operation: Operation, now: Moment, waits_for: str = "") -> Operation
         waits_for=printable(waits_for, 400),
         notes=tuple(printable(note) for note in operation.notes),
         request=operation.request,
+        to=operation.to,
     )
 
 
@@ -136,5 +138,7 @@ def describe(action: Action) -> str:
         case OrderPorts(node=node, ports=ports):
             states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
             return f"client ports of {node}: {states}"
+        case PowerOff(node=node):
+            return f"switch {node} off, and read back that it is"
         case KickReplication(node=node):
             return f"ask {node} to replicate its waiting users"

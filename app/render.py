@@ -314,7 +314,8 @@ def _running(operation: OperationStatus, width: int) -> Lines:
 
 
 def _named(operation: OperationStatus) -> str:
-    return f"{operation.kind} {operation.node or 'DNS'}"
+    to = f" to {operation.to}" if operation.to else ""
+    return f"{operation.kind} {operation.node or 'DNS'}{to}"
 
 
 def _ended(each: OperationStatus) -> str:
@@ -344,8 +345,9 @@ def _explained(each: Explained, unbelieved: str, width: int) -> Lines:
     out += field("seen", each.evidence or "nothing", width)
     out += field("row", f"{each.row} ({each.row_name}), wants: {each.goal}", width)
     if each.findings:
-        back = each.phase in (Phase.OUT, Phase.REJOINING, Phase.STANDBY)
-        out += field("gates", f"of {'readmitting' if back else 'withdrawing'} it:", width)
+        back = each.phase in (Phase.OUT, Phase.REJOINING)
+        what = "promoting" if each.phase is Phase.STANDBY else "readmitting" if back else "withdrawing"
+        out += field("gates", f"of {what} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
     return out + field("so", each.so, width)

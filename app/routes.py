@@ -66,6 +66,7 @@ class RequestBody:
     node: Annotated[str, Field(max_length=255)]
     reason: _Text = ""
     force: bool = False
+    operation: Annotated[str, Field(max_length=64)] = ""
     dry_run: bool = False
 
 
@@ -224,6 +225,7 @@ class _Api:
             reason=printable(body.reason, REASON_LENGTH),
             at=self._live.view().now,
             force=body.force,
+            operation=printable(body.operation, 64),
         )
         if body.dry_run:
             decision = self._live.dry_run(asked)

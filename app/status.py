@@ -150,7 +150,8 @@ class AttemptStatus:
 
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
-    """An operation, running (`ending` None) or over. `waits_for`: why its step is not done yet."""
+    """An operation, running (`ending` None) or over. `waits_for`: why its step is not done yet; `to`: who
+    takes over, where one serves."""
 
     id: str
     kind: Kind
@@ -169,6 +170,7 @@ class OperationStatus:
     ending: Ending | None = None
     ended_ago_s: float | None = None
     detail: str = ""
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,13 +31,14 @@ def secret_sections(config: Config) -> Iterator[tuple[Path, SecretSection]]:
 
 
 def replication(config: Config) -> Iterator[Problem]:
-    """In a hybrid a returning node waits until it has caught up: somebody must say how that is known."""
+    """A returning node waits until it has caught up, and who is promoted has the mail: somebody must say how
+    that is known."""
     said: list[tuple[Path, Replication | None]] = [(("replication",), config.replication)]
     said += [(("nodes", name, "replication"), node.replication) for name, node in config.nodes.items()]
     for path, section in said:
         if section is not None and section.doveadm is not None and section.ssh is not None:
             yield Problem(path, "doveadm and ssh are both given: keep one")
-    if config.deployment is Deployment.HYBRID and _unsaid(config):
+    if config.deployment is not Deployment.STANDARD and _unsaid(config):
         sentence = (
             "missing: write how replication is measured, `{doveadm: {api_key_file: …}}` or"
             " `{ssh: {key_file: …}}`, or `none` where nodes share their mail store or nothing"
@@ -62,7 +63,7 @@ def _measured(config: Config) -> Iterator[Problem]:
         return
     sources = {name: effective.replication_of(config, name) for name in config.nodes}
     pair = [name for name, source in sources.items() if source is not None]
-    alone = len(config.nodes) == 1 and config.deployment is Deployment.HYBRID
+    alone = len(config.nodes) == 1 and config.deployment is not Deployment.STANDARD
     if len(pair) not in (0, 2) and not alone:
         sentence = (
             f"Dovecot replicates between two nodes, and here it is measured on {', '.join(pair)}:"

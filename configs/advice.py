@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mailward.configs import effective
 from mailward.configs.schema import Config
+from mailward.model.policy import Deployment
 
 
 def advice(config: Config) -> Iterator[str]:
@@ -16,6 +17,9 @@ def advice(config: Config) -> Iterator[str]:
             have = [node for node in nodes if any(mark in one for one in config.nodes[node].addresses)]
             if have and len(have) < len(nodes):
                 yield f"endpoints.{name}: {family} clients depend on {' and '.join(have)} alone"
+    for name, node in config.nodes.items():
+        if node.agent is not None and config.deployment is not Deployment.CLUSTER:
+            yield f"nodes.{name}.agent: only a cluster switches a node off; here it is checked and never used"
     if not config.dns and config.endpoints:
         yield "dns: no target: endpoints are watched, never published"
     yield from _agreeing(config)

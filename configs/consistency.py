@@ -29,8 +29,11 @@ def _deployment(config: Config) -> Iterator[Problem]:
     if not count:
         yield Problem(("nodes",), "no node is listed: write at least one, under its name")
     if config.deployment is Deployment.CLUSTER:
-        sentence = "cluster is not supported yet: write hybrid (all nodes serve) or standard (one node)"
-        yield Problem(here, sentence)
+        if count == 1:
+            yield Problem(
+                here, "cluster needs two nodes or more, here is one: add a node, or write standard", nodes
+            )
+        yield from _cluster(config)
     elif config.deployment is Deployment.STANDARD:
         if count > 1:
             yield Problem(here, f"standard has one node, here are {count}: write hybrid", nodes)
@@ -39,6 +42,18 @@ def _deployment(config: Config) -> Iterator[Problem]:
     elif count == 1:
         sentence = "hybrid needs two nodes or more, here is one: add a node, or write standard"
         yield Problem(here, sentence, nodes)
+
+
+def _cluster(config: Config) -> Iterator[Problem]:
+    """One node serves, behind every endpoint, and the others' client ports are kept closed."""
+    for name in config.nodes:
+        if effective.ssh_of(config, name) is None:
+            sentence = "in a cluster every node has a helper, which keeps the ports of a standby closed"
+            yield Problem(("nodes", name, "helper"), sentence, (("helper",), ("deployment",)))
+    for name, endpoint in config.endpoints.items():
+        if endpoint.nodes is not None and set(endpoint.nodes) != set(config.nodes):
+            sentence = "in a cluster every node stands behind every endpoint: leave the line out"
+            yield Problem(("endpoints", name, "nodes"), sentence, (("nodes",), ("deployment",)))
 
 
 def _nodes(config: Config) -> Iterator[Problem]:

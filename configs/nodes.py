@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from mailward.configs.power import Agent
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
-from mailward.configs.values import Address, File, HostName, Line, Name, Port, shown, wrong
+from mailward.configs.values import Address, Count, File, HostName, Line, Name, Port, shown, wrong
 
 
 def _none_or_section(value: Any) -> Any:
@@ -149,6 +149,10 @@ class Node(Section):
     )
     services: dict[Name, ServiceHere] = Field(
         default_factory=dict, description="Services whose port differs on this node."
+    )
+    priority: Annotated[int, Count(0, 1000, "steps", "the order is what counts")] = Field(
+        default=0,
+        description="In a cluster: of several standbys the one with the highest is promoted.",
     )
     helper: MaybeHelper = Field(
         default_factory=Helper,

@@ -6,7 +6,7 @@ from typing import Any
 
 from mailward.configs import effective
 from mailward.configs.schema import Config
-from mailward.model.policy import Endpoint, Node, Observer, Policy, Rules, Service
+from mailward.model.policy import Endpoint, Node, Observer, Policy, Rules, Rung, RungKind, Service
 
 # What only concerns one host: daemons that differ in it still see the same cluster.
 _OF_ONE_HOST = frozenset({"observer", "on_node", "api", "coordination"})
@@ -43,7 +43,18 @@ def _node(config: Config, name: str) -> Node:
         fenced=effective.ssh_of(config, name) is not None,
         replicates=effective.replication_of(config, name) is not None,
         hostname=entry.hostname,
+        priority=entry.priority,
+        ladder=_ladder(config, name),
     )
+
+
+def _ladder(config: Config, name: str) -> tuple[Rung, ...]:
+    """The rungs that can be tried, the surest and fastest first."""
+    if effective.ssh_of(config, name) is None:
+        return ()
+    agent = config.nodes[name].agent
+    power = (Rung(RungKind.AGENT, agent.timeout_s),) if agent is not None else ()
+    return (Rung(RungKind.HELPER, config.policy.order_timeout_s), *power)
 
 
 def _endpoint(config: Config, name: str) -> Endpoint:

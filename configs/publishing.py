@@ -11,7 +11,7 @@ from mailward.model.policy import Automation, Deployment
 
 
 def endpoints(config: Config) -> Iterator[Problem]:
-    if not config.endpoints and config.deployment is Deployment.HYBRID:
+    if not config.endpoints and config.deployment is not Deployment.STANDARD:
         yield Problem(
             ("endpoints",), "missing: write at least one DNS name that clients use", (("deployment",),)
         )

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from mailward.configs.sections import Section
 from mailward.configs.values import Count, Seconds, Switch
-from mailward.model.policy import Rules
+from mailward.model.fencing import Scope
+from mailward.model.policy import Loss, Rules
 
 _DAY = 86400.0
 
@@ -103,4 +104,24 @@ class RulesSection(Section):
         default=Rules.last_resort,
         description="`true` or `false`: readmit a healthy node that has not caught up when nobody else"
         " serves.",
+    )
+    takeover_after_s: Annotated[float, Seconds(1, 3600, "longer leaves everybody without mail")] = Field(
+        default=Rules.takeover_after_s,
+        description="In a cluster: seconds a failure must last before another node is promoted. A promotion"
+        " can lose mail; a cut of some seconds is ridden out.",
+    )
+    rescue_s: Annotated[float, Seconds(0, 600, "longer leaves everybody without mail")] = Field(
+        default=Rules.rescue_s,
+        description="In a cluster: seconds for which what a stopped node still has is waited for, before"
+        " another is promoted without it.",
+    )
+    fence_scope: Scope = Field(
+        default=Rules.fence_scope,
+        description="In a cluster: what must be stopped on the old node before another is promoted, `users`"
+        " (its client ports), `writes` (its writers as well, where nodes share a store) or `power`.",
+    )
+    loss: Loss = Field(
+        default=Rules.loss,
+        description="In a cluster: how much accepted mail an automatic promotion may leave behind: `lossless`"
+        " (none), `balanced` (of `max_lag_s`), `availability` (however much, if it is known).",
     )

@@ -20,12 +20,13 @@ from mailward.model.orders import (
     Order,
     OrderPorts,
     Outcome,
+    PowerOff,
     Publish,
     Result,
     Verify,
 )
 from mailward.model.policy import Policy
-from mailward.model.ports import Clock, Fence, LagSource, Publisher
+from mailward.model.ports import Clock, Fence, LagSource, PowerSwitch, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Executor:
         publishers: Mapping[str, Publisher],
         fences: Mapping[str, Fence],
         lag_sources: Mapping[str, LagSource],
+        switches: Mapping[str, PowerSwitch] | None = None,
         clock: Clock,
         may_act_until_s: Callable[[], float],
         policy: Policy,
@@ -60,6 +62,7 @@ class Executor:
         self._publishers = publishers
         self._fences = fences
         self._lag_sources = lag_sources
+        self._switches = switches or {}
         self._clock = clock
         self._may_act_until_s = may_act_until_s
         self._policy = policy
@@ -100,6 +103,8 @@ class Executor:
     def _turn(self, order: Order) -> asyncio.Lock:
         action = order.action
         receiver = action.target if isinstance(action, ClaimTarget | Publish | Verify) else action.node
+        if isinstance(action, PowerOff):
+            return self._turns.setdefault(f"power {receiver}", asyncio.Lock())
         kind = "read" if isinstance(action, Verify | KickReplication) else "write"
         return self._turns.setdefault(f"{kind} {receiver}", asyncio.Lock())
 
@@ -125,6 +130,8 @@ class Executor:
                 return self._claim_helper(order, order.action)
             case OrderPorts():
                 return self._order_ports(order, order.action)
+            case PowerOff():
+                return self._power_off(order, order.action)
             case KickReplication():
                 return self._kick(order, order.action)
 
@@ -148,7 +155,13 @@ class Executor:
         return self._outcome(order, _BY_REPLY[answer.reply], answer.detail)
 
     async def _order_ports(self, order: Order, action: OrderPorts) -> Outcome:
-        done = await self._fences[action.node].order(order.token, action.ports)
+        done = await self._fences[action.node].order(order.token, action.ports, action.terms)
+        return Outcome(
+            order.token, _BY_FENCE[done.outcome], self._clock.now(), done.detail, done.outcome, done.scope
+        )
+
+    async def _power_off(self, order: Order, action: PowerOff) -> Outcome:
+        done = await self._switches[action.node].off()
         return Outcome(
             order.token, _BY_FENCE[done.outcome], self._clock.now(), done.detail, done.outcome, done.scope
         )

@@ -6,5 +6,5 @@ ssh, local    the two transports
 helper        the protocol with the helper, over either: the port `Helper`
 pipe          a probe's way to a service behind closed ports
 verification  the refusal seen from outside
-rung, ladder  acknowledgement and refusal together: the port `Fence`
+rung          acknowledgement and refusal together: the port `Fence`
 """

@@ -18,7 +18,6 @@ from mailward.fencing.pipe import Pipe
 from mailward.fencing.wire import (
     Malformed,
     answer_from_wire,
-    extra_s,
     facts_from_wire,
     nonce_of,
     parse_object,
@@ -34,8 +33,8 @@ _MAX_PIPES = 16
 
 
 class NodeHelper:
-    """A node's helper. `timeout_s` bounds each call (an order's terms add `extra_s`), `hello_timeout_s` each
-    attempt to reach it."""
+    """A node's helper. `timeout_s` bounds each call (an order's terms add `Terms.extra_s`), `hello_timeout_s`
+    each attempt to reach it."""
 
     def __init__(self, transport: Transport, *, timeout_s: float = 6.0, hello_timeout_s: float = 2.5) -> None:
         self._transport = transport
@@ -50,7 +49,7 @@ class NodeHelper:
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
         request = {"do": "ports", "ports": ports_to_wire(ports), **terms_to_wire(terms)}
-        return await self._send(token, request, extra_s(terms))
+        return await self._send(token, request, terms.extra_s)
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._send(token, {"do": "claim"})

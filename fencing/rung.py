@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mailward.fencing.verification import Look, Seen, look
-from mailward.fencing.wire import extra_s
 from mailward.model.fencing import (
     PLAIN,
     FenceOutcome,
@@ -41,7 +40,7 @@ from mailward.model.token import Token
 class HelperRung:
     """Fences one node by its helper. `services` are the node's client ports by name; `addresses` where
     they are looked at from outside. `timeout_s` bounds the whole of an order, verification included; its
-    terms add `extra_s`."""
+    terms add `Terms.extra_s`."""
 
     def __init__(
         self,
@@ -71,7 +70,7 @@ class HelperRung:
         return answer
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
-        timeout_s = self._timeout_s + extra_s(terms)
+        timeout_s = self._timeout_s + terms.extra_s
         try:
             async with asyncio.timeout(timeout_s):
                 said = await self._helper.order(token, ports, terms)

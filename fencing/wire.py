@@ -13,7 +13,6 @@ from typing import Any
 from mailward.model.fencing import (
     CLOSED,
     OPEN,
-    PLAIN,
     HelperAnswer,
     HelperReply,
     Hook,
@@ -32,9 +31,6 @@ PROTOCOL = 1
 _REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN, "lapsed": HelperReply.LAPSED}
 _DETAIL_LIMIT = 500
 # The helper's own limits, and something for asking: see `node.work` and `node.writers`.
-_WAIT_AND_START_S = 28.0
-_STOP_S = 20.0
-_HOOK_S = 122.0
 
 
 class Malformed(ValueError):
@@ -72,14 +68,6 @@ def terms_to_wire(terms: Terms) -> dict[str, Any]:
     """What is not wanted is not said: a helper of an earlier release obeys a plain order."""
     wanted = {"lease_s": terms.lease_s, "stop": terms.stop, "hook": terms.hook and terms.hook.value}
     return {name: value for name, value in wanted.items() if value}
-
-
-def extra_s(terms: Terms) -> float:
-    """How much longer an answer may take than that to an order of ports alone: seconds. Another order's work
-    may have to end first, and writers to be started."""
-    if terms == PLAIN:
-        return 0.0
-    return _WAIT_AND_START_S + (_STOP_S if terms.stop else 0.0) + (_HOOK_S if terms.hook else 0.0)
 
 
 def ports_from_wire(found: object) -> PortMap:

@@ -49,8 +49,17 @@ class Terms:
     stop: bool = False
     hook: Hook | None = None
 
+    @property
+    def extra_s(self) -> float:
+        """How much longer an answer may take than that to an order of ports alone: seconds. Another order's
+        work may have to end first, and writers to be started."""
+        if self == PLAIN:
+            return 0.0
+        return _WAIT_AND_START_S + (_STOP_S if self.stop else 0.0) + (_HOOK_S if self.hook else 0.0)
+
 
 PLAIN = Terms()
+_WAIT_AND_START_S, _STOP_S, _HOOK_S = 28.0, 20.0, 122.0
 
 
 class FenceOutcome(StrEnum):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
-from mailward.model.fencing import FenceOutcome, PortState, Scope
+from mailward.model.fencing import PLAIN, FenceOutcome, PortState, Scope, Terms
 from mailward.model.token import NOTHING_SENT, Sent, Token
 
 
@@ -54,11 +54,21 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class OrderPorts:
-    """Order a node's whole port map; what it closes is then seen from outside."""
+    """Order a node's whole port map, on `terms`; what it closes is then seen from outside."""
 
     node: str
     ports: Mapping[str, PortState]
+    terms: Terms = PLAIN
     kind: Literal["order-ports"] = "order-ports"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOff:
+    """Switch a node off, and read back that it is. Nobody down there remembers a token: what was begun may
+    still happen until it expires."""
+
+    node: str
+    kind: Literal["power-off"] = "power-off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class KickReplication:
     kind: Literal["kick-replication"] = "kick-replication"
 
 
-Action = ClaimTarget | ClaimHelper | Publish | Verify | OrderPorts | KickReplication
+Action = ClaimTarget | ClaimHelper | Publish | Verify | OrderPorts | PowerOff | KickReplication
 
 
 def key_of(action: Action) -> str:
@@ -103,8 +113,8 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the order `token`. `fence` and `scope` are set by OrderPorts only. Not `sent`: it has
-    certainly never left; what was sent may yet arrive once more, however it was answered."""
+    """What became of the order `token`. `fence` and `scope` are set by OrderPorts and PowerOff only. Not
+    `sent`: it has certainly never left; what was sent may yet arrive once more, however it was answered."""
 
     token: Token
     result: Result

@@ -9,11 +9,29 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from mailward.model.fencing import Scope
+
 
 class Deployment(StrEnum):
     STANDARD = "standard"
     CLUSTER = "cluster"
     HYBRID = "hybrid"
+
+
+class Loss(StrEnum):
+    """How much accepted mail an automatic promotion may leave behind on a node that was lost (I5). Where
+    nobody knows how much it is, none is promoted."""
+
+    LOSSLESS = "lossless"  # none
+    BALANCED = "balanced"  # what came within `max_lag_s`
+    AVAILABILITY = "availability"  # however much, if it is known
+
+
+class RungKind(StrEnum):
+    """What a rung of a node's fencing ladder is; who may stop it."""
+
+    HELPER = "helper"  # mailward-node, over SSH or beside the daemon
+    AGENT = "agent"  # a fence-agents program: the node's power
 
 
 class Automation(StrEnum):
@@ -31,10 +49,19 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """One way to fence a node. An order by it counts as UNKNOWN after `timeout_s`."""
+
+    kind: RungKind
+    timeout_s: float
+
+
+@dataclass(frozen=True)
 class Node:
     """A mail server. `addresses` are what clients are given, IPv4 and IPv6; `fenced` says that a
     helper answers for its client ports; `replicates` that lag to and from it is measured;
-    `hostname` is the name it gives itself in banners."""
+    `hostname` is the name it gives itself in banners. Of several standbys that with the highest `priority`
+    is promoted. `ladder` are its rungs in the order in which they are tried."""
 
     name: str
     site: str
@@ -42,6 +69,8 @@ class Node:
     fenced: bool = True
     replicates: bool = True
     hostname: str | None = None
+    priority: int = 0
+    ladder: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,10 @@ class Rules:
     min_free_bytes: int = 64 * 1024 * 1024
     min_free_inodes: int = 1000
     last_resort: bool = True
+    takeover_after_s: float = 30.0
+    rescue_s: float = 10.0
+    fence_scope: Scope = Scope.USERS
+    loss: Loss = Loss.BALANCED
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,7 @@ from typing import Protocol
 
 from mailward.model.clock import Moment
 from mailward.model.dns import Applied, Change, RRset, ServerCheck, Unread, ZoneView
-from mailward.model.fencing import (
-    PLAIN,
-    FenceResult,
-    HelperAnswer,
-    NodeFacts,
-    PortMap,
-    PowerReading,
-    Terms,
-)
+from mailward.model.fencing import PLAIN, FenceResult, HelperAnswer, NodeFacts, PortMap, Terms
 from mailward.model.orders import Result
 from mailward.model.replication import Lag
 from mailward.model.snapshot import Leader, Standing, Versions
@@ -119,7 +111,7 @@ class Helper(Protocol):
 
 
 class Fence(Protocol):
-    """Everything that can stop one node from serving: its ladder of rungs and their verification."""
+    """Everything that can stop one node from serving: its helper, and how it looks from outside."""
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult: ...
 
@@ -130,14 +122,9 @@ class PowerSwitch(Protocol):
     """A node's power. It remembers no token: an order that comes late is obeyed."""
 
     async def off(self) -> FenceResult:
-        """CONFIRMED with `Scope.POWER` only when it was read back off; FAILED only when nothing was done."""
+        """CONFIRMED with `Scope.POWER` only when it was read back off; FAILED only when nothing was done;
+        what was begun may still happen after UNKNOWN."""
         ...
-
-    async def on(self) -> FenceResult:
-        """CONFIRMED when it was read back on."""
-        ...
-
-    async def read(self) -> PowerReading: ...
 
 
 class LagSource(Protocol):

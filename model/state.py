@@ -56,6 +56,7 @@ class Kind(StrEnum):
     """Operations. RECONCILE repeats effects that could not be confirmed when they were due."""
 
     FAILOVER = "failover"
+    SWITCHOVER = "switchover"
     DRAIN = "drain"
     READMIT = "readmit"
     RECONCILE = "reconcile"
@@ -71,6 +72,8 @@ class Step(StrEnum):
     CATCH_UP = "catch-up"
     OPEN = "open"
     CHECK = "check"
+    RESCUE = "rescue"
+    PROMOTE = "promote"
 
 
 class Ending(StrEnum):
@@ -92,8 +95,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Vouched:
+    """A person's word that a node is stopped. `boot_id` is what its helper said last, '' where it was silent:
+    the word is over when that answers again with another."""
+
+    node: str
+    by: str
+    at: Moment
+    boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """The one running operation (I10). `row` is the diagnosis row that wanted it."""
+    """The one running operation (I10). `row` is the diagnosis row that wanted it. In a cluster `to` is who
+    takes over, '' while that is open; `failed` are those that could not; `vouched` is what
+    people have said, for this operation alone (I4)."""
 
     id: str
     kind: Kind
@@ -109,6 +125,9 @@ class Operation:
     force: bool = False
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+    to: str = ""
+    failed: tuple[str, ...] = ()
+    vouched: tuple[Vouched, ...] = ()
 
     def attempt(self, key: str) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.key == key), None)
@@ -134,6 +153,19 @@ class PortsRecord:
     fence: FenceOutcome
     scope: Scope
     at: Moment
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRecord:
+    """What is known of switching a node off, as last ordered with `token`; while it is UNKNOWN it may yet
+    happen until `expires_s` from `at`."""
+
+    node: str
+    token: Token
+    off: FenceOutcome
+    at: Moment
+    expires_s: float
     detail: str = ""
 
 
@@ -193,13 +225,16 @@ class Flap:
 
 class RequestKind(StrEnum):
     FAILOVER = "failover"
+    SWITCHOVER = "switchover"
     DRAIN = "drain"
     READMIT = "readmit"
+    VOUCH = "vouch"  # for a node that it is stopped: for the running operation, once
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an administrator asked for. Requests wait in the store until they are answered."""
+    """What an administrator asked for. Requests wait in the store until they are answered. For a
+    switchover `node` is who is to serve. `operation` is the one that a word is for."""
 
     id: str
     kind: RequestKind
@@ -208,6 +243,7 @@ class Request:
     reason: str
     at: Moment
     force: bool = False
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +315,7 @@ class State:
     targets: tuple[TargetRecord, ...] = ()
     helpers: tuple[HelperRecord, ...] = ()
     ports: tuple[PortsRecord, ...] = ()
+    power: tuple[PowerRecord, ...] = ()
     ended: tuple[Ended, ...] = ()
     flaps: tuple[Flap, ...] = ()
     fenced_at: tuple[Moment, ...] = ()
@@ -318,6 +355,9 @@ class State:
 
     def ports_of(self, node: str) -> PortsRecord | None:
         return self._port_index.get(node)
+
+    def power_of(self, node: str) -> PowerRecord | None:
+        return next((record for record in self.power if record.node == node), None)
 
     def helper(self, node: str) -> HelperRecord:
         return self._helper_index.get(node) or HelperRecord(node, sent=Sent(made=self.made_epoch))

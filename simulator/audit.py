@@ -26,7 +26,7 @@ class Audit:
         self.zero_s = 0.0
         self._world = world
         self._on_objection = on_objection
-        self._checkers = Checkers()
+        self._checkers = Checkers(world.policy)
         self._said: set[str] = set()
         self._ended: list[str] = []
 

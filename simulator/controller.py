@@ -10,18 +10,18 @@ from mailward.controller.executor import Executor
 from mailward.controller.loop import Loop
 from mailward.controller.vantage import Vantages
 from mailward.dns.publication import TargetPublisher
-from mailward.fencing.ladder import Ladder
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.verification import Look, Seen, Sight
 from mailward.model.decision import Decision
 from mailward.model.errors import MailwardError, StoreError
-from mailward.model.policy import Policy
+from mailward.model.policy import Policy, RungKind
 from mailward.model.snapshot import Snapshot
 from mailward.simulator.names import Zone, ZoneClient
 from mailward.simulator.network import Host, HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Ports, Replication
 from mailward.simulator.observer import SimObserver
 from mailward.simulator.peers import Peers, Running
+from mailward.simulator.power import Board, Switch
 from mailward.simulator.store import Ensemble, Session
 from mailward.simulator.virtual import Process
 
@@ -38,6 +38,7 @@ class Surroundings:
     ensemble: Ensemble
     ensemble_host: str
     rng: random.Random
+    boards: Mapping[str, Board]
     daemons: dict[str, Running] = field(default_factory=dict)
 
 
@@ -97,8 +98,9 @@ class Controller:
             coordination=session,
             executor_with=lambda report: Executor(
                 publishers=self._publishers(),
-                fences=self._ladders(helpers),
+                fences=self._fences(helpers),
                 lag_sources=lags,
+                switches=self._switches(),
                 clock=clock,
                 may_act_until_s=session.may_act_until_s,
                 policy=self.policy,
@@ -153,16 +155,26 @@ class Controller:
             )
         return found
 
-    def _ladders(self, helpers: Mapping[str, HelperClient]) -> dict[str, Ladder]:
+    def _fences(self, helpers: Mapping[str, HelperClient]) -> dict[str, HelperRung]:
         numbers = {service.name: service.port for service in self.policy.services}
         found = {}
         for node in self.policy.nodes:
-            rung = HelperRung(
+            found[node.name] = HelperRung(
                 node.name, helpers[node.name], numbers, node.addresses[:1],
                 timeout_s=self.policy.rules.order_timeout_s, look=self._look(node.name, numbers),
             )  # fmt: skip
-            found[node.name] = Ladder([rung])
         return found
+
+    def _switches(self) -> dict[str, Switch]:
+        nodes = self.policy.node_by_name
+        return {
+            name: Switch(
+                self._around.network, self.host.name, board,
+                next(rung.timeout_s for rung in nodes[name].ladder if rung.kind is RungKind.AGENT),
+            )
+            for name, board in self._around.boards.items()
+            if name in nodes
+        }  # fmt: skip
 
     def _look(self, node: str, numbers: Mapping[str, int]) -> Look:
         """At closed ports: from here, or, where the node is this host, by another daemon that answers."""

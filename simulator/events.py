@@ -122,7 +122,8 @@ def _jump(world: World, said: Said) -> End:
 
 
 def _types(kind: RequestKind, force: bool, world: World, said: Said) -> End:
-    world.ask(kind, said["NODE"], force=force)
+    running = world.state.operation if kind is RequestKind.VOUCH else None
+    world.ask(kind, said["NODE"], force=force, operation=running.id if running is not None else "")
     return lambda: None
 
 
@@ -145,7 +146,7 @@ def _typed() -> tuple[Verb, ...]:
     for kind in RequestKind:
         words = f"somebody types mailward {kind.value} NODE"
         found.append(_verb(words, "", partial(_types, kind, False)))
-        if kind is not RequestKind.DRAIN:
+        if kind not in (RequestKind.DRAIN, RequestKind.VOUCH):
             found.append(_verb(f"{words} --force", "", partial(_types, kind, True)))
     return tuple(found)
 

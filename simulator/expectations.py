@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailward.model.policy import Policy
+from mailward.model.policy import Deployment, Policy
+from mailward.model.state import Phase
 from mailward.simulator import virtual
 from mailward.simulator.nodes import MailNode, Work
 from mailward.simulator.world import World
@@ -98,7 +99,8 @@ async def _once(policy: Policy, fault: Fault, seed: int, turn: int) -> tuple[flo
     world = World(policy, seed)
     await world.open()
     await asyncio.sleep(SETTLE_S + random.Random(seed).uniform(0.0, 5.0))
-    node = world.nodes[policy.nodes[turn % len(policy.nodes)].name]
+    cluster = policy.deployment is Deployment.CLUSTER
+    node = world.nodes[policy.nodes[0 if cluster else turn % len(policy.nodes)].name]  # one that serves
     fault.strike(world, node)
     others = [other for other in world.nodes.values() if other is not node]
     risk = sum(1 for message in node.mailbox if not any(message in other.mailbox for other in others))
@@ -106,7 +108,8 @@ async def _once(policy: Policy, fault: Fault, seed: int, turn: int) -> tuple[flo
     fault.repair(world, node)
     back = None
     if out is not None:
-        back = await _until(world, lambda: _published_everywhere(world, node.name))
+        there = _stands_by if cluster else _published_everywhere
+        back = await _until(world, lambda: there(world, node.name))
     await world.close()
     return out, back, risk
 
@@ -123,6 +126,10 @@ async def _until(world: World, what: Callable[[], bool]) -> float | None:
 
 def _published(world: World, node: str) -> bool:
     return any(node in names for names in _answers(world, node))
+
+
+def _stands_by(world: World, node: str) -> bool:
+    return all(record.phase is Phase.STANDBY for record in world.state.phases_of(node))
 
 
 def _published_everywhere(world: World, node: str) -> bool:

@@ -114,7 +114,9 @@ def disk_fills(world: World, node: str) -> End:
 
 def disk_slows(world: World, name: str, most_s: float) -> End:
     """Whatever is asked of this host takes up to `most_s` longer."""
-    host = world.network.hosts[name]
+    host = world.network.hosts.get(name)
+    if host is None:
+        return _nothing
     host.slow_s = most_s
 
     def end() -> None:
@@ -139,6 +141,19 @@ def helper_stops(world: World, node: str) -> End:
 
     def end() -> None:
         helper.works = True
+
+    return end
+
+
+def board_stops(world: World, node: str) -> End:
+    """A management board that answers nobody."""
+    board = world.boards.get(node)
+    if board is None:
+        return _nothing
+    board.works = False
+
+    def end() -> None:
+        board.works = True
 
     return end
 

@@ -54,16 +54,18 @@ class Obeyed:
 
 @dataclass
 class Helper:
-    """`mailward-node`: what it remembers on disk. `works` is whether it answers at all."""
+    """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
+    booted every port is closed, whatever is remembered, until the next order."""
 
     ports: dict[str, PortState]
     token: Token | None = None
     works: bool = True
+    held: bool = False
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
 
     def opens(self, service: str) -> bool:
-        return self.ports[service].kind is PortKind.OPEN
+        return self.ports[service].kind is PortKind.OPEN and not self.held
 
     def obey(self, token: Token, at_s: float, ports: PortMap | None, hello_s: float) -> HelperAnswer:
         if at_s - hello_s > WINDOW_S:
@@ -76,7 +78,7 @@ class Helper:
             return HelperAnswer(HelperReply.STALE, self.token, detail=f"it has obeyed {self.token}")
         self.token = token
         if ports is not None:
-            self.ports = dict(ports)
+            self.ports, self.held = dict(ports), False
         self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
         self.on_obeyed(self.log[-1])
         return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
@@ -85,7 +87,8 @@ class Helper:
 @dataclass
 class MailNode:
     """One mail server. `mailbox` maps each message that some other node still lacks to when it came here,
-    `whole` counts those that everybody has; `replicates` is whether its own replicator works."""
+    `whole` counts those that everybody has; `replicates` is whether its own replicator works; `boots_closed`:
+    its helper opens nothing at boot once it has ever obeyed, as a cluster's is configured."""
 
     name: str
     host: Host
@@ -96,6 +99,8 @@ class MailNode:
     disk_full: bool = False
     restarting: bool = False
     replicates: bool = True
+    boots_closed: bool = False
+    booted_s: float = float("-inf")
 
     def serves(self, service: str) -> bool:
         """As a client finds it."""
@@ -112,6 +117,13 @@ class MailNode:
         self.host.boots += 1
         self.services = dict.fromkeys(self.services, Work.WELL)
         self.restarting = False
+        self.booted_s = asyncio.get_running_loop().time()
+        self.helper.held = self.boots_closed and self.helper.token is not None
+
+    @property
+    def opens(self) -> bool:
+        """Whether anybody could be served by it, now or when it goes on."""
+        return self.host.up and any(map(self.helper.opens, self.services))
 
     def facts(self) -> NodeFacts:
         free = 0 if self.disk_full else 10 * GIB
@@ -121,11 +133,15 @@ class MailNode:
             boot_id=f"{self.name}-{self.host.boots}",
             token=self.helper.token,
             ports=dict(self.helper.ports),
-            applied=True,
+            applied=not (self.helper.held and any(map(_open, self.helper.ports.values()))),
             units={"dovecot": unit},
             package_manager=False,
             paths={"mail": Space(free, 20 * GIB, 10**6, 2 * 10**6)},
         )
+
+
+def _open(port: PortState) -> bool:
+    return port.kind is PortKind.OPEN
 
 
 def mail_node(host: Host, services: Sequence[str]) -> MailNode:
@@ -210,7 +226,7 @@ class Ports:
 
     def _seen(self, port: int) -> Seen:
         service = next(name for name, number in self._numbers.items() if number == port)
-        closed = self._node.helper.ports[service].kind is PortKind.CLOSED
+        closed = not self._node.helper.opens(service)
         return Seen.REFUSED if closed or self._node.services[service] is Work.CRASHED else Seen.ACCEPTED
 
 

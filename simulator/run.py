@@ -8,11 +8,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mailward.model.policy import Automation, Policy, Rules
+from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
-from mailward.simulator.swarm import Strike, Swarm, drawn
+from mailward.simulator.person import Person
+from mailward.simulator.swarm import KINDS, Kind, Strike, Swarm, drawn, kinds_for
 from mailward.simulator.world import World
 
 LOOK_S = 1.0
@@ -47,13 +48,15 @@ def play(
     given they are drawn, of these `kinds`, one every `pace_s` or so. The policy's rules are varied, or kept
     as they are."""
     if strikes is None:
-        strikes = strikes_of(seed, hours, kinds, pace_s)
+        strikes = strikes_of(seed, hours, kinds, pace_s, kinds_for(policy))
     return virtual.run(_play(policy, seed, hours, strikes, vary))
 
 
-def strikes_of(seed: int, hours: float, kinds: Sequence[str] = (), pace_s: float = 0.0) -> tuple[Strike, ...]:
+def strikes_of(
+    seed: int, hours: float, kinds: Sequence[str] = (), pace_s: float = 0.0, among: Sequence[Kind] = KINDS
+) -> tuple[Strike, ...]:
     """What `play` draws from this seed."""
-    return drawn(random.Random(f"{seed} strikes"), hours * 3600.0, kinds, pace_s)
+    return drawn(random.Random(f"{seed} strikes"), hours * 3600.0, kinds, pace_s, among)
 
 
 async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strike], vary: bool) -> Outcome:
@@ -85,12 +88,27 @@ async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strik
 
 def _varied(policy: Policy, rng: random.Random) -> Policy:
     """Each run has its own policy; some only observe, some have a target that cannot refuse."""
-    return replace(
+    varied = replace(
         policy,
         rules=_rules(policy.rules, rng),
         automation=Automation.OBSERVE if rng.random() < 0.05 else policy.automation,
         unguarded=policy.targets[:1] if rng.random() < 0.15 else (),
     )
+    return _of_a_cluster(varied, rng) if policy.deployment is Deployment.CLUSTER else varied
+
+
+def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
+    """Some of whose nodes cannot be switched off."""
+    rules = replace(
+        policy.rules,
+        takeover_after_s=rng.choice((5.0, 30.0)),
+        rescue_s=rng.choice((0.0, 10.0)),
+        loss=rng.choice(tuple(Loss)),
+    )
+    if rng.random() < 0.5:
+        return replace(policy, rules=rules)
+    nodes = tuple(replace(node, ladder=node.ladder[:1]) for node in policy.nodes)
+    return replace(policy, rules=rules, nodes=nodes)
 
 
 def _rules(rules: Rules, rng: random.Random) -> Rules:
@@ -109,9 +127,11 @@ def _rules(rules: Rules, rng: random.Random) -> Rules:
 
 async def _safety(world: World, faults: Swarm, audit: Audit, for_s: float) -> None:
     world.on_change = lambda _what: audit.look()
+    person = Person(world)
     while world.now_s < for_s:
         await virtual.sleep(max(MOMENT_S, min(LOOK_S, faults.next_s - world.now_s)))
         faults.go_on()
+        person.look()
         audit.look()
 
 
@@ -120,7 +140,9 @@ async def _liveness(world: World, audit: Audit) -> None:
     began_s, asked_s = world.now_s, float("-inf")
     world.ensemble.post(None)
     _start_again(world)
+    person = Person(world)
     while why := world.settled():
+        person.look()
         if world.now_s - began_s > CONVERGES_WITHIN_S:
             audit.object(f"not well {CONVERGES_WITHIN_S:.0f} s after the last fault: {why}")
             return
@@ -141,7 +163,8 @@ def _let_in(world: World) -> None:
     for node in world.nodes:
         out = [r for r in world.state.phases if r.node == node and r.phase is Phase.OUT]
         opens = all(world.nodes[node].helper.opens(service.name) for service in world.policy.services)
-        if observing and not out and not opens:  # closed before its store was made anew
+        hybrid = world.policy.deployment is not Deployment.CLUSTER
+        if hybrid and observing and not out and not opens:  # closed before its store was made anew
             world.ask(RequestKind.FAILOVER, node)
         if any(observing or r.cause is Cause.OPERATOR for r in out):
             world.ask(RequestKind.READMIT, node)

@@ -6,9 +6,10 @@ with some of them left out. A fault begins, lasts, and ends; `heal` ends all at 
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mailward.model.policy import Deployment, Policy
 from mailward.model.state import RequestKind
 from mailward.simulator import faults
 from mailward.simulator.faults import End
@@ -54,6 +55,10 @@ def _hosts(world: World) -> Sequence[str]:
 
 def _controllers(world: World) -> Sequence[str]:
     return list(world.controllers)
+
+
+def _boards(world: World) -> Sequence[str]:
+    return list(world.boards) or [""]
 
 
 def _zones(world: World) -> Sequence[str]:
@@ -114,9 +119,20 @@ def _restored(world: World, rng: random.Random) -> tuple[str, End]:
 
 def _request(world: World, rng: random.Random) -> tuple[str, End]:
     """An operator at any moment, also the wrong one."""
-    kind, node = rng.choice(list(RequestKind)), rng.choice(list(world.nodes))
+    kind, node = rng.choice(_ASKED[world.policy.deployment]), rng.choice(list(world.nodes))
     world.ask(kind, node, force=rng.random() < 0.2)
     return f"{kind} {node}", lambda: None
+
+
+_ASKED: Mapping[Deployment, Sequence[RequestKind]] = {
+    Deployment.STANDARD: (),
+    Deployment.HYBRID: (RequestKind.FAILOVER, RequestKind.DRAIN, RequestKind.READMIT),
+    Deployment.CLUSTER: (
+        RequestKind.FAILOVER, RequestKind.DRAIN, RequestKind.READMIT, RequestKind.SWITCHOVER,
+        RequestKind.VOUCH,
+    ),
+}  # fmt: skip
+"""What people ask for. Nobody vouches for a node that may serve: a word without its operation is refused."""
 
 
 def _pause(world: World, rng: random.Random) -> tuple[str, End]:
@@ -155,7 +171,13 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-_BY_NAME = {kind.name: kind for kind in KINDS}
+OF_CLUSTERS: tuple[Kind, ...] = (
+    *KINDS,
+    Kind("board-dead", _at(_boards, faults.board_stops)),
+    Kind("board-slow", _at(_boards, lambda world, name: faults.disk_slows(world, f"{name}-power", 12.0))),
+)
+"""Those of a policy whose nodes can be switched off."""
+_BY_NAME = {kind.name: kind for kind in OF_CLUSTERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +194,12 @@ class Strike:
 
 
 def drawn(
-    rng: random.Random, for_s: float, kinds: Sequence[str] = (), pace_s: float = 0.0
-) -> tuple[Strike, ...]:
-    """The faults of a run of `for_s`, in their order; kinds and pace are drawn when none are given."""
-    some = rng.sample(KINDS, rng.randint(1, len(KINDS)))
+    rng: random.Random, for_s: float, kinds: Sequence[str] = (), pace_s: float = 0.0,
+    among: Sequence[Kind] = KINDS,
+) -> tuple[Strike, ...]:  # fmt: skip
+    """The faults of a run of `for_s`, in their order; kinds, of those `among` which, and pace are drawn when
+    none are given."""
+    some = rng.sample(among, rng.randint(1, len(among)))
     names = sorted(kinds or [kind.name for kind in some])
     drawn_s = MEAN_PAUSE_S * rng.choice((0.2, 1.0, 3.0))
     found: list[Strike] = []
@@ -194,6 +218,11 @@ def _flapping(rng: random.Random, at_s: float, for_s: float, kind: str) -> Itera
         if rng.random() >= AGAIN:
             return
         at_s += lasts_s + rng.uniform(0.5, 30.0)
+
+
+def kinds_for(policy: Policy) -> Sequence[Kind]:
+    """What can go wrong in a world of this policy."""
+    return OF_CLUSTERS if policy.deployment is Deployment.CLUSTER else KINDS
 
 
 class Swarm:

@@ -16,23 +16,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mailward.controller.core.admission import serving
 from mailward.controller.core.phases import desired_rrsets
+from mailward.model.clock import Moment
 from mailward.model.dns import RRset
-from mailward.model.fencing import PortKind
+from mailward.model.fencing import CLOSED
 from mailward.model.orders import Order
-from mailward.model.policy import Automation, Endpoint, Policy
-from mailward.model.state import Operation, Pause, Phase, Request, RequestKind, State
+from mailward.model.policy import Automation, Deployment, Endpoint, Node, Policy, RungKind
+from mailward.model.state import Operation, Pause, Phase, PhaseRecord, Request, RequestKind, State
 from mailward.model.token import Token
 from mailward.simulator import virtual
 from mailward.simulator.controller import Controller, Surroundings
 from mailward.simulator.names import NameServer, Resolver, Zone
-from mailward.simulator.network import HostClock, Network
+from mailward.simulator.network import EPOCH_WALL_S, HostClock, Network
 from mailward.simulator.nodes import Helper, MailNode, Obeyed, Replication, mail_node
+from mailward.simulator.power import Board
 from mailward.simulator.store import TICK_S, Backup, Ensemble, Written
 
 STORE_ID = "0123456789ab"
 BACKUP_S = 120.0
 ENSEMBLE = "ensemble"
+
+
+def _has_board(node: Node) -> bool:
+    return any(rung.kind is RungKind.AGENT for rung in node.ladder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,13 @@ class World:
         for node in self.policy.nodes:
             host = self.network.add(node.name, node.site)
             self.nodes[node.name] = mail_node(host, [service.name for service in self.policy.services])
+        self.boards = {node.name: self._board(node) for node in self.policy.nodes if _has_board(node)}
+        self.switched_off: dict[str, float] = {}
+        if self.policy.deployment is Deployment.CLUSTER:
+            for name, there in self.nodes.items():
+                there.boots_closed = True
+                if name != self.policy.nodes[0].name:
+                    there.helper.ports = dict.fromkeys(there.services, CLOSED)
         self._names = {address: node.name for node in self.policy.nodes for address in node.addresses}
         for observer in self.policy.observers:
             if observer.name not in self.network.hosts:
@@ -88,7 +102,8 @@ class World:
         self.obeying: dict[str, Helper | Zone] = {**helpers, **self.zones}
         self._listen()
         loop = self._loop = asyncio.get_running_loop()
-        self.ensemble = Ensemble(State(STORE_ID, 0, 0), loop.time, on_commit=self._committed)
+        made = State(STORE_ID, 0, 0, phases=self._phases(self.policy.nodes[0].name))
+        self.ensemble = Ensemble(made, loop.time, on_commit=self._committed)
         around = Surroundings(
             self.network,
             self.nodes,
@@ -97,6 +112,7 @@ class World:
             self.ensemble,
             ensemble_host.name,
             self.rng,
+            self.boards,
         )
         self.controllers = {
             observer.name: Controller(observer.name, self.network.hosts[observer.name], self.policy, around)
@@ -119,10 +135,42 @@ class World:
             self.network.add(name, name)
         guarded = target not in self.policy.unguarded
         zone = Zone(self.network, NameServer(names[0]), (NameServer(names[1]),), guarded=guarded)
-        wanted = desired_rrsets(self.policy, State(STORE_ID, 0), target)
+        made = State(STORE_ID, 0, phases=self._phases(self.policy.nodes[0].name))
+        wanted = desired_rrsets(self.policy, made, target)
         for server in zone.servers:
             server.rrsets = {rrset.key: rrset for rrset in wanted if rrset.values}
         return zone
+
+    def _phases(self, active: str) -> tuple[PhaseRecord, ...]:
+        """What a person says when a cluster's store is made: who serves. Of a hybrid nobody says it."""
+        if self.policy.deployment is not Deployment.CLUSTER:
+            return ()
+        return serving(self.policy, active, Moment("made", 0.0, EPOCH_WALL_S))
+
+    def _board(self, node: Node) -> Board:
+        name = f"{node.name}-power"
+        self.network.add(name, node.site)
+        there = self.nodes[node.name].host
+        rng = random.Random(self.rng.random())
+        return Board(name, partial(self.switch_off, node.name), lambda: there.up, rng)
+
+    def switch_off(self, name: str) -> None:
+        """A node loses its power, and the daemon beside it; somebody switches it on again some time later."""
+        controller = self.controllers.get(name)
+        if controller is not None:
+            controller.kill()
+        self.nodes[name].crash()
+        self.switched_off[name] = self.now_s
+        self.note(f"{name} switched off")
+        self.on_change("off")
+
+    def switch_on(self, name: str) -> None:
+        self.switched_off.pop(name, None)
+        self.nodes[name].boot()
+        controller = self.controllers.get(name)
+        if controller is not None and not controller.runs:
+            controller.start()
+        self.note(f"{name} switched on")
 
     def _listen(self) -> None:
         for name, receiver in self.obeying.items():
@@ -222,8 +270,14 @@ class World:
         state = self.state
         if state.operation is not None or state.orders:
             return f"operation {state.operation and state.operation.kind}, {len(state.orders)} orders out"
+        standing = [
+            Phase.IN_SERVICE,
+            *([Phase.STANDBY] if self.policy.deployment is Deployment.CLUSTER else []),
+        ]
+        if not any(record.phase is Phase.IN_SERVICE for record in state.phases):
+            return "nobody is in service"
         for record in state.phases:
-            if record.phase is not Phase.IN_SERVICE and record.cause.value != "operator":
+            if record.phase not in standing and record.cause.value != "operator":
                 return f"{record.node} is {record.phase} for {record.endpoint}"
         for target, zone in self.zones.items():
             if self.policy.automation is Automation.OBSERVE and not state.target(target).claimed_in(
@@ -238,7 +292,7 @@ class World:
         for node in self.nodes.values():
             published = any(r.node == node.name and r.phase is Phase.IN_SERVICE for r in state.phases)
             for service, port in node.helper.ports.items():
-                if published and port.kind is not PortKind.OPEN:
+                if published and not node.helper.opens(service):
                     return f"{service} of {node.name} is {port}"
             waiting = [at_s for at_s in node.mailbox.values() if self.now_s - at_s >= mail_s]
             if waiting:
@@ -247,10 +301,10 @@ class World:
 
     # what people do
 
-    def ask(self, kind: RequestKind, node: str, *, force: bool = False) -> None:
+    def ask(self, kind: RequestKind, node: str, *, force: bool = False, operation: str = "") -> None:
         self._asked += 1
         now = self._clients_clock().now()
-        self.ensemble.post(Request(f"r{self._asked}", kind, node, "ann", "simulated", now, force))
+        self.ensemble.post(Request(f"r{self._asked}", kind, node, "ann", "simulated", now, force, operation))
         self.note(f"{kind} of {node} asked for")
 
     def pause(self, for_s: float) -> None:
@@ -287,7 +341,10 @@ class World:
         epochs = [token.epoch for token in ours]
         version = self.ensemble.state_version + 1
         epoch = max([self.ensemble.epoch, *epochs])
-        self.ensemble.restore(Backup(State(STORE_ID, epoch, epoch), epoch, version, self.now_s))
+        named = [n for t in self.zones for e in self.policy.endpoints for n in self.published(t, e.name)]
+        there = [name for name, node in self.nodes.items() if node.opens] + named + list(self.nodes)
+        made = State(STORE_ID, epoch, epoch, phases=self._phases(there[0]))
+        self.ensemble.restore(Backup(made, epoch, version, self.now_s))
         self.outdated.clear()
         self.memory_from_s = self.now_s
         self.note("the store was made anew")

@@ -1,4 +1,4 @@
-"""`failover`, `drain` and `readmit`: leave a request and tell what became of it."""
+"""`failover`, `drain`, `readmit`, `switchover` and `vouch`: leave a request and tell what became of it."""
 
 import time
 from collections.abc import Callable
@@ -45,6 +45,7 @@ class Asked:
     dry_run: bool = False
     wait_s: float | None = None
     as_json: bool = False
+    operation: str = ""
 
 
 def ask(socket: Path, asked: Asked) -> Exit:
@@ -54,6 +55,7 @@ def ask(socket: Path, asked: Asked) -> Exit:
         "reason": asked.reason,
         "force": asked.force,
         "dry_run": asked.dry_run,
+        "operation": asked.operation,
     }
     try:
         left = _PROGRESS.validate_json(client.call(socket, "POST", "/v1/requests", body))

@@ -17,6 +17,7 @@ from mailward.model.errors import ConfigError, ForeignStore
 if TYPE_CHECKING:
     from mailward.app.commands.exported import Exported
     from mailward.configs.schema import Config
+    from mailward.model.policy import Policy
     from mailward.model.token import Token
 
 
@@ -55,6 +56,18 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
     return Exit.FAILED
 
 
+def _wrong_active(policy: "Policy", active: str | None) -> str:
+    """In a cluster somebody has to say who serves; elsewhere all do."""
+    from mailward.model.policy import Deployment
+
+    names = ", ".join(policy.node_by_name)
+    if policy.deployment is not Deployment.CLUSTER:
+        return f"--active is for a cluster; in a {policy.deployment} all serve" if active else ""
+    if active is None:
+        return f"say which node serves now: mailward state init --active NODE, one of {names}"
+    return "" if active in policy.node_by_name else f"no node is named {active!r}; there are: {names}"
+
+
 def show(file: Path) -> Exit:
     """What the store holds, as one JSON object; also what this version cannot understand."""
     from mailward.app.stores import documents
@@ -79,7 +92,9 @@ def _parsed(content: bytes) -> object:
         return f"not JSON: {printable(content.decode(errors='replace'), 200)}"
 
 
-def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None = None) -> Exit:
+def init(
+    file: Path, *, adopt: str | None, offline: bool, earlier: Path | None = None, active: str | None = None
+) -> Exit:
     """Make the store, above every token that a target or helper remembers; or the `earlier` store."""
     from mailward.app.api import clear
     from mailward.app.commands import exported
@@ -89,12 +104,17 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
     from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.first_state import first_state
+    from mailward.controller.core.admission import serving
     from mailward.model.state import Cause
 
     try:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
+    policy = policy_of(config)
+    if problem := _wrong_active(policy, active):
+        terminal.complain(problem)
+        return Exit.FAILED
     before = exported.read(earlier) if earlier is not None else None
     if before is not None:
         adopt = before.state.store_id
@@ -113,12 +133,15 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
         )
         return Exit.FAILED
     tokens = [each.token for each in found if each.token]
-    out = left_out(policy_of(config), found, clock.now()) if tokens else ()
+    out = left_out(policy, found, clock.now()) if tokens and active is None else ()
     _must_be_of(before, tokens, earlier)
     first = replace(first_state([*tokens, *([before.token] if before else [])], adopt), phases=out)
     if before is not None:
         answered = {rrset.name.removesuffix(".") for each in found for rrset in each.rrsets}
         first = before.carried_into(first, answered, tokens)
+    if active is not None:
+        first = replace(first, phases=serving(policy, active, clock.now()))
+        typer.echo(f"{active} serves; the others stand by, and their client ports will be closed.")
     state, where = made(config, first, before.pause if before else None)
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
     if before is not None and before.pause is not None:
@@ -128,7 +151,7 @@ def init(file: Path, *, adopt: str | None, offline: bool, earlier: Path | None =
         )
     for record in before.back_in_service(state) if before else ():
         typer.echo(f"{record.node} was out of {record.endpoint} then; DNS names it: it counts as in service")
-    for record in state.phases:
+    for record in state.phases if active is None else ():
         stays = f"it stays out until you type: mailward readmit {record.node}"
         if record.cause is not Cause.OPERATOR:
             stays = "it comes back by itself when it is well"

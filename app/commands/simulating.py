@@ -27,8 +27,8 @@ def simulate(
     """Faults one by one, then `hours` of all kinds at random, from one seed; or the story of `scenario`."""
     config = load(file, with_secrets=False)
     policy = policy_of(config)
-    if policy.deployment is not Deployment.HYBRID or len(policy.nodes) < 2:
-        terminal.complain(f"{file}: only a hybrid cluster of two or more nodes can be simulated yet")
+    if policy.deployment is Deployment.STANDARD or len(policy.nodes) < 2:
+        terminal.complain(f"{file}: one node alone has nothing to fail over to: there is nothing to simulate")
         return Exit.FAILED
     configured, policy = policy.automation, replace(policy, automation=Automation.ACT)
     as_if = "" if configured is Automation.ACT else AS_IF.format(configured)
@@ -73,6 +73,7 @@ def _text(policy: Policy, expected: tuple[Expectation, ...], outcome: Outcome) -
         f"{'fault':<16}{'out of DNS after':>19}{'back after repair':>20}{'only there':>13}",
         *(_row(each) for each in expected),
         "",
+        *_of_a_cluster(policy),
         f'A client may hold the old answer for its TTL, {expected[0].ttl_s:.0f} s, after that. "Only there"',
         "counts messages that had not reached another node (simulated replication takes",
         "half a second): they come with its return, if yours replicate.",
@@ -85,6 +86,15 @@ def _text(policy: Policy, expected: tuple[Expectation, ...], outcome: Outcome) -
         *apart(outcome.outside, outcome.excused_by_reason, outcome.set_aside, terminal.width()),
     ]
     return "\n".join(lines)
+
+
+def _of_a_cluster(policy: Policy) -> tuple[str, ...]:
+    if policy.deployment is not Deployment.CLUSTER:
+        return ()
+    return (
+        "Where it stays published nobody was promoted: the old one could not be stopped for",
+        "certain (`agent` would switch it off), and mailward waits for a person's word.",
+    )
 
 
 def _row(each: Expectation) -> str:

@@ -4,8 +4,9 @@ from mailward.controller.core.bounds import NAMED
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import Sight
+from mailward.model.clock import Moment
 from mailward.model.fencing import PortKind
-from mailward.model.policy import Automation, Endpoint
+from mailward.model.policy import Automation, Deployment, Endpoint, Policy
 from mailward.model.state import Cause, Phase, PhaseRecord, State
 
 
@@ -17,6 +18,9 @@ def admit(draft: Draft) -> None:
     an operator's word, and only another brings it back.
     A phase no longer configured is forgotten, unless an operation is at it."""
     policy, state = draft.policy, draft.state
+    if policy.deployment is Deployment.CLUSTER:
+        _admit_to_a_cluster(draft)
+        return
     acting = policy.automation is Automation.ACT
     first = not any(record.phase is Phase.IN_SERVICE for record in state.phases)
     if acting and first and (silent := _may_yet_tell(draft)):
@@ -50,10 +54,37 @@ def admit(draft: Draft) -> None:
                 draft.set_phase(name, endpoint.name, Phase.OUT, detail="new in the configuration")
             else:
                 draft.set_phase(name, endpoint.name, Phase.IN_SERVICE)
-    if state.operation is None:
-        for record in state.phases:
-            if (record.node, record.endpoint) not in policy.pairs:
+    _forget(draft)
+
+
+def _forget(draft: Draft) -> None:
+    if draft.state.operation is None:
+        for record in draft.state.phases:
+            if (record.node, record.endpoint) not in draft.policy.pairs:
                 draft.forget_phase(record)
+
+
+def _admit_to_a_cluster(draft: Draft) -> None:
+    """Who serves is recorded, by an operation or when the store was made; nobody guesses it. A node that is
+    new comes in as any does, and an endpoint that is new as all others of its node."""
+    known = {record.node: record for record in draft.state.phases}
+    for record in draft.state.phases:
+        if record.node not in draft.policy.node_by_name:
+            draft.forget_phase(record)  # no longer ours
+    if draft.state.operation is not None:
+        return  # where everybody stands is known when it is over
+    if not known:
+        draft.waits_for = "nobody has said which node serves: mailward state init --active NODE"
+        return
+    for (node, name), _ in draft.policy.pairs.items():
+        if draft.state.phase_of(node, name) is not None:
+            continue
+        like = known.get(node)
+        if like is None:
+            draft.set_phase(node, name, Phase.OUT, detail="new in the configuration")
+        else:
+            draft.set_phase(node, name, like.phase, like.cause, like.detail)
+    _forget(draft)
 
 
 def _may_yet_tell(draft: Draft) -> list[str]:
@@ -103,3 +134,11 @@ def _away(state: State, node: str) -> PhaseRecord | None:
     if not records or any(EFFECTS[r.phase].published for r in records):
         return None
     return next((r for r in records if r.cause is Cause.OPERATOR), records[0])
+
+
+def serving(policy: Policy, active: str, now: Moment) -> tuple[PhaseRecord, ...]:
+    """Where the nodes of a cluster stand when a person says who serves: the others stand by."""
+    return tuple(
+        PhaseRecord(node, name, Phase.IN_SERVICE if node == active else Phase.STANDBY, now)
+        for node, name in sorted(policy.pairs)
+    )

@@ -10,6 +10,8 @@ name another node which serves and is well, clients may be left with this one:
   the fence, or ends in a human's hands, and the ports follow when the target has taken what is recorded.
 - One on whose way out a target surely names another node already, as when it named both, waits for nothing.
 
+In a cluster ports come first, and DNS after the promotion: nothing of this holds there.
+
 And one that was let in a moment ago stays open until what was sent to put it in is void: a name server that
 takes that late would name a node with closed ports.
 """
@@ -18,7 +20,7 @@ from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.controller.core.phases import EFFECTS
 from mailward.model.fencing import PortKind
-from mailward.model.policy import Endpoint
+from mailward.model.policy import Deployment, Endpoint
 from mailward.model.state import Kind
 
 PATIENCE_S = 10.0
@@ -29,7 +31,7 @@ def left_open(situation: Situation, node: str, *, even_failing: bool = False) ->
     """Why what is recorded to be closed on a node must stay open, '' if it may be closed. What fails may
     always be, unless it is to be left open `even_failing`."""
     policy, state = situation.snapshot.policy, situation.state
-    for endpoint in policy.endpoints_of(node):
+    for endpoint in policy.endpoints_of(node) if policy.deployment is not Deployment.CLUSTER else ():
         record = state.phase_of(node, endpoint.name)
         if record is None or EFFECTS[record.phase].ports is not PortKind.CLOSED:
             continue

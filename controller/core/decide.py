@@ -8,7 +8,7 @@ what comes out breaks an invariant, nothing is recorded or sent and the notice s
 
 from dataclasses import replace
 
-from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
+from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes, succession
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.claims import claim
@@ -34,6 +34,7 @@ from mailward.model.orders import (
     Result,
     key_of,
 )
+from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Cause, Ending, Kind, Phase, State, Step
 
@@ -123,9 +124,14 @@ def _act(draft: Draft) -> None:
     admit(draft)
     admitted = draft.state.phases != draft.snapshot.state.phases
     episodes.keep(draft)
+    succession.note_what_is_over(draft)
     outcomes.note_superseded(draft)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
+        return
+    if several := succession.serve_at_once(draft):
+        draft.waits_for = several
+        refuse_all(draft, several)
         return
     claim(draft)
     if admitted or not draft.state.phases:
@@ -144,6 +150,9 @@ def _advance(draft: Draft) -> None:
     for _ in range(_MOST_STEPS):
         operation = draft.state.operation
         if operation is None:
+            return
+        if succession.runs(draft.policy, operation):
+            succession.advance(draft)
             return
         cases = _cases(draft)
         if not cases:
@@ -209,7 +218,10 @@ def _cases(draft: Draft) -> tuple[Case, ...]:
 def _next(draft: Draft) -> None:
     """The step is done: record what the next one means, or that the operation is over."""
     operation = draft.running()
-    step = operations.next_step(operation)
+    step = operations.next_step(draft.policy, operation)
+    if step is None and operation.kind is Kind.READMIT and draft.policy.deployment is Deployment.CLUSTER:
+        for name in operation.endpoints:
+            draft.set_phase(operation.node, name, Phase.STANDBY)
     if step is None:
         draft.end(Ending.DONE, "; ".join(draft.running().notes))
         return
@@ -239,6 +251,11 @@ def _give_up(draft: Draft, reason: str, first: str = "") -> None:
 def _order_what_the_step_needs(draft: Draft) -> None:
     state, operation = draft.state, draft.state.operation
     if operation is None:
+        return
+    if succession.runs(draft.policy, operation):
+        for action in succession.wanted(draft):
+            if operation.step is Step.FENCE or _due(draft, state, action):
+                draft.order(action)
         return
     situation = draft.situation
     wanted = operations.wanted(draft.policy, state, operation)

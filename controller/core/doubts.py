@@ -12,7 +12,8 @@ from mailward.controller.core.cases import FAILING, WELL, Behind, Case, Situatio
 from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
 from mailward.model.decision import Answered
-from mailward.model.policy import Automation
+from mailward.model.fencing import PortKind
+from mailward.model.policy import Automation, Deployment
 from mailward.model.state import Cause, Kind, Operation, Step
 
 
@@ -27,6 +28,8 @@ class Doubt:
 def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
     """`cases`: one for each of the operation's endpoints."""
     situation, names = cases[0].situation, operation.endpoints
+    if situation.snapshot.policy.deployment is Deployment.CLUSTER:
+        return Doubt()  # standbys only: who serves is not touched
     lost = ""
     if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
         lost = only_the_withdrawn_serve(situation, names)
@@ -78,7 +81,10 @@ def only_the_withdrawn_serve(situation: Situation, endpoints: Iterable[str]) -> 
 
 
 def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[str]) -> str:
-    """Nothing is taken away while nobody else is known to serve (I8)."""
+    """Nothing is taken away while nobody else is known to serve (I8). In a cluster who stands by has
+    nothing."""
+    if situation.snapshot.policy.deployment is Deployment.CLUSTER:
+        return ""
     judgements = situation.judgements
     for name, behind in _configured(situation, endpoints):
         serving, away = behind.serving, behind.away
@@ -116,17 +122,33 @@ def failed_again(cases: tuple[Case, ...]) -> str:
 
 
 def may_be_repeated(situation: Situation, target: str) -> bool:
-    """Whether what is recorded may be published there again. A target never written to is left alone until
-    automation acts and everybody in service is known to serve: what it holds may be better than what is
-    recorded. Who is away is not waited for: its ports, which keep it from being well, wait for the target."""
-    if situation.state.target(target).token is None:
+    """Whether what is recorded may be published there again. In a cluster, where who serves is known to (I2).
+    A target never written to is left alone until automation acts and everybody in service is known to serve:
+    what it holds may be better than what is recorded. Who is away is not waited for: its ports, which keep it
+    from being well, wait for the target."""
+    never, cluster = situation.state.target(target).token is None, _is_cluster(situation)
+    if never or cluster:
         acts = situation.snapshot.policy.automation is Automation.ACT
-        return acts and all(
+        serving = [node for each in situation.behind.values() for node in each.serving]
+        if cluster and any(_says_closed(situation, node) for node in serving):
+            return False
+        return (acts or not never) and all(
             each.serving and all(known_to_serve(situation, node, name) for node in each.serving)
             for name, each in situation.behind.items()
         )
     names = situation.snapshot.policy.endpoint_by_name
     return not (adds_in_doubt(situation, target, names) or takes_in_doubt(situation, target))
+
+
+def _says_closed(situation: Situation, node: str) -> bool:
+    """Whether a node's helper says that clients find it closed: what observers have seen may be older."""
+    facts = situation.sight.nodes[node].facts
+    closed = facts is not None and any(port.kind is PortKind.CLOSED for port in facts.ports.values())
+    return closed or (facts is not None and facts.applied is False)
+
+
+def _is_cluster(situation: Situation) -> bool:
+    return situation.snapshot.policy.deployment is Deployment.CLUSTER
 
 
 def takes_in_doubt(situation: Situation, target: str) -> str:

@@ -15,17 +15,19 @@ from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
 from mailward.model.dns import in_common
-from mailward.model.fencing import FenceOutcome, Scope
+from mailward.model.fencing import FenceOutcome, PortKind, Scope
 from mailward.model.orders import (
     Action,
     ClaimHelper,
     ClaimTarget,
     Order,
     OrderPorts,
+    PowerOff,
     Publish,
     Result,
     key_of,
 )
+from mailward.model.policy import RungKind
 from mailward.model.state import (
     Answer,
     Attempt,
@@ -39,6 +41,7 @@ from mailward.model.state import (
     Phase,
     PhaseRecord,
     PortsRecord,
+    PowerRecord,
     Request,
     State,
     Step,
@@ -51,10 +54,11 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
     "targets": lambda record: record.target,
     "helpers": lambda record: record.node,
     "ports": lambda record: record.node,
+    "power": lambda record: record.node,
     "orders": lambda order: key_of(order.action),
     "attempts": lambda attempt: attempt.key,
 }
-_SORTED = ("phases", "targets", "helpers", "ports")
+_SORTED = ("phases", "targets", "helpers", "ports", "power")
 """The others are in the order in which they were last put."""
 
 
@@ -150,13 +154,21 @@ class Draft:
             token=token,
             action=action,
             issued=self.now,
-            expires_s=self.policy.rules.order_timeout_s,
+            expires_s=self._expires_s(action),
             operation=operation.id if operation and not claim else None,
             step=operation.step if operation and not claim else None,
         )
         self._put_last("orders", order)
         self._attempted(action, token)
         self.send.append(order)
+
+    def _expires_s(self, action: Action) -> float:
+        if isinstance(action, OrderPorts):
+            return self.policy.rules.order_timeout_s + action.terms.extra_s
+        if not isinstance(action, PowerOff):
+            return self.policy.rules.order_timeout_s
+        node = self.policy.node_by_name[action.node]
+        return next(rung.timeout_s for rung in node.ladder if rung.kind is RungKind.AGENT)
 
     def _attempted(self, action: Action, token: Token) -> None:
         key = key_of(action)
@@ -181,6 +193,11 @@ class Draft:
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))
             unknown = FenceOutcome.UNKNOWN
             self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
+            if any(port.kind is not PortKind.CLOSED for port in action.ports.values()):
+                self.forget_power(action.node)  # who is to be opened is not off
+        if isinstance(action, PowerOff):
+            expires_s, unknown = self._expires_s(action), FenceOutcome.UNKNOWN
+            self.put_power(PowerRecord(action.node, token, unknown, self.now, expires_s))
         if self._state.operation is not None:
             self.put_attempt(self._again(self.attempt(key), key))
 
@@ -233,6 +250,16 @@ class Draft:
 
     def put_ports(self, record: PortsRecord) -> None:
         self._table("ports")[record.node] = record
+
+    def power_of(self, node: str) -> PowerRecord | None:
+        record: PowerRecord | None = self._table("power").get(node)
+        return record
+
+    def put_power(self, record: PowerRecord) -> None:
+        self._table("power")[record.node] = record
+
+    def forget_power(self, node: str) -> None:
+        self._table("power").pop(node, None)
 
     def answered(self, order: Order) -> None:
         """An order that is out no longer."""
@@ -314,7 +341,8 @@ def _went_out(operation: Operation, ending: Ending) -> bool:
     """Whether a node has just left service: withdrawn, or let in and put out again."""
     if operation.kind is Kind.READMIT:
         return ending is Ending.ROLLED_BACK and operation.step is not Step.CATCH_UP
-    return operation.kind is Kind.FAILOVER
+    opened_again = bool(operation.to) and operation.to == operation.node
+    return operation.kind is Kind.FAILOVER and (ending is not Ending.ROLLED_BACK or opened_again)
 
 
 def _same_again(before: Ended, now: Ended) -> bool:

@@ -1,8 +1,8 @@
 """Explanations: for every (node, endpoint), the row that matched and every gate of what could be done.
 
-A node in service shows the gates of withdrawing it, one that is out the gates of readmitting it, also
-when nothing is wanted: people ask "why not" (I16). A finding offers the command by hand only where no
-gate that a person cannot skip forbids it as well.
+A node in service shows the gates of withdrawing it, one that is out the gates of readmitting it, a standby
+those of promoting it, also when nothing is wanted: people ask "why not" (I16). A finding offers the command
+by hand only where no gate that a person cannot skip forbids it as well.
 
 A decision keeps them as the frozen values from which they follow, and makes them when somebody looks:
 every step decides, and few are asked about.
@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from mailward.controller.core import gates
+from mailward.controller.core import gates, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.model.decision import Answered, Explanation, Finding
@@ -59,8 +59,10 @@ def explain(case: Case) -> Explanation:
     record, judgement = case.record, case.judgement
     row = diagnose(record, judgement.condition)
     back = record is not None and record.phase in _BACK
-    checks = (*gates.READMIT, gates.caught_up) if back else gates.WITHDRAW
-    by_hand = gates.READMIT_BY_HAND if back else gates.WITHDRAW_BY_HAND
+    checks = (*gates.READMIT, gates.caught_up) if back else takeover.withdraw(case)
+    if record is not None and record.phase is Phase.STANDBY:
+        checks = takeover.STANDING_BY
+    by_hand = gates.READMIT_BY_HAND if back else takeover.withdraw(case, by_hand=True)
     findings = {gate: gate(case) for gate in checks}
     forbidding = {f.gate for gate, f in findings.items() if gate in by_hand and f.answer is not Answered.YES}
     return Explanation(

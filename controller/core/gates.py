@@ -93,16 +93,16 @@ def grace(case: Case) -> Finding:
     )
     allowed = max(rules.known_restart_grace_s, rules.restart_grace_s) if seen else rules.restart_grace_s
     if judgement.failing_s >= allowed:
-        return _yes("grace", f"failing for {_for(judgement.failing_s)}, grace is {allowed:g} s")
+        return _yes("grace", f"failing for {lasting(judgement.failing_s)}, grace is {allowed:g} s")
     what = f"the node reports a {seen}: " if seen else ""
-    return _no("grace", f"{what}failing for {_for(judgement.failing_s)}, grace is {allowed:g} s")
+    return _no("grace", f"{what}failing for {lasting(judgement.failing_s)}, grace is {allowed:g} s")
 
 
 def _running(node: str, endpoint: str, ended: str, case: Case) -> bool:
     return not ended and node == case.node and endpoint == case.endpoint.name
 
 
-def _for(seconds: float) -> str:
+def lasting(seconds: float) -> str:
     return "long" if seconds == float("inf") else f"{seconds:.1f} s"
 
 
@@ -249,7 +249,8 @@ def behind_closed_ports(case: Case) -> Finding:
     service here needs stays open."""
     if not case.snapshot.policy.node_by_name[case.node].fenced:
         return _yes("fence", "no helper is configured")
-    if case.snapshot.policy.rules.last_resort and case.alone(case.behind.alive):
+    hybrid = case.snapshot.policy.deployment is Deployment.HYBRID
+    if hybrid and case.snapshot.policy.rules.last_resort and case.alone(case.behind.alive):
         return _yes("fence", f"{LAST_RESORT}: nobody is kept waiting behind closed ports")
     ports = case.state.ports_of(case.node)
     if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
@@ -316,6 +317,12 @@ def caught_up(case: Case) -> Finding:
     if not policy.node_by_name[case.node].replicates:
         return _yes("caught-up", "no replication is configured")
     alive = case.behind.alive
+    if policy.deployment is Deployment.CLUSTER:
+        alive = (
+            case.behind.serving
+        )  # a standby serves nobody: it catches up, or there is nobody to catch up with
+        if not alive:
+            return _yes("caught-up", "nobody is in service to catch up with")
     if case.alone(alive):
         if policy.rules.last_resort:
             return _yes("caught-up", f"{LAST_RESORT}; mail not yet replicated may show late")

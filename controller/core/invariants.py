@@ -1,17 +1,17 @@
 """The rules that never bend, as predicates over what is about to be recorded and sent.
 
 Checked by the core on every decision, by the executor on every order, and by the simulator on the true
-state of the world. Each returns sentences; none means the rule holds. I4 and I5 concern promotions and
-arrive with them; I11, I13, I14 and I15 are properties of behaviour and stand in gates and tests.
+state of the world. Each returns sentences; none means the rule holds. I5, I11,
+I13, I14 and I15 are properties of behaviour and stand in gates and tests.
 """
 
 from collections.abc import Sequence
 
 from mailward.controller.core.phases import EFFECTS, may_follow
-from mailward.model.fencing import PortKind
-from mailward.model.orders import Order, Publish, Verify
-from mailward.model.policy import Policy
-from mailward.model.state import State
+from mailward.model.fencing import FenceOutcome, PortKind, PortMap
+from mailward.model.orders import Order, OrderPorts, Publish, Verify
+from mailward.model.policy import Automation, Deployment, Policy
+from mailward.model.state import Operation, State, Step
 
 
 def violations(policy: Policy, before: State, after: State, send: Sequence[Order]) -> tuple[str, ...]:
@@ -23,6 +23,8 @@ def violations(policy: Policy, before: State, after: State, send: Sequence[Order
         *no_endpoint_empty(policy, send),
         *only_listed_names(policy, send),
         *_new(somebody_stays_open(policy, before), somebody_stays_open(policy, after)),
+        *_new(one_is_open(policy, before), one_is_open(policy, after)),
+        *opens_only_where_others_are_stopped(policy, after, send),
         *transitions_are_legal(before, after),
     )
 
@@ -77,9 +79,10 @@ def only_listed_names(policy: Policy, send: Sequence[Order]) -> tuple[str, ...]:
 
 
 def somebody_stays_open(policy: Policy, after: State) -> tuple[str, ...]:
-    """I8: of the nodes behind an endpoint, at least one keeps its client ports open."""
+    """I8: of the nodes behind an endpoint, at least one keeps its client ports open; in a cluster none does
+    while service moves."""
     found = []
-    for endpoint in policy.endpoints:
+    for endpoint in policy.endpoints if policy.deployment is not Deployment.CLUSTER else ():
         phases = [after.phase_of(node, endpoint.name) for node in endpoint.nodes]
         known = [record for record in phases if record is not None]
         if len(known) == len(phases) and all(
@@ -87,6 +90,48 @@ def somebody_stays_open(policy: Policy, after: State) -> tuple[str, ...]:
         ):
             found.append(f"I8: every node of {endpoint.name} would be closed")
     return tuple(found)
+
+
+def one_is_open(policy: Policy, after: State) -> tuple[str, ...]:
+    """I4: in a cluster at most one node is recorded to have open client ports."""
+    if policy.deployment is not Deployment.CLUSTER:
+        return ()
+    opened = {r.node for r in after.phases if EFFECTS[r.phase].ports is PortKind.OPEN}
+    return (f"I4: {', '.join(sorted(opened))} would all be open",) if len(opened) > 1 else ()
+
+
+def opens_only_where_others_are_stopped(
+    policy: Policy, after: State, send: Sequence[Order]
+) -> tuple[str, ...]:
+    """I4: in a cluster who is promoted is opened when of every other node it is recorded that it is
+    stopped."""
+    operation = after.operation
+    promotes = operation is not None and operation.step is Step.PROMOTE
+    if policy.deployment is not Deployment.CLUSTER or not (promotes or policy.automation is Automation.ACT):
+        return ()
+    found = []
+    for order in send:
+        if not isinstance(order.action, OrderPorts) or not _opens(order.action.ports):
+            continue
+        others = [node.name for node in policy.nodes if node.name != order.action.node]
+        open_yet = [name for name in others if not _recorded_stopped(policy, after, operation, name)]
+        if open_yet:
+            found.append(f"I4: {order.action.node} would be opened, {', '.join(open_yet)} is not stopped")
+    return tuple(found)
+
+
+def _opens(ports: PortMap) -> bool:
+    return any(port.kind is not PortKind.CLOSED for port in ports.values())
+
+
+def _recorded_stopped(policy: Policy, state: State, operation: Operation | None, node: str) -> bool:
+    power, ports = state.power_of(node), state.ports_of(node)
+    vouched = operation is not None and any(word.node == node for word in operation.vouched)
+    if vouched or (power is not None and power.off is FenceOutcome.CONFIRMED):
+        return True
+    if ports is None or ports.fence is not FenceOutcome.CONFIRMED or _opens(ports.ports):
+        return False
+    return ports.scope.covers(policy.rules.fence_scope)
 
 
 def transitions_are_legal(before: State, after: State) -> tuple[str, ...]:

@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mailward.controller.core import closing, gates
+from mailward.controller.core import bounds, closing, gates
 from mailward.controller.core.bounds import MOST_DOUBLINGS
 from mailward.controller.core.cases import FAILING, Case, Situation
-from mailward.controller.core.phases import desired_rrsets, port_map
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.phases import desired_rrsets, order_of_ports
 from mailward.model.clock import Moment
 from mailward.model.decision import Answered
 from mailward.model.health import Vantage, Verdict
-from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, Verify, key_of
-from mailward.model.policy import Policy
-from mailward.model.state import Attempt, Kind, Operation, State, Step
+from mailward.model.orders import Action, KickReplication, Publish, Result, Verify, key_of
+from mailward.model.policy import Deployment, Policy
+from mailward.model.state import Attempt, Cause, Kind, Operation, State, Step
 
 STEPS: Mapping[Kind, tuple[Step, ...]] = {
     Kind.FAILOVER: (Step.PUBLISH, Step.FENCE, Step.VERIFY),
@@ -28,6 +29,15 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
     Kind.READMIT: (Step.CATCH_UP, Step.OPEN, Step.CHECK, Step.PUBLISH, Step.VERIFY),
     Kind.RECONCILE: (Step.FENCE, Step.PUBLISH, Step.VERIFY),
 }
+"""Where all serve."""
+STEPS_IN_A_CLUSTER: Mapping[Kind, tuple[Step, ...]] = {
+    Kind.FAILOVER: (Step.FENCE, Step.RESCUE, Step.PROMOTE, Step.CHECK, Step.PUBLISH, Step.VERIFY),
+    Kind.SWITCHOVER: (Step.FENCE, Step.CATCH_UP, Step.PROMOTE, Step.CHECK, Step.PUBLISH, Step.VERIFY),
+    Kind.DRAIN: (Step.FENCE,),
+    Kind.READMIT: (Step.CATCH_UP,),
+    Kind.RECONCILE: STEPS[Kind.RECONCILE],
+}
+"""Where one serves. A standby is drained by taking it out, and comes back to stand by."""
 
 CLAIM_AGAIN_S = 2.0
 """Between two claims of a target that an operation is to publish to."""
@@ -38,8 +48,23 @@ CHECK_PATIENCE_S = 5.0
 One that passes again is given `step_patience_s`: up is slower than down."""
 
 
-def next_step(operation: Operation) -> Step | None:
-    steps = STEPS[operation.kind]
+def steps_of(policy: Policy, kind: Kind) -> tuple[Step, ...]:
+    return (STEPS_IN_A_CLUSTER if policy.deployment is Deployment.CLUSTER else STEPS)[kind]
+
+
+def operation_of(
+    draft: Draft, kind: Kind, node: str, names: list[str], cause: Cause, reason: str, row: int,
+    request: str | None, step: Step | None = None,
+) -> Operation:  # fmt: skip
+    return Operation(
+        id=draft.operation_id(), kind=kind, node=node, endpoints=tuple(sorted(names)),
+        step=step or steps_of(draft.policy, kind)[0], started=draft.now, step_since=draft.now, cause=cause,
+        reason=reason[: bounds.DETAIL], row=row, request=request,
+    )  # fmt: skip
+
+
+def next_step(policy: Policy, operation: Operation) -> Step | None:
+    steps = steps_of(policy, operation.kind)
     at = steps.index(operation.step)
     return steps[at + 1] if at + 1 < len(steps) else None
 
@@ -69,7 +94,7 @@ def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, 
         node = policy.node_by_name.get(operation.node)
         if node is None or not node.fenced:
             return ()
-        return (OrderPorts(node.name, port_map(policy, state, node.name)),)
+        return (order_of_ports(policy, state, node.name),)
     if step is Step.CATCH_UP:
         return tuple(KickReplication(node.name) for node in policy.nodes if node.replicates)
     return ()
@@ -293,6 +318,11 @@ def _patiently(at: _At, reason: str) -> Progress:
     if at.age_s >= patience:
         return Progress(Turn.GIVE_UP, f"not caught up in {patience:.0f} s: {reason}")
     return Progress(Turn.WAIT, reason)
+
+
+def checked(operation: Operation, cases: tuple[Case, ...]) -> Progress:
+    """Whether every service of the cases answers from outside, whatever step runs."""
+    return _check(_At(operation, cases, ()))
 
 
 def _check(at: _At) -> Progress:

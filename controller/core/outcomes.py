@@ -17,11 +17,13 @@ from mailward.model.orders import (
     Order,
     OrderPorts,
     Outcome,
+    PowerOff,
     Publish,
     Result,
     key_of,
 )
-from mailward.model.state import Attempt, HelperRecord, TargetRecord
+from mailward.model.policy import Deployment
+from mailward.model.state import Attempt, HelperRecord, Operation, TargetRecord
 from mailward.model.token import Sent
 
 STALE_CLAIMS_BELIEVED = 3
@@ -95,6 +97,22 @@ def take_up_epoch(draft: Draft) -> None:
         targets=tuple(replace(target, claim=None, begun=None) for target in draft.state.targets),
         helpers=tuple(replace(helper, claim=None) for helper in draft.state.helpers),
     )
+    if draft.policy.deployment is Deployment.CLUSTER:
+        _carry_over_what_is_stopped(draft, operation)
+
+
+def _carry_over_what_is_stopped(draft: Draft, operation: Operation | None) -> None:
+    """Since when a node counts as stopped is compared with what its helper has said since."""
+    state = draft.state
+    if operation is not None:
+        words = tuple(replace(word, at=_carried_over(draft, word.at)) for word in operation.vouched)
+        operation = replace(operation, vouched=words)
+    draft.state = replace(
+        state,
+        operation=operation,
+        ports=tuple(replace(record, at=_carried_over(draft, record.at)) for record in state.ports),
+        power=tuple(replace(record, at=_carried_over(draft, record.at)) for record in state.power),
+    )
 
 
 def _carried_over(draft: Draft, at: Moment) -> Moment:
@@ -144,6 +162,12 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
         _watch_for_foreign(draft, action.target, outcome)
         if outcome.result is Result.STALE:  # somebody else wrote: claim anew, or find out who leads
             draft.put_target(replace(draft.target(action.target), claim=None, claimed=None, kept=()))
+    elif isinstance(action, PowerOff):
+        power = draft.power_of(action.node)
+        if power is not None:
+            off = outcome.fence or FenceOutcome.UNKNOWN
+            at = outcome.at if off is FenceOutcome.CONFIRMED else power.at
+            draft.put_power(replace(power, off=off, at=at, detail=outcome.detail[: bounds.DETAIL]))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
             sent = draft.helper(action.node).sent.arrived(order.token)

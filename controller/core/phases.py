@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.model.dns import RRset
-from mailward.model.fencing import CLOSED, OPEN, PortKind, PortState
-from mailward.model.policy import Endpoint, Policy
+from mailward.model.fencing import CLOSED, OPEN, PLAIN, PortKind, PortState, Scope, Terms
+from mailward.model.orders import OrderPorts
+from mailward.model.policy import Deployment, Endpoint, Policy
 from mailward.model.state import Phase, State
 
 
@@ -33,7 +34,7 @@ EFFECTS: Mapping[Phase, Effects] = {
 TRANSITIONS: Mapping[Phase, tuple[Phase, ...]] = {
     Phase.IN_SERVICE: (Phase.DRAINING, Phase.DEMOTING, Phase.OUT),
     Phase.DRAINING: (Phase.OUT, Phase.IN_SERVICE, Phase.STANDBY),
-    Phase.DEMOTING: (Phase.STANDBY, Phase.OUT),
+    Phase.DEMOTING: (Phase.STANDBY, Phase.OUT, Phase.PROMOTING, Phase.IN_SERVICE),
     Phase.OUT: (Phase.REJOINING,),
     Phase.REJOINING: (Phase.PROMOTING, Phase.STANDBY, Phase.OUT),
     Phase.STANDBY: (Phase.PROMOTING, Phase.OUT),
@@ -42,18 +43,24 @@ TRANSITIONS: Mapping[Phase, tuple[Phase, ...]] = {
 
 
 def may_follow(before: Phase | None, after: Phase) -> bool:
-    """Whether the table allows it. A (node, endpoint) new to the record starts in service, or out."""
+    """Whether the table allows it. A (node, endpoint) new to the record starts in service, or out; in a
+    cluster an endpoint may be new to a node that stands by."""
     if before is None:
-        return after in (Phase.IN_SERVICE, Phase.OUT)
+        return after in (Phase.IN_SERVICE, Phase.OUT, Phase.STANDBY)
     return before is after or after in TRANSITIONS[before]
 
 
 def desired_rrsets(policy: Policy, state: State, target: str) -> tuple[RRset, ...]:
     """Every address RRset this target should hold, empty ones included (they are to be deleted).
 
-    An endpoint that nobody serves, as only a change of the configuration can bring about, keeps all
-    configured addresses: a name without any would be worse (I2)."""
+    An endpoint of a hybrid that nobody serves, as only a change of the configuration can bring about, keeps
+    all configured addresses: a name without any would be worse (I2). In a cluster nothing is wanted while
+    nobody serves: what is there stays."""
     wanted = []
+    if policy.deployment is Deployment.CLUSTER and not any(
+        record.phase is Phase.IN_SERVICE for record in state.phases
+    ):
+        return ()
     for endpoint in policy.endpoints:
         if target not in endpoint.targets:
             continue
@@ -73,7 +80,7 @@ def rrsets_of(endpoint: Endpoint, addresses: Iterable[str]) -> list[RRset]:
 
 def addresses_of(policy: Policy, state: State, endpoint: Endpoint) -> tuple[str, ...]:
     """The addresses of the nodes which serve an endpoint."""
-    serving = [node for node in endpoint.nodes if _effects(state, node, endpoint.name).published]
+    serving = [node for node in endpoint.nodes if _effects(policy, state, node, endpoint.name).published]
     return _addresses(policy, serving)
 
 
@@ -84,7 +91,7 @@ def _addresses(policy: Policy, nodes: Iterable[str]) -> tuple[str, ...]:
 def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
     """The whole client port map of a node. A service is closed when every endpoint that needs it is
     closed here; one that no endpoint needs (25 behind an MX) when all of the node's endpoints are."""
-    ports = [(e.services, _effects(state, node, e.name).ports) for e in policy.endpoints_of(node)]
+    ports = [(e.services, _effects(policy, state, node, e.name).ports) for e in policy.endpoints_of(node)]
     if not any(kind is PortKind.CLOSED for _, kind in ports):
         return {service.name: OPEN for service in policy.services}
     result = {}
@@ -96,8 +103,24 @@ def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
     return result
 
 
-def _effects(state: State, node: str, endpoint: str) -> Effects:
+def order_of_ports(policy: Policy, state: State, node: str) -> OrderPorts:
+    """A node's whole port map, and what goes with it: where a closed node of a cluster must not write either,
+    its writers are stopped."""
+    ports = port_map(policy, state, node)
+    closed = all(port.kind is PortKind.CLOSED for port in ports.values())
+    stops = (
+        closed and policy.deployment is Deployment.CLUSTER and policy.rules.fence_scope.covers(Scope.WRITES)
+    )
+    return OrderPorts(node, ports, Terms(stop=True) if stops else PLAIN)
+
+
+def _effects(policy: Policy, state: State, node: str, endpoint: str) -> Effects:
+    """What is not recorded is in service, as configured; in a cluster it is as all else of its node, or
+    out."""
     record = state.phase_of(node, endpoint)
+    if record is None and policy.deployment is Deployment.CLUSTER:
+        record = next(iter(state.phases_of(node)), None)
+        return EFFECTS[record.phase if record else Phase.OUT]
     return EFFECTS[record.phase if record else Phase.IN_SERVICE]
 
 

@@ -4,16 +4,17 @@ Automation's wishes come from the diagnosis table and start only when every gate
 pre-empts planned work, which rolls back first; it also takes in further endpoints of its own node.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import bounds, gates
+from mailward.controller.core import gates, ladder, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
-from mailward.controller.core.operations import STEPS
+from mailward.controller.core.operations import operation_of
 from mailward.model.decision import Answered, Finding, Goal
+from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
 
 
@@ -25,10 +26,14 @@ def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
 def plan(draft: Draft) -> None:
     """Start at most one automatic operation: withdrawals first, readmissions after."""
     wanting = _wanting(draft.situation)
-    for goal, checks in ((Goal.WITHDRAW, gates.WITHDRAW), (Goal.READMIT, gates.READMIT)):
+    if draft.policy.deployment is Deployment.CLUSTER and _take_up_again(draft):
+        return
+    for goal in (Goal.WITHDRAW, Goal.READMIT):
+        if goal is Goal.READMIT and ladder.serves_and_is_closed(draft.situation):
+            return  # who serves comes first
         for node in draft.policy.nodes:
             cases = wanting.get((goal, node.name), ())
-            ready = [case for case in cases if _free(draft, case, goal, checks)]
+            ready = [case for case in cases if _free(draft, case, goal, _checks(case, goal))]
             if not ready:
                 continue
             if goal is Goal.WITHDRAW:
@@ -37,6 +42,22 @@ def plan(draft: Draft) -> None:
             else:
                 readmit(draft, ready)
             return
+
+
+def _take_up_again(draft: Draft) -> bool:
+    """A failover that was handed over since nobody could take over, once somebody can."""
+    left = succession.left_behind(draft.state)
+    if left is None or (left.node, left.endpoint) not in draft.policy.pairs:
+        return False
+    case = Case(draft.situation, left.node, draft.policy.endpoint_by_name[left.endpoint])
+    if held_by(case, takeover.AGAIN):
+        return False
+    succession.begin(draft, Kind.FAILOVER, left.node, left.cause, f"nobody serves: {left.detail}")
+    return True
+
+
+def _checks(case: Case, goal: Goal) -> Sequence[Gate]:
+    return takeover.withdraw(case) if goal is Goal.WITHDRAW else gates.READMIT
 
 
 def _wanting(situation: Situation) -> dict[tuple[Goal, str], list[Case]]:
@@ -54,14 +75,21 @@ def _free(draft: Draft, case: Case, goal: Goal, checks: Iterable[Gate]) -> bool:
     """Ready when nothing holds it, or only an operation which a withdrawal may pre-empt or join."""
     operation = draft.state.operation
     joins = operation is not None and operation.kind is Kind.FAILOVER and operation.node == case.node
-    gives_way = operation is not None and goal is Goal.WITHDRAW and (joins or preemptible(operation))
+    if operation is not None and draft.policy.deployment is Deployment.CLUSTER:
+        joins = False  # all of a node leaves at once
+    yields = operation is not None and preemptible(draft.policy, operation)
+    gives_way = goal is Goal.WITHDRAW and (joins or yields)
     findings = (gate(case) for gate in checks)
     return all(f.answer is Answered.YES or (gives_way and f.gate == "one-operation") for f in findings)
 
 
-def preemptible(operation: Operation) -> bool:
+def preemptible(policy: Policy, operation: Operation) -> bool:
     """Planned work gives way, and so does whatever only waits to be verified. A readmission between
     the two does not: it ends within seconds, and the node it lets in may be the successor."""
+    if succession.runs(policy, operation):
+        return succession.gives_way(operation)
+    if policy.deployment is Deployment.CLUSTER:
+        return True  # of standbys only
     if operation.step is Step.VERIFY:
         return True
     if operation.kind is Kind.READMIT:
@@ -73,7 +101,12 @@ def preemptible(operation: Operation) -> bool:
 
 def _make_way(draft: Draft, node: str) -> None:
     operation = draft.state.operation
-    if operation is None or (operation.kind is Kind.FAILOVER and operation.node == node):
+    if operation is None:
+        return
+    if succession.runs(draft.policy, operation):
+        succession.give_way(draft, f"{node} failed")
+        return
+    if operation.kind is Kind.FAILOVER and operation.node == node:
         return
     roll_back(draft, f"{node} failed")
 
@@ -90,6 +123,11 @@ def withdraw(
     why = reason or judgement.evidence
     names = [case.endpoint.name for case in cases]
     row = diagnose(cases[0].record, judgement.condition).id
+    if draft.policy.deployment is Deployment.CLUSTER:
+        succession.begin(
+            draft, Kind.FAILOVER, node, cause, why, row=row, request=request, force=cases[0].force
+        )
+        return
     if running is not None and running.kind is Kind.FAILOVER and running.node == node:
         draft.note(f"took in {', '.join(names)}: {why}")
         merged = tuple(sorted({*running.endpoints, *names}))
@@ -107,12 +145,14 @@ def _set_out(draft: Draft, cases: list[Case], cause: Cause, why: str) -> None:
 
 
 def drain(draft: Draft, cases: list[Case], request: str, reason: str, force: bool) -> None:
+    """In a cluster only who stands by is drained: nobody is there to be waited for."""
     names = [case.endpoint.name for case in cases]
     node = cases[0].node
     operation = operation_of(draft, Kind.DRAIN, node, names, Cause.OPERATOR, reason, 0, request)
     draft.start(replace(operation, force=force))
+    stands_by = draft.policy.deployment is Deployment.CLUSTER
     for name in names:
-        draft.set_phase(node, name, Phase.DRAINING, Cause.OPERATOR, reason)
+        draft.set_phase(node, name, Phase.OUT if stands_by else Phase.DRAINING, Cause.OPERATOR, reason)
 
 
 def readmit(
@@ -131,17 +171,6 @@ def readmit(
             node, case.endpoint.name, Phase.REJOINING,
             before.cause if before else Cause.NONE, before.detail if before else "",
         )  # fmt: skip
-
-
-def operation_of(
-    draft: Draft, kind: Kind, node: str, names: list[str], cause: Cause, reason: str, row: int,
-    request: str | None,
-) -> Operation:  # fmt: skip
-    return Operation(
-        id=draft.operation_id(), kind=kind, node=node, endpoints=tuple(sorted(names)),
-        step=STEPS[kind][0], started=draft.now, step_since=draft.now, cause=cause,
-        reason=reason[: bounds.DETAIL], row=row, request=request,
-    )  # fmt: skip
 
 
 def roll_back(draft: Draft, why: str) -> None:

@@ -13,7 +13,7 @@ from mailward.controller.core.phases import rrsets_of
 from mailward.model.dns import RRset
 from mailward.model.fencing import FenceOutcome, PortKind
 from mailward.model.orders import Action, OrderPorts, Publish, Verify
-from mailward.model.policy import Endpoint
+from mailward.model.policy import Deployment, Endpoint
 from mailward.model.state import Kind, Operation, State
 
 
@@ -33,6 +33,8 @@ def with_care(situation: Situation, operation: Operation, action: Publish) -> Pu
     last that serve, nor, while nobody is known to, who may be the first to serve again: that was decided, but
     not done, when somebody else was well. And it puts in nobody who is known to fail while somebody else
     serves, or is named there already (I2)."""
+    if situation.snapshot.policy.deployment is Deployment.CLUSTER:
+        return action  # one serves, and only what was promoted is published
     found = {rrset.key: rrset for rrset in action.rrsets}
     record = situation.state.target(action.target)
     for endpoint in situation.snapshot.policy.endpoints:

@@ -4,20 +4,24 @@ Effects that could not be confirmed when they were due, ports that a reboot or a
 that came back with an older zone.
 """
 
-from mailward.controller.core import doubts
+from mailward.controller.core import doubts, ladder
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.closing import left_open
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.phases import desired_rrsets, port_map
-from mailward.controller.core.planning import operation_of
-from mailward.model.fencing import OPEN, FenceOutcome
-from mailward.model.policy import Automation, Node
+from mailward.controller.core.operations import operation_of
+from mailward.controller.core.phases import desired_rrsets, order_of_ports, port_map
+from mailward.controller.core.planning import roll_back
+from mailward.model.fencing import OPEN, FenceOutcome, PortKind, Scope
+from mailward.model.policy import Automation, Deployment, Node
 from mailward.model.state import Cause, Ending, Kind, Phase
 
 
 def reconcile(draft: Draft) -> None:
     """Repeat effects that could not be confirmed when they were due, one node at a time."""
-    if draft.state.operation is not None:
+    running, closed = draft.state.operation, ladder.serves_and_is_closed(draft.situation)
+    if running is not None:
+        if closed and running.kind in (Kind.READMIT, Kind.DRAIN):
+            roll_back(draft, f"{closed} has closed its ports since, and is opened first")
         return
     situation = draft.situation
     node = _longest_unsettled(draft)
@@ -37,7 +41,8 @@ def reconcile(draft: Draft) -> None:
 def _may_reconcile(draft: Draft, node: str) -> bool:
     """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause
-    if pause is not None and pause.in_force(draft.now):
+    paused = pause is not None and pause.in_force(draft.now)
+    if paused and not (node and node == ladder.serves_and_is_closed(draft.situation)):
         return False
     last = draft.state.ended[-1] if draft.state.ended else None
     if last is None or last.operation.kind is not Kind.RECONCILE:
@@ -54,9 +59,25 @@ def _longest_unsettled(draft: Draft) -> str:
     unsettled = []
     for node in draft.policy.nodes:
         if _ports_unsettled(draft, node) and not left_open(draft.situation, node.name):
-            record = draft.state.ports_of(node.name)
-            unsettled.append((-record.at.age_s(draft.now) if record else float("-inf"), node.name))
-    return min(unsettled)[1] if unsettled else ""
+            record, closes = draft.state.ports_of(node.name), not _opens_in_a_cluster(draft, node)
+            if not closes and _others_may_be_open(draft, node):
+                continue
+            unsettled.append((closes, -record.at.age_s(draft.now) if record else float("-inf"), node.name))
+    return min(unsettled)[2] if unsettled else ""
+
+
+def _opens_in_a_cluster(draft: Draft, node: Node) -> bool:
+    if draft.policy.deployment is not Deployment.CLUSTER:
+        return False
+    wanted = port_map(draft.policy, draft.state, node.name)
+    return any(port.kind is not PortKind.CLOSED for port in wanted.values())
+
+
+def _others_may_be_open(draft: Draft, node: Node) -> bool:
+    """I4: who serves is opened when the others are known to be stopped; these are closed first. While
+    automation only observes the others are nobody's business."""
+    acts = draft.policy.automation is Automation.ACT
+    return acts and bool(ladder.not_stopped(draft.situation, None, node.name))
 
 
 def _ports_unsettled(draft: Draft, node: Node) -> bool:
@@ -67,10 +88,16 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
     wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:  # never ordered by this store: an earlier one may have closed them
         differ = any(facts.ports.get(service, OPEN) != port for service, port in wanted.items())
-        away = any(Phase.IN_SERVICE is not r.phase for r in draft.state.phases_of(node.name))
-        return away or (differ and draft.policy.automation is Automation.ACT)
+        stays = (Phase.IN_SERVICE, Phase.STANDBY)  # a standby is closed when automation acts, and not before
+        away = any(r.phase not in stays for r in draft.state.phases_of(node.name))
+        held = facts.applied is False and facts.token is not None  # since it booted
+        closes = draft.policy.deployment is Deployment.CLUSTER and not _opens_in_a_cluster(draft, node)
+        acts = draft.policy.automation is Automation.ACT
+        return away or held or (acts and (differ or closes))
     if record.fence is not FenceOutcome.CONFIRMED:
         return True
+    if order_of_ports(draft.policy, draft.state, node.name).terms.stop and record.scope is Scope.USERS:
+        return True  # it was not to write either when that was ordered, as it is now
     if dict(record.ports) != wanted:
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
@@ -81,7 +108,8 @@ def _targets_unsettled(situation: Situation) -> list[str]:
     state, policy, found = situation.state, situation.snapshot.policy, []
     for target in policy.targets:
         record = state.target(target)
-        if not record.claimed_in(state.epoch) or record.published == desired_rrsets(policy, state, target):
+        wanted = desired_rrsets(policy, state, target)
+        if not wanted or not record.claimed_in(state.epoch) or record.published == wanted:
             continue
         if doubts.may_be_repeated(situation, target):
             found.append(target)

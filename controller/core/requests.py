@@ -6,11 +6,14 @@ daemon just started) not longer than `UNKNOWN_PATIENCE_S`. While its ports are j
 that is seen of a node counts.
 """
 
-from mailward.controller.core import bounds, gates, planning
+from collections.abc import Sequence
+
+from mailward.controller.core import bounds, gates, planning, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
 from mailward.model.decision import Answered, Finding
-from mailward.model.state import Cause, Kind, Operation, Phase, PhaseRecord, Request, RequestKind, Step
+from mailward.model.policy import Deployment
+from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
 
 PATIENCE_S = 60.0
 UNKNOWN_PATIENCE_S = 10.0
@@ -26,11 +29,13 @@ _FROM = {
     RequestKind.DRAIN: (Phase.IN_SERVICE,),
     RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
-_GATES = {
-    RequestKind.FAILOVER: gates.WITHDRAW_BY_HAND,
-    RequestKind.DRAIN: gates.WITHDRAW_BY_HAND,
-    RequestKind.READMIT: gates.READMIT_BY_HAND,
+_FROM_IN_A_CLUSTER = {
+    RequestKind.FAILOVER: (Phase.IN_SERVICE,),
+    RequestKind.DRAIN: (Phase.STANDBY,),
+    RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
+VOUCHED_WITHIN_S = 60.0
+"""A person's word for a node is about now."""
 
 
 def take_up(draft: Draft) -> None:
@@ -60,6 +65,16 @@ def _consider(draft: Draft, request: Request) -> None:
         known = ", ".join(draft.policy.node_by_name)
         draft.answer(request, False, f"no node is named {request.node!r}; there are: {known}")
         return
+    if request.kind is RequestKind.VOUCH:
+        _vouch(draft, request)
+        return
+    if request.kind is RequestKind.SWITCHOVER:
+        _switch_over(draft, request)
+        return
+    if request.kind is RequestKind.FAILOVER and succession.insists(draft, request.node, force=request.force):
+        operation = draft.running()
+        draft.answer(request, True, f"{operation.kind} {operation.id} is under way", operation.id)
+        return
     cases = _cases(draft.situation, request)
     if not cases:
         phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases_of(node.name))
@@ -74,6 +89,11 @@ def _consider(draft: Draft, request: Request) -> None:
 
 def waits_for(situation: Situation, request: Request) -> str:
     """What holds a request that nobody has answered yet, '' where nothing does; who follows sees it, too."""
+    if request.kind is RequestKind.VOUCH or request.node not in situation.snapshot.policy.node_by_name:
+        return ""
+    if request.kind is RequestKind.SWITCHOVER:
+        case = _served_by(situation, request)
+        return _reasons(takeover.before_switchover(case, request.node)) if case is not None else ""
     return _reasons(_held(_cases(situation, request), request))
 
 
@@ -81,45 +101,51 @@ def _cases(situation: Situation, request: Request) -> list[Case]:
     return [
         Case(situation, request.node, endpoint, request.force)
         for endpoint in situation.snapshot.policy.endpoints_of(request.node)
-        if _may_begin(request, situation.state.phase_of(request.node, endpoint.name))
+        if _may_begin(situation, request, situation.state.phase_of(request.node, endpoint.name))
     ]
 
 
 def _held(cases: list[Case], request: Request) -> list[Finding]:
-    found = [(case, f) for case in cases for f in planning.held_by(case, _GATES[request.kind])]
-    return [
-        f
-        for case, f in found
-        if not (f.gate == "one-operation" and _gives_way(case.state.operation, request))
-    ]
+    found = [(case, f) for case in cases for f in planning.held_by(case, _gates(case, request))]
+    return [f for case, f in found if not (f.gate == "one-operation" and _gives_way(case, request))]
 
 
-def _reasons(held: list[Finding]) -> str:
+def _gates(case: Case, request: Request) -> Sequence[gates.Gate]:
+    if request.kind is RequestKind.READMIT:
+        return gates.READMIT_BY_HAND
+    if request.kind is RequestKind.DRAIN and case.snapshot.policy.deployment is Deployment.CLUSTER:
+        return takeover.STAND_DOWN
+    return takeover.withdraw(case, by_hand=True)
+
+
+def _reasons(held: Sequence[Finding]) -> str:
     return "; ".join(dict.fromkeys(f"{f.gate}: {f.reason}" for f in held))
 
 
-def _may_begin(request: Request, record: PhaseRecord | None) -> bool:
+def _may_begin(situation: Situation, request: Request, record: PhaseRecord | None) -> bool:
     """A failover by hand also makes an operator's word of what automation did: it stays out."""
-    if record is None or record.phase not in _FROM[request.kind]:
+    cluster = situation.snapshot.policy.deployment is Deployment.CLUSTER
+    if record is None or record.phase not in (_FROM_IN_A_CLUSTER if cluster else _FROM)[request.kind]:
         return False
     said = record.phase is Phase.OUT and record.cause is Cause.OPERATOR
     return request.kind is not RequestKind.FAILOVER or not said
 
 
-def _gives_way(operation: Operation | None, request: Request) -> bool:
+def _gives_way(case: Case, request: Request) -> bool:
     """A failover by hand pre-empts planned work; a readmit by hand takes over an automatic one, and one that
     insists takes over one that does not. Asked for again, a readmit by hand does not begin anew."""
+    operation = case.state.operation
     if operation is None:
         return True
     if request.kind is RequestKind.FAILOVER:
-        return planning.preemptible(operation)
+        return planning.preemptible(case.snapshot.policy, operation)
     if request.kind is RequestKind.READMIT and operation.kind is Kind.READMIT:
         more = operation.request is None or (request.force and not operation.force)
         return more and operation.node == request.node and operation.step is Step.CATCH_UP
     return operation.kind is Kind.RECONCILE
 
 
-def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None:
+def _refuse_or_wait(draft: Draft, request: Request, held: Sequence[Finding]) -> None:
     waited = request.at.age_s(draft.now)
     final = [] if _just_closing(held) else [f for f in held if f.gate not in _PASSING]
     unknown = all(f.answer is Answered.UNKNOWN for f in final)
@@ -129,15 +155,14 @@ def _refuse_or_wait(draft: Draft, request: Request, held: list[Finding]) -> None
     draft.answer(request, False, _reasons(held) + (f". Try: {commands[0]}" if commands else ""))
 
 
-def _just_closing(held: list[Finding]) -> bool:
+def _just_closing(held: Sequence[Finding]) -> bool:
     gates_held = {f.gate for f in held}
     return "fence" in gates_held and "helper" not in gates_held
 
 
 def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
-    reason = f"{request.by}: {request.reason}" if request.reason else request.by
-    if draft.state.operation is not None:
-        planning.roll_back(draft, f"{request.kind} asked for by {request.by}")
+    reason = _who(request)
+    _make_way(draft, f"{request.kind} asked for by {request.by}")
     if request.kind is RequestKind.FAILOVER:
         planning.withdraw(draft, cases, Cause.OPERATOR, request.id, reason)
     elif request.kind is RequestKind.DRAIN:
@@ -146,3 +171,96 @@ def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
         planning.readmit(draft, cases, request.id, reason, request.force)
     operation = draft.running()
     draft.answer(request, True, f"{operation.kind} {operation.id} started", operation.id)
+
+
+def _who(request: Request) -> str:
+    return f"{request.by}: {request.reason}" if request.reason else request.by
+
+
+def _make_way(draft: Draft, why: str) -> None:
+    operation = draft.state.operation
+    if operation is None:
+        return
+    if succession.runs(draft.policy, operation):
+        succession.give_way(draft, why)
+    else:
+        planning.roll_back(draft, why)
+
+
+# in a cluster
+
+
+def _served_by(situation: Situation, request: Request) -> Case | None:
+    """The node in service, from which a switchover leads away."""
+    source = succession.active(situation.state)
+    endpoints = situation.snapshot.policy.endpoints_of(source) if source else ()
+    return Case(situation, source, endpoints[0], request.force) if endpoints else None
+
+
+def _switch_over(draft: Draft, request: Request) -> None:
+    if draft.policy.deployment is not Deployment.CLUSTER:
+        said = f"in a {draft.policy.deployment} all serve: mailward drain NODE, mailward readmit NODE"
+        draft.answer(request, False, said)
+        return
+    case = _served_by(draft.situation, request)
+    if case is None:
+        _serve_again(draft, request)
+        return
+    if case.node == request.node:
+        draft.answer(request, False, f"nothing to do: {request.node} is in service")
+        return
+    held = [f for f in takeover.before_switchover(case, request.node) if not _only_repeats(draft, f)]
+    if held:
+        _refuse_or_wait(draft, request, held)
+        return
+    _make_way(draft, f"{request.kind} asked for by {request.by}")
+    reason = _who(request)
+    succession.begin(
+        draft, Kind.SWITCHOVER, case.node, Cause.OPERATOR, reason, to=request.node, request=request.id,
+        force=request.force,
+    )  # fmt: skip
+    draft.answer(request, True, f"switchover {draft.running().id} started", draft.running().id)
+
+
+def _serve_again(draft: Draft, request: Request) -> None:
+    """Nobody is in service: the one that is asked for, once the others are stopped, and nobody else."""
+    if draft.state.operation is not None:
+        draft.answer(
+            request, False, f"{draft.running().kind} {draft.running().id} is under way: mailward status"
+        )
+        return
+    others = tuple(node.name for node in draft.policy.nodes if node.name != request.node)
+    succession.begin(
+        draft, Kind.FAILOVER, "", Cause.OPERATOR, _who(request), to=request.node, request=request.id,
+        force=request.force, failed=others,
+    )  # fmt: skip
+    draft.answer(request, True, f"failover {draft.running().id} started", draft.running().id)
+
+
+def _only_repeats(draft: Draft, finding: Finding) -> bool:
+    operation = draft.state.operation
+    repeats = operation is None or operation.kind is Kind.RECONCILE
+    return finding.gate == "one-operation" and repeats
+
+
+def _vouch(draft: Draft, request: Request) -> None:
+    """I4: a person's word that a node is stopped. For the operation that it names, while that waits for a
+    fence of that node, and not long after it was said."""
+    operation = draft.state.operation
+    if operation is None or not succession.runs(draft.policy, operation):
+        refused = "no failover runs that waits for a fence"
+    elif operation.id != request.operation:
+        refused = f"the word is for operation {request.operation or '?'}, and {operation.id} runs"
+    elif operation.step is not Step.FENCE or not succession.waits_for(draft, request.node):
+        refused = f"operation {operation.id} does not wait for {request.node} to be stopped"
+    elif succession.known_to_serve(draft, request.node):
+        refused = f"{request.node} answers its clients: it is not stopped"
+    elif request.at.age_s(draft.now) > VOUCHED_WITHIN_S:
+        refused = f"said more than {VOUCHED_WITHIN_S:.0f} s ago: look again, and say it again"
+    else:
+        succession.vouch(
+            draft, request.node, f"{request.by}: {request.reason}" if request.reason else request.by
+        )
+        draft.answer(request, True, f"{request.node} counts as stopped for {operation.id}", operation.id)
+        return
+    draft.answer(request, False, refused)

@@ -118,6 +118,8 @@ def _restore(parsed: argparse.Namespace) -> int:
         ports = obeyed.record.ports or {}
         said = "restored " + ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
         said += _of_writers(obeyed)
+        if obeyed.held:
+            said = "every port is closed since the node has booted, until the controller's next order"
         if obeyed.lapsed:
             said += "; what is open in it was leased, and is refused until the controller's next order"
     note(f"restore: {said}")

@@ -28,10 +28,12 @@ _KEYS = (
     "units",
     "writers",
     "hooks",
+    "boot",
     "paths",
     "state_dir",
     "run_dir",
 )
+BOOTS = ("as-ordered", "closed")
 _UNIT_COMMANDS = ("status", "start", "stop")
 _HOOKS = ("promote", "demote")
 _HOOK_TIMEOUT_S = 30
@@ -68,6 +70,7 @@ class NodeConfig(NamedTuple):
     run_dir: str
     writers: tuple[str, ...] = ()
     hooks: Mapping[str, HookCommands] = MappingProxyType({})
+    boot: str = "as-ordered"
 
     @property
     def writing(self) -> tuple[Unit, ...]:
@@ -124,7 +127,13 @@ class _Check:
             run_dir=self.path("run_dir", top.get("run_dir", DEFAULT_RUN_DIR)),
             writers=self.writers(top.get("writers", []), {unit.name: unit for unit in units}),
             hooks=self.hooks(self.table("hooks", top.get("hooks", {}))),
+            boot=self.boot(top.get("boot", BOOTS[0])),
         )
+
+    def boot(self, found: object) -> str:
+        if found not in BOOTS:
+            self.wrong("boot", found, f"one of {', '.join(BOOTS)}")
+        return str(found)
 
     def services(self, found: object) -> dict[str, int]:
         ports: dict[str, int] = {}

@@ -76,6 +76,10 @@ class Memory:
         """'' when it will survive a reboot, else why it will not."""
         return _write(self.disk, record)
 
+    def is_of_another_boot(self) -> bool:
+        """Whether nothing was written since this boot: /run is empty then."""
+        return not os.path.exists(self.run)
+
     def keep_in_run(self, record: Record) -> str:
         """'' when it will survive this process, else why it will not."""
         return _write(self.run, record)

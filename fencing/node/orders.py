@@ -41,11 +41,13 @@ _HAND_LOCK_S = 10.0
 
 
 class Obeyed(NamedTuple):
-    """What is now remembered, and whether it will survive a reboot; `lapsed`: what it has open is refused."""
+    """What is now remembered, and whether it will survive a reboot; `lapsed`: what it has open is refused,
+    since it was leased; `held`: it is, since the node has booted."""
 
     record: Record
     persisted: bool
     lapsed: bool = False
+    held: bool = False
     done: Done = NOTHING
 
 
@@ -187,11 +189,20 @@ class Orders:
     def restore(self) -> Obeyed | None:
         """Give the kernel the remembered map, as at boot: what is leased as lapsed, unless the kernel shows
         the map with a lease that runs. Writers that were stopped are, again. None if there is no map: all is
-        left open."""
+        left open. Where the node is to boot closed, and has ever obeyed, all is closed until the next
+        order."""
         with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
             known = self._memory.read()
+            closes = self._config.boot == CLOSED and bool(known.damage or known.record.token)
+            if closes and self._memory.is_of_another_boot():
+                all_closed: PortMap = dict.fromkeys(self._config.services, CLOSED)
+                self._apply(known.record._replace(ports=all_closed, lease_s=None))
+                if not known.damage:
+                    obeyed = Obeyed(known.record, persisted=True, held=True)
+                    return self._follow(obeyed, Terms(stop=known.record.stop))
             if known.damage:
-                raise Refused(refusal.DAMAGED, f"{known.damage}; the ports are left as they are")
+                how = "closed until the next order" if closes else "left as they are"
+                raise Refused(refusal.DAMAGED, f"{known.damage}; the ports are {how}")
             if known.record.ports is None:
                 return None
             if self._lease_runs(known.record):

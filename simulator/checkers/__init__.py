@@ -3,7 +3,7 @@
 Each looks whenever something has changed and returns sentences; none means that the rule held. What is wrong
 and breaks no rule is returned as an excuse, with its reason. What a controller believes is never asked:
 recorded state only where the rule is about what is recorded, reports only where it is about what could be
-known. I4 and I5 concern promotions, and arrive with them; I15 is kept by the mail servers, and is shown in
+known. I15 is kept by the mail servers, and is shown in
 the lab.
 """
 
@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from mailward.model.policy import Deployment, Policy
 from mailward.simulator.checkers.addresses import NeverEmpty, OnlyListed, OnlyServing
 from mailward.simulator.checkers.excuses import Excuse
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
+from mailward.simulator.checkers.promotions import NotTooMuchLost, OneOpen, Takeovers
 from mailward.simulator.checkers.readmissions import HoldDown, Readmissions, WayBack
 from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.checkers.withdrawals import ClosedLast, SomebodyOpen, Withdrawals
@@ -35,15 +37,21 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
     Operations, Explained, StaysAsItIs, Readmissions, WayBack, HoldDown, LeftAlone, NothingLost, Bounded,
     NoErrors,
 )  # fmt: skip
+_OF_A_CLUSTER: tuple[Callable[[Truth], Checker], ...] = (
+    TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, NotTooMuchLost, Takeovers, Operations,
+    Explained, StaysAsItIs, LeftAlone, NothingLost, Bounded, NoErrors,
+)  # fmt: skip
+"""Where one serves, ports are closed before DNS follows, and who comes back stands by."""
 
 
 class Checkers:
-    """All of them, new for each run, over one memory of the truth. `excuses` counts by reason."""
+    """All of a deployment, new for each run, over one memory of the truth. `excuses` counts by reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.excuses: Counter[str] = Counter()
         self._truth = Truth()
-        self._all = tuple(kind(self._truth) for kind in _ALL)
+        kinds = _OF_A_CLUSTER if policy.deployment is Deployment.CLUSTER else _ALL
+        self._all = tuple(kind(self._truth) for kind in kinds)
         self._commits = 0
         self._obeyed: dict[str, int] = {}
 

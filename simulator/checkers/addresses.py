@@ -111,7 +111,8 @@ class OnlyServing:
     ) -> list[str]:
         node = world.nodes[name]
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
-        if closed and self.truth.helper_well_ago_s(name) <= OLD_S:
+        just_booted = node.helper.held and world.now_s - node.booted_s <= OLD_S  # nobody may have seen it yet
+        if closed and self.truth.helper_well_ago_s(name) <= OLD_S and not just_booted:
             return [f"{name} was put into {target} with {', '.join(closed)} closed"]
         operation = world.state.operation
         let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name

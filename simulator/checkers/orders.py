@@ -103,8 +103,8 @@ class StaysAsItIs:
 class LeftAlone:
     """I14: what obeys another store is not written to; nor is a name server that remembers more than our
     store, restored from a backup, has sent to it; unless its epoch has come again and gone since, with lower
-    and higher numbers sent there, and nobody can tell. (A helper says what it remembers in its status only.)
-    """
+    and higher numbers sent there, or our store was made with it or a later one, and nobody can tell. (A
+    helper says what it remembers in its status only.)"""
 
     truth: Truth
     rule: str = "I14"
@@ -133,7 +133,8 @@ class LeftAlone:
             return False
         if before is None:
             return True
-        if _recorded_after(world, before, since_s):
+        made = world.state.made_epoch
+        if _recorded_after(world, before, since_s) or (made is not None and before.epoch <= made):
             return False
         sent = self._sent_since.get((name, since_s), ())
         again = [one for one in sent if one.epoch == before.epoch < token.epoch]

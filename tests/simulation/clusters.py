@@ -3,7 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Policy, Rules, Service
+from mailward.model.policy import (
+    Automation,
+    Deployment,
+    Endpoint,
+    Node,
+    Observer,
+    Policy,
+    Rules,
+    Rung,
+    RungKind,
+    Service,
+)
 
 ENDPOINT = "mail.example.test"
 SERVICES = (Service("submission", 587, "submission"), Service("imaps", 993, "imaps"))
@@ -53,9 +64,44 @@ def three_nodes_two_zones() -> Policy:
     )
 
 
+def one_serves_one_stands_by() -> Policy:
+    """`cluster`: the same hosts, active-passive; each node can be switched off as well."""
+    whole = two_sites_and_a_witness()
+    ladder = (Rung(RungKind.HELPER, 8.0), Rung(RungKind.AGENT, 20.0))
+    nodes = tuple(replace(node, ladder=ladder) for node in whole.nodes)
+    return replace(whole, deployment=Deployment.CLUSTER, nodes=nodes)
+
+
+def without_a_switch() -> Policy:
+    """The same, and nobody but a person can switch a node off."""
+    whole = one_serves_one_stands_by()
+    return replace(whole, nodes=tuple(replace(node, ladder=node.ladder[:1]) for node in whole.nodes))
+
+
+def two_stand_by() -> Policy:
+    """One serves and two stand by, on two zones; the second is to be promoted first."""
+    whole, names = one_serves_one_stands_by(), ("mail-a", "mail-b", "mail-c")
+    ladder = whole.nodes[0].ladder
+    nodes = tuple(
+        Node(name, f"site-{name[-1]}", (f"192.0.2.{10 + i}",), priority=int(i == 1), ladder=ladder)
+        for i, name in enumerate(names)
+    )
+    endpoints = (
+        Endpoint(ENDPOINT, ("submission", "imaps"), names, 5, ("primary", "second")),
+        Endpoint("imap.example.test", ("imaps",), names, 30, ("second",)),
+    )
+    return replace(whole, nodes=nodes, endpoints=endpoints, targets=("primary", "second"))
+
+
+ACTIVE_PASSIVE: Mapping[str, Callable[[], Policy]] = {
+    "active-passive": one_serves_one_stands_by,
+    "two-standbys": two_stand_by,
+    "no-switch": without_a_switch,
+}
 CLUSTERS: Mapping[str, Callable[[], Policy]] = {
     "two-sites": two_sites_and_a_witness,
     "one-controller": one_controller,
     "pair": pair_without_a_witness,
     "three-nodes": three_nodes_two_zones,
+    **ACTIVE_PASSIVE,
 }

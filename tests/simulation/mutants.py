@@ -7,6 +7,7 @@ Each mutant patches the real modules, wherever the guard is known by name, and i
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from mailward.controller import loop
 from mailward.controller.core import (
     admission,
     bounds,
+    candidates,
     claims,
     closing,
     conditions,
@@ -24,6 +26,7 @@ from mailward.controller.core import (
     expiry,
     gates,
     invariants,
+    ladder,
     operations,
     outcomes,
     planning,
@@ -31,6 +34,8 @@ from mailward.controller.core import (
     reconciling,
     requests,
     sight,
+    succession,
+    takeover,
 )
 from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
@@ -69,12 +74,18 @@ def everywhere(patch: Patch, original: object, instead: object) -> None:
     assert found, f"nothing in the core knows {original}"
 
 
-def without(*names: str) -> Mutant:
-    """These gates say yes wherever they are asked."""
+LISTS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
+    (gates, ("WITHDRAW", "WITHDRAW_BY_HAND", "READMIT", "READMIT_BY_HAND")),
+    (takeover, ("WITHDRAW", "WITHDRAW_BY_HAND", "AGAIN", "STAND_DOWN")),
+)
+"""Where gates are asked one after the other."""
+
+
+def without(name: str, module: ModuleType = gates) -> Mutant:
+    """This gate says yes wherever it is asked."""
 
     def mutant(patch: Patch) -> None:
-        for name in names:
-            _mute(patch, getattr(gates, name), name)
+        _mute(patch, getattr(module, name), name)
 
     return mutant
 
@@ -87,9 +98,9 @@ def _mute(patch: Patch, gate: Gate, name: str) -> None:
         return tuple(mute if check is gate else check for check in checks)
 
     everywhere(patch, gate, mute)
-    for checks in ("WITHDRAW", "WITHDRAW_BY_HAND", "READMIT", "READMIT_BY_HAND"):
-        patch.setattr(gates, checks, muted(getattr(gates, checks)))
-    patch.setattr(requests, "_GATES", {kind: muted(checks) for kind, checks in requests._GATES.items()})
+    for module, names in LISTS:
+        for checks in names:
+            patch.setattr(module, checks, muted(getattr(module, checks)))
 
 
 def answering(original: Callable[..., Any], answer: object) -> Mutant:
@@ -113,6 +124,12 @@ def all_of(*mutants: Mutant) -> Mutant:
 def _checked_unseen(patch: Patch) -> None:
     """A node just opened is let in without an answer from outside."""
     patch.setitem(operations._PROGRESS, Step.CHECK, lambda _at: operations.Progress(operations.Turn.DONE))
+
+
+def _promoted_unseen(patch: Patch) -> None:
+    """Who was opened is published without an answer from outside."""
+    done = operations.Progress(operations.Turn.DONE)
+    everywhere(patch, operations.checked, lambda *_: done)
 
 
 def _an_operators_word_forgotten(patch: Patch) -> None:
@@ -302,6 +319,24 @@ MUTANTS: Mapping[str, Mutant] = {
     "room to come back": answering(gates._scarce, ""),
     "stable": without("stable"),
     "hold-down": without("hold_down"),
+    # where one serves and others stand by
+    "a takeover waits": without("outlasts", takeover),
+    "nobody has tried it yet": answering(takeover._just_being_opened, False),
+    "an heir": without("heir", takeover),
+    "stopped for certain": answering(ladder.stopped, "assumed"),
+    "recorded to be stopped": answering(invariants.opens_only_where_others_are_stopped, ()),
+    "the others are closed first": answering(reconciling._others_may_be_open, False),
+    "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
+    "what is over is recorded": answering(succession.note_what_is_over, None),
+    "who answers is not off": answering(ladder._said_since, False),
+    "what may yet go off": answering(ladder.may_yet_go_off, False),
+    "what may be lost": answering(candidates.too_much, ""),
+    "a figure grows with its age": answering(candidates._stopped_for_s, float("inf")),
+    "an heir has answered since": answering(candidates._silent_since, ""),
+    "who serves again": answering(succession._serves_again, False),
+    "stopped all the while": answering(succession._not_stopped_any_more, ""),
+    "an heir answers from outside": _promoted_unseen,
+    "opened again only when stopped": answering(succession._may_reopen, True),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

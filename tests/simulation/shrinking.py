@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from tests.simulation.clusters import CLUSTERS
 
 from mailward.simulator.run import Outcome, play, strikes_of
-from mailward.simulator.swarm import Strike
+from mailward.simulator.swarm import Strike, kinds_for
 
 MOST_PLAYS = 80
 _LINE = re.compile(r"at ([\d.]+) s ([a-z-]+) (\d+) for ([\d.]+) s")
@@ -45,7 +45,7 @@ class Story:
 
 
 def drawn_story(cluster: str, seed: int, hours: float) -> Story:
-    return Story(cluster, seed, hours, strikes_of(seed, hours))
+    return Story(cluster, seed, hours, strikes_of(seed, hours, among=kinds_for(CLUSTERS[cluster]())))
 
 
 def story_of(text: str) -> Story:

@@ -5,15 +5,15 @@ the other until a rule is broken. The same seeds break none with the guard in it
 only what stands behind it is away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.simulation.clusters import two_sites_and_a_witness
+from tests.simulation.clusters import one_serves_one_stands_by, two_sites_and_a_witness
 from tests.simulation.mutants import MUTANTS
 
-from mailward.model.policy import Automation, Deployment, Policy
+from mailward.model.policy import Automation, Deployment, Loss, Policy
 from mailward.simulator.run import play
 from mailward.simulator.world import STORE_ID
 
@@ -34,19 +34,20 @@ class Hunt:
     policy: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 12
     first: int = 1
+    of: Callable[[], Policy] = two_sites_and_a_witness
 
     @property
     def name(self) -> str:
         return " and ".join(self.guards)
 
-    def of(self) -> Policy:
-        whole = two_sites_and_a_witness()
+    def policy_of(self) -> Policy:
+        whole = self.of()
         rules = replace(whole.rules, **{"hold_down_max_s": 300.0, **self.rules})
         return replace(whole, rules=rules, **self.policy)
 
     def violations(self, seed: int) -> tuple[str, ...]:
         vary = not (self.rules or self.policy)
-        return play(self.of(), seed, HOURS, kinds=self.kinds, pace_s=PACE_S, vary=vary).violations
+        return play(self.policy_of(), seed, HOURS, kinds=self.kinds, pace_s=PACE_S, vary=vary).violations
 
 
 HUNTS = (
@@ -73,7 +74,7 @@ HUNTS = (
         "and automation only observes",
         policy={"automation": Automation.OBSERVE},
     ),
-    Hunt(("deployment",), ("crash",), "in a deployment", policy={"deployment": Deployment.CLUSTER}),
+    Hunt(("deployment",), ("crash",), "in a deployment", policy={"deployment": Deployment.STANDARD}),
     Hunt(("pause",), ("crash", "pause"), "I9: "),
     Hunt(("rate",), ("crash", "hang"), "failovers within an hour", rules={"failovers_per_hour": 2}),
     Hunt(("caught up",), ("crash", "not-replicating", "host-crash"), "let in with", seeds=30),
@@ -82,6 +83,28 @@ HUNTS = (
     Hunt(("one operation",), ("crash", "request"), "errors: "),
     Hunt(("stable",), ("crash", "hang"), "I12: ", rules={"stable_s": 30.0}),
     Hunt(("hold-down",), ("crash",), "I13: ", rules={"hold_down_s": 60.0}),
+    # where one serves and others stand by
+    Hunt(("a takeover waits",), ("crash",), "I6: ", of=one_serves_one_stands_by),
+    Hunt(("an heir",), ("common-cause", "crash"), "I8: ", of=one_serves_one_stands_by),
+    Hunt(
+        ("stopped for certain", "recorded to be stopped"),
+        ("isolated", "host-freeze", "cut"),
+        "are open at once",
+        of=one_serves_one_stands_by,
+    ),
+    Hunt(
+        ("recorded to be stopped", "stopped for certain"),
+        ("isolated", "host-freeze", "cut"),
+        "are open at once",
+        of=one_serves_one_stands_by,
+    ),
+    Hunt(
+        ("what may be lost",),
+        ("not-replicating", "host-crash", "crash"),
+        "I5: ",
+        rules={"loss": Loss.LOSSLESS, "takeover_after_s": 5.0},
+        of=one_serves_one_stands_by,
+    ),
     # the order of steps
     Hunt(("publish before fence",), ("crash",), "was closed while"),
     Hunt(("wait for the TTL before fence",), ("request",), "was drained and closed"),

@@ -171,7 +171,7 @@ def withdrawn_while_observing(world: World) -> None:
 
 
 def withdrawn_in_another_deployment(world: World) -> None:
-    world.policy = replace(world.policy, deployment=Deployment.CLUSTER)
+    world.policy = replace(world.policy, deployment=Deployment.STANDARD)
     start(world, Kind.FAILOVER)
 
 
@@ -304,7 +304,7 @@ BREAKS: dict[Break, str] = {
     healthy_node_withdrawn: "I6: mail-a withdrawn from mail.example.test, which only [] can have seen broken",
     nobody_else_serves: "I8: mail-a withdrawn from mail.example.test, and nobody else serves it",
     withdrawn_while_observing: "I8: mail-a withdrawn, and automation only observes",
-    withdrawn_in_another_deployment: "I8: mail-a withdrawn in a deployment cluster",
+    withdrawn_in_another_deployment: "I8: mail-a withdrawn in a deployment standard",
     withdrawn_too_often: "I8: 7 failovers within an hour",
     withdrawn_though_all_is_silent: "I7: mail-a withdrawn while nothing answered any observer",
     closed_while_it_is_named: "mail-a was closed while primary names it for mail.example.test",
@@ -341,7 +341,7 @@ BEFORE: dict[Break, Break] = {
 def test_each_rule_broken_by_hand_is_objected_to(break_it: Break) -> None:
     async def body() -> list[str]:
         world = World(two_sites_and_a_witness(), 1)
-        every = Checkers()
+        every = Checkers(world.policy)
         found: list[str] = []
         world.on_change = lambda _what: found.extend(every.look(world))
         move(world, Phase.IN_SERVICE)
@@ -393,7 +393,7 @@ def let_in_beside(named: str, work: Work, ago_s: float, changed: dict[str, Any])
 
     async def body() -> list[str]:
         world = World(two_sites_and_a_witness(), 1)
-        every = Checkers()
+        every = Checkers(world.policy)
         move(world, Phase.IN_SERVICE)
         fails_and_is_left_out(world)
         world.nodes[named].services["imaps"] = work

@@ -40,6 +40,8 @@ _GATES = "tests/unit/core/test_every_gate_matters.py"
 _PUBLISHING = "tests/unit/core/test_publishing.py"
 _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
+_FAILOVER = "tests/unit/core/test_a_failover_in_a_cluster.py"
+_SELDOM_WATCHED = "a run by chance seldom looks at just that second"
 _REQUESTS = "tests/unit/core/test_requests.py"
 _STORE = "tests/simulation/test_simulated_store.py"
 _ONE_ENDPOINT = "it takes a second endpoint on the same target"
@@ -47,6 +49,66 @@ _SELDOM_LATE = "by chance an order to what cannot refuse it is late by seconds o
 _SELDOM_ANEW = "a store is seldom made anew there while ports are closed"
 
 BY_UNIT_TESTS: Mapping[str, Unit] = {
+    "nobody has tried it yet": Unit(
+        _FAILOVER,
+        "test_who_is_closed_when_it_is_said_to_serve_is_opened_and_not_taken_over",
+        _SELDOM_ANEW,
+    ),
+    "the others are closed first": Unit(
+        _FAILOVER,
+        "test_who_is_said_to_serve_is_opened_when_the_others_are_closed",
+        _SELDOM_ANEW,
+    ),
+    "who serves and is closed comes first": Unit(
+        _FAILOVER,
+        "test_the_active_that_reboots_is_opened_though_a_standby_is_catching_up_and_in_a_pause",
+        "a readmission seldom lasts long enough there",
+    ),
+    "what is over is recorded": Unit(
+        _FAILOVER,
+        "test_who_was_stopped_and_is_cut_off_after_it_was_opened_does_not_count_as_stopped[off]",
+        "by chance a node is seldom cut off just after it was switched on and opened",
+    ),
+    "who answers is not off": Unit(
+        _FAILOVER,
+        "test_who_was_switched_off_and_answers_again_is_not_off",
+        _SELDOM_WATCHED,
+    ),
+    "what may yet go off": Unit(
+        _FAILOVER,
+        "test_who_may_yet_be_switched_off_is_not_given_back_nor_promoted",
+        "a node switched off late is an outage, and breaks no rule",
+    ),
+    "a figure grows with its age": Unit(
+        _FAILOVER,
+        "test_a_figure_from_before_it_was_closed_grows_with_its_age",
+        "figures are seldom old there",
+    ),
+    "an heir has answered since": Unit(
+        _FAILOVER,
+        "test_a_standby_that_has_not_answered_since_is_not_promoted",
+        "who is promoted and does not answer is stopped again",
+    ),
+    "who serves again": Unit(
+        _FAILOVER,
+        "test_who_serves_again_before_it_was_stopped_keeps_serving",
+        "to stop it all the same costs an outage, and breaks no rule",
+    ),
+    "stopped all the while": Unit(
+        _FAILOVER,
+        "test_a_source_that_is_opened_by_hand_while_its_mail_is_waited_for_is_stopped_again",
+        "before anybody is opened it is looked at once more",
+    ),
+    "an heir answers from outside": Unit(
+        _FAILOVER,
+        "test_who_does_not_answer_from_outside_is_stopped_and_the_next_is_tried",
+        "who is well behind its ports mostly is well before them",
+    ),
+    "opened again only when stopped": Unit(
+        _FAILOVER,
+        "test_who_is_not_known_to_be_stopped_is_not_opened_again_by_a_failover",
+        "it is open already, as far as anybody knows",
+    ),
     "publishers compare tokens": Unit(
         "tests/unit/dns/test_publication.py",
         "test_a_token_used_for_something_else_is_stale",

@@ -19,7 +19,7 @@ def play(story: Story, policy: Policy | None = None, seed: int = 1) -> World:
 
     async def main() -> World:
         world = World(policy or two_sites_and_a_witness(), seed)
-        checkers, found = Checkers(), list[str]()
+        checkers, found = Checkers(world.policy), list[str]()
         world.on_change = lambda _what: found.extend(checkers.look(world))
         await world.open()
         looking = asyncio.create_task(_look(world))

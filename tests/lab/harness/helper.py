@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from tests.lab.harness.layout import DOVEADM_HTTP, DSYNC, IMAP, IMAPS, SMTP, SUBMISSION, UNITS
@@ -17,6 +17,9 @@ from tests.lab.harness.material import SshMaterial
 from tests.lab.harness.node import QUEUE, STORE, MailNode
 
 from mailward.fencing.node.build import build
+
+if TYPE_CHECKING:
+    from tests.lab.harness.cluster import Cluster
 
 STATE_FOLDERS = ("/var/lib/mailward-node", "/run/mailward-node")
 
@@ -67,3 +70,11 @@ def forget(node: MailNode) -> None:
     """Open every port and remove the helper's memory of orders, as on a node never fenced."""
     node.run("mailward-node", "remove")
     node.run("rm", "-rf", *STATE_FOLDERS)
+
+
+def boot(cluster: Cluster, how: str) -> None:
+    """What every node does with its ports when it boots: `closed`, or `as-ordered`."""
+    for name, node in cluster.nodes.items():
+        file = cluster.folder / name / "node.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "boot": how}, indent=2) + "\n")
+        node.run("install", "-D", "-m", "0644", "/lab/node.json", "/etc/mailward/node.json")

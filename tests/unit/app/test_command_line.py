@@ -90,6 +90,7 @@ def test_the_first_screen_answers_the_four_moments() -> None:
     for words in (
         "broken    mailward failover NODE",
         "planned        mailward drain NODE",
+        "One serves of several  mailward switchover NODE",
         "mailward readmit NODE",
         "frightened     mailward pause",
         "mailward explain [NODE]",

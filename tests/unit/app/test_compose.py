@@ -69,7 +69,7 @@ def verifying(part: DnsPart) -> tuple[Server, tuple[Server, ...] | None]:
 
 def test_every_part_has_the_name_of_the_configuration(loaded: Loaded) -> None:
     parts = made_of(loaded())
-    assert set(parts.helpers) == set(parts.ladders) == set(parts.lag_sources) == {"mail-a", "mail-b"}
+    assert set(parts.helpers) == set(parts.fences) == set(parts.lag_sources) == {"mail-a", "mail-b"}
     assert [watched.name for watched in parts.watched] == ["mail-a", "mail-b"]
     assert list(targets(parts)) == ["smtp", "submission", "imaps"]
     assert parts.policy.cluster == "example"
@@ -156,7 +156,7 @@ def test_probes_log_in_as_the_canary_where_people_do(loaded: Loaded) -> None:
 
 def test_a_way_behind_closed_ports_is_only_where_a_helper_is(loaded: Loaded) -> None:
     parts = made_of(loaded(("  mail-b:\n", "  mail-b:\n    helper: none\n")))
-    assert (list(parts.helpers), list(parts.ladders)) == (["mail-a"], ["mail-a"])
+    assert (list(parts.helpers), list(parts.fences)) == (["mail-a"], ["mail-a"])
     assert [watched.helper for watched in parts.watched] == [parts.helpers["mail-a"], None]
     assert all(isinstance(target.behind, BehindConnector) for target in targets(parts).values())
     assert all(target.behind is None for target in targets(parts, "mail-b").values())

@@ -130,7 +130,7 @@ def test_what_cannot_be_simulated_is_said(tmp_path: Path) -> None:
     )
     code, shown = simulated(str(file))
     assert code == 1
-    assert "only a hybrid cluster of two or more nodes can be simulated yet" in shown
+    assert "one node alone has nothing to fail over to" in shown
 
 
 STORY = """# Our site in the north loses power

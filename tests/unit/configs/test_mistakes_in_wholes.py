@@ -126,10 +126,17 @@ ROWS = {
         ("deployment: hybrid", "deployment: standard"),
         "line 2: deployment: standard has one node, here are 2: write hybrid",
     ),
-    "a cluster, which comes later": (
+    "a cluster with a node that nobody could close": (
         ("deployment: hybrid", "deployment: cluster"),
-        "line 2: deployment: cluster is not supported yet: write hybrid (all nodes serve) or standard (one"
-        " node)",
+        ("    site: south\n", "    site: south\n    helper: none\n"),
+        "line 11: nodes.mail-b.helper: in a cluster every node has a helper, which keeps the ports of a"
+        " standby closed",
+    ),
+    "a cluster where a node does not stand behind an endpoint": (
+        ("deployment: hybrid", "deployment: cluster"),
+        ("nodes: [mail-a, mail-b]", "nodes: [mail-a]"),
+        "line 20: endpoints.mail.example.com.nodes: in a cluster every node stands behind every endpoint:"
+        " leave the line out",
     ),
     "a standard that should act": (
         ("deployment: hybrid", "deployment: standard\nautomation: act"),

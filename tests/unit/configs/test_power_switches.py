@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.configs.good import Loaded, Problems
-from tests.unit.configs.test_the_deployments_work_as_they_are import HYBRID
+from tests.unit.configs.test_the_deployments_work_as_they_are import CLUSTER
 
 from mailward.configs.check import describe
 from mailward.configs.policy import digest_of
@@ -39,7 +39,7 @@ def agent_of(config: Config) -> Agent:
 
 
 def test_an_agent_is_what_the_file_says(loaded: Loaded) -> None:
-    config = loaded(edit(AGENT))
+    config = loaded(edit(AGENT), ("deployment: hybrid", "deployment: cluster"))
     agent = agent_of(config)
     assert (agent.program, agent.timeout_s) == ("fence_ipmilan", 40)
     assert agent.options == {"ip": "10.0.9.10", "lanplus": "yes"}
@@ -75,10 +75,10 @@ def test_daemons_must_agree_on_the_switch(loaded: Loaded) -> None:
     assert len({digest_of(loaded(*edits)) for edits in ([], [edit(AGENT)], [edit(changed)])}) == 3
 
 
-def test_the_example_in_the_hybrid_is_right_when_it_is_taken_up(loaded: Loaded, etc: Path) -> None:
+def test_the_example_in_the_cluster_is_right_when_it_is_taken_up(loaded: Loaded, etc: Path) -> None:
     (etc / "bmc-a").write_text(PLANTED)
     (etc / "bmc-a").chmod(0o600)
-    lines = HYBRID.splitlines()
+    lines = CLUSTER.splitlines()
     begin = lines.index("    # agent:")
     end = next(n for n in range(begin, len(lines)) if not lines[n].startswith("    # "))
     taken = [line.replace("    # ", "    ", 1) for line in lines[begin:end]]

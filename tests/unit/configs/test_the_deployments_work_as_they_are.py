@@ -14,11 +14,13 @@ from mailward.configs.check import describe
 from mailward.configs.nodes import LagSsh
 from mailward.configs.schema import Config
 from mailward.configs.sections import Section
-from mailward.model.policy import Rules
+from mailward.model.policy import Rules, RungKind
 
 FOLDER = Path(mailward.configs.__file__).parent / "deployments"
 HYBRID = (FOLDER / "hybrid.yaml").read_text(encoding="utf-8")
 MINIMAL = (FOLDER / "hybrid-minimal.yaml").read_text(encoding="utf-8")
+CLUSTER = (FOLDER / "cluster.yaml").read_text(encoding="utf-8")
+STANDARD = (FOLDER / "standard.yaml").read_text(encoding="utf-8")
 WITH_KEYS = MINIMAL + "helper: {ssh: {key_file: ssh_key, known_hosts_file: known_hosts}}\n"
 
 
@@ -34,6 +36,21 @@ def test_the_hybrid_loads_without_a_warning(loaded: Loaded) -> None:
 def test_the_minimal_hybrid_loads_without_a_warning_and_fits_in_thirty_lines(loaded: Loaded) -> None:
     assert loaded(text=_here(WITH_KEYS)).warnings == ()
     assert len(MINIMAL.splitlines()) <= 30
+
+
+def test_the_cluster_loads_without_a_warning_and_shows_true_defaults(loaded: Loaded) -> None:
+    config = loaded(text=_here(CLUSTER))
+    assert config.warnings == ()
+    seen = policy.policy_of(config)
+    assert seen.rules == Rules()
+    assert [(node.priority, [rung.kind for rung in node.ladder]) for node in seen.nodes] == [
+        (10, [RungKind.HELPER]), (0, [RungKind.HELPER]),
+    ]  # fmt: skip
+
+
+def test_the_standard_loads_and_says_that_it_only_watches(loaded: Loaded) -> None:
+    config = loaded(text=_here(STANDARD))
+    assert describe(config)[0] == "cluster example: standard, one node, watched and explained"
 
 
 def test_the_hybrid_shows_true_defaults(loaded: Loaded) -> None:
@@ -68,10 +85,12 @@ def _sections(kind: type[Section] = Section) -> list[type[Section]]:
     return [each for sub in kind.__subclasses__() for each in (sub, *_sections(sub))]
 
 
-def test_the_hybrid_shows_every_key_there_is() -> None:
+def test_the_hybrid_shows_every_key_there_is_and_the_cluster_what_only_that_has() -> None:
     """As a value, or in a comment."""
     known = {key for section in _sections() for key in section.model_fields}
-    words = set(re.findall(r"([a-z_0-9]+):", HYBRID)) | _keys(yaml.safe_load(HYBRID))
+    texts = (HYBRID, CLUSTER)
+    words = {word for text in texts for word in re.findall(r"([a-z_0-9]+):", text)}
+    words |= {key for text in texts for key in _keys(yaml.safe_load(text))}
     # Named in `Default:` comments or self-evident from the line above them.
     assert sorted(known - words) == ["state_file"]
 
@@ -135,7 +154,9 @@ def test_config_check_says_that_servers_not_listed_are_found(loaded: Loaded) -> 
     )
 
 
-@pytest.mark.parametrize("text", [HYBRID, MINIMAL], ids=["hybrid", "hybrid-minimal"])
+@pytest.mark.parametrize(
+    "text", [HYBRID, MINIMAL, CLUSTER, STANDARD], ids=["hybrid", "hybrid-minimal", "cluster", "standard"]
+)
 def test_a_new_install_only_observes(loaded: Loaded, text: str) -> None:
     text = text if "helper:" in text else WITH_KEYS
     assert loaded(text=_here(text)).automation == "observe"

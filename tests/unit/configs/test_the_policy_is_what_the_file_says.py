@@ -8,7 +8,19 @@ from tests.unit.configs.good import GOOD, Edit, Loaded
 from mailward.configs.policy import digest_of, policy_of
 from mailward.configs.rules import RulesSection
 from mailward.configs.schema import Config
-from mailward.model.policy import Automation, Deployment, Endpoint, Node, Observer, Rules, Service
+from mailward.model.policy import (
+    Automation,
+    Deployment,
+    Endpoint,
+    Node,
+    Observer,
+    Rules,
+    Rung,
+    RungKind,
+    Service,
+)
+
+LADDER = (Rung(RungKind.HELPER, 8.0),)
 
 
 def test_everything_the_core_needs_is_there(loaded: Loaded) -> None:
@@ -17,8 +29,8 @@ def test_everything_the_core_needs_is_there(loaded: Loaded) -> None:
     assert (policy.deployment, policy.automation) == (Deployment.HYBRID, Automation.ACT)
     assert policy.services == (Service("smtp", 25, "smtp"), Service("imaps", 993, "imaps"))
     assert policy.nodes == (
-        Node("mail-a", "north", ("192.0.2.10", "2001:db8::10"), hostname="mail-a.example.com"),
-        Node("mail-b", "south", ("192.0.2.11", "2001:db8::11"), hostname="mail-b.example.com"),
+        Node("mail-a", "north", ("192.0.2.10", "2001:db8::10"), hostname="mail-a.example.com", ladder=LADDER),
+        Node("mail-b", "south", ("192.0.2.11", "2001:db8::11"), hostname="mail-b.example.com", ladder=LADDER),
     )
     assert policy.endpoints == (
         Endpoint("mail.example.com", ("imaps",), ("mail-a", "mail-b"), 60, ("primary",)),

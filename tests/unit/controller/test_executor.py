@@ -30,6 +30,7 @@ from mailward.model.orders import (
     Order,
     OrderPorts,
     Outcome,
+    PowerOff,
     Publish,
     Result,
     Verify,
@@ -40,6 +41,7 @@ from mailward.model.token import Sent, Token
 
 RRSETS = (RRset("mail.example.test.", "A", 30, ("192.0.2.1",)),)
 PORTS = {"imaps": CLOSED}
+CALLS = ("claim", "publish", "verify", "order", "kick", "off")
 
 
 @dataclass
@@ -94,11 +96,18 @@ class Fence(Driver):
         return await self._called("order", token, ports, confirmed)  # type: ignore[no-any-return]
 
 
+class Switch(Driver):
+    async def off(self) -> FenceResult:
+        confirmed = FenceResult(FenceOutcome.CONFIRMED, "agent", Scope.POWER)
+        return await self._called("off", None, None, confirmed)  # type: ignore[no-any-return]
+
+
 class Bench:
     """An executor with drivers for `ns1` and `a`, and a clock that is set by hand."""
 
     def __init__(self) -> None:
-        self.publisher, self.fence, self.lag = Publisher(), Fence(), Driver()
+        self.publisher, self.fence, self.lag, self.switch = Publisher(), Fence(), Driver(), Switch()
+        self.drivers = (self.publisher, self.fence, self.lag, self.switch)
         self.now_s = 1000.0
         self.until_s = float("inf")
         self.reported: asyncio.Queue[Outcome] = asyncio.Queue()
@@ -108,6 +117,7 @@ class Bench:
             publishers={"ns1": self.publisher, "ns2": Publisher()},
             fences={"a": self.fence, "b": Fence()},
             lag_sources={"a": self.lag},
+            switches={"a": self.switch},
             clock=self,
             may_act_until_s=lambda: self.until_s,
             policy=policy_of(),
@@ -135,7 +145,7 @@ class Bench:
 
 ONE_OF_EACH: list[Action] = [
     ClaimTarget("ns1"), Publish("ns1", RRSETS), Verify("ns1", RRSETS), ClaimHelper("a"),
-    OrderPorts("a", PORTS), KickReplication("a"),
+    OrderPorts("a", PORTS), PowerOff("a"), KickReplication("a"),
 ]  # fmt: skip
 
 
@@ -147,7 +157,7 @@ def test_one_of_each_kind_is_tried_below() -> None:
 async def test_every_kind_of_action_is_carried_out_by_its_port(action: Action) -> None:
     bench = Bench()
     (outcome,) = await bench.carry_out(action)
-    calls = [*bench.publisher.calls, *bench.fence.calls, *bench.lag.calls]
+    calls = [*bench.publisher.calls, *bench.fence.calls, *bench.lag.calls, *bench.switch.calls]
     token = Token("0123456789ab", 1, 1)
     expected = {
         "claim-target": ("claim", token, None),
@@ -155,6 +165,7 @@ async def test_every_kind_of_action_is_carried_out_by_its_port(action: Action) -
         "verify": ("verify", None, RRSETS),
         "claim-helper": ("claim", token, None),
         "order-ports": ("order", token, PORTS),
+        "power-off": ("off", None, None),
         "kick-replication": ("kick", None, None),
     }
     assert calls == [expected[action.kind]]
@@ -195,7 +206,7 @@ async def test_what_a_port_says_becomes_the_outcome(
     action: Action, call: str, answer: object, result: Result, detail: str
 ) -> None:
     bench = Bench()
-    for driver in (bench.publisher, bench.fence, bench.lag):
+    for driver in bench.drivers:
         driver.answers[call] = answer
     (outcome,) = await bench.carry_out(action)
     assert (outcome.result, outcome.detail) == (result, detail)
@@ -217,7 +228,7 @@ async def test_a_node_without_a_lag_source_has_nothing_to_be_asked() -> None:
 @pytest.mark.parametrize("action", ONE_OF_EACH, ids=lambda a: a.kind)
 async def test_a_port_that_never_answers_is_unknown_at_the_deadline(action: Action) -> None:
     bench = Bench()
-    for driver in (bench.publisher, bench.fence, bench.lag):
+    for driver in bench.drivers:
         driver.during = asyncio.Event().wait  # type: ignore[assignment]
     (outcome,) = await bench.carry_out(action, expires_s=0.01)
     assert (outcome.result, outcome.detail) == (Result.UNKNOWN, "no answer within 0.01 s")
@@ -239,8 +250,8 @@ async def test_an_error_nobody_foresaw_is_unknown_and_is_logged(
     action: Action, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench()
-    for driver in (bench.publisher, bench.fence, bench.lag):
-        driver.answers = dict.fromkeys(("claim", "publish", "verify", "order", "kick"), KeyError("serial"))
+    for driver in bench.drivers:
+        driver.answers = dict.fromkeys(CALLS, KeyError("serial"))
     (outcome,) = await bench.carry_out(action)
     assert (outcome.result, outcome.detail) == (Result.UNKNOWN, "KeyError: 'serial'")
     assert "in a way nobody foresaw" in caplog.text
@@ -358,3 +369,18 @@ async def test_an_order_that_breaks_a_rule_by_itself_is_not_sent(rrset: RRset, r
     assert outcome.result is Result.FAILED
     assert rule in outcome.detail
     assert bench.publisher.calls == []
+
+
+async def test_a_node_that_is_slow_to_switch_off_may_be_ordered_otherwise_meanwhile() -> None:
+    bench = Bench()
+    hold = asyncio.Event()
+
+    async def held() -> None:
+        await hold.wait()
+
+    bench.switch.during = held
+    bench.executor.send(bench.order(PowerOff("a")))
+    (outcome,) = await bench.carry_out(OrderPorts("a", PORTS))
+    assert outcome.fence is FenceOutcome.CONFIRMED
+    hold.set()
+    assert [each.scope for each in await bench.until(2)] == [Scope.USERS, Scope.POWER]

@@ -7,6 +7,7 @@ Verdicts, facts, lags, pause and requests are set by hand; ages follow from the 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mailward.controller.core.decide import decide
 from mailward.controller.core.phases import may_follow
@@ -14,7 +15,7 @@ from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Decision, Explanation, Finding
 from mailward.model.fencing import FenceOutcome, NodeFacts, PortKind, Scope, Space, UnitState
 from mailward.model.health import Failure, FailureKind, ProbeResult, ServiceReport, Vantage, Verdict
-from mailward.model.orders import Action, Order, OrderPorts, Outcome, Result
+from mailward.model.orders import Action, Order, OrderPorts, Outcome, PowerOff, Result
 from mailward.model.policy import (
     Automation,
     Deployment,
@@ -23,6 +24,8 @@ from mailward.model.policy import (
     Observer,
     Policy,
     Rules,
+    Rung,
+    RungKind,
     Service,
 )
 from mailward.model.replication import Confidence, Lag
@@ -49,6 +52,7 @@ def policy_of(
     rules: Rules | None = None,
     automation: Automation = Automation.ACT,
     observers: Sequence[Observer] = (Observer("watch", "graz"),),
+    deployment: Deployment = Deployment.HYBRID,
 ) -> Policy:
     """Nodes `names`, each with an IPv4 and an IPv6 address, behind `endpoints` or one of all services."""
     nodes = tuple(
@@ -59,7 +63,7 @@ def policy_of(
     wanted = tuple(endpoints) or (Endpoint(MAIL, everything, tuple(names), 30, ("ns1",)),)
     return Policy(
         cluster="test",
-        deployment=Deployment.HYBRID,
+        deployment=deployment,
         automation=automation,
         services=SERVICES,
         nodes=nodes,
@@ -69,6 +73,15 @@ def policy_of(
         rules=rules or Rules(),
         digest="d1",
     )
+
+
+def cluster_of(
+    names: Sequence[str] = ("a", "b"), *, rungs: Sequence[RungKind] = (RungKind.HELPER,), **more: Any
+) -> Policy:
+    """A cluster of nodes with a ladder each; `more` as for `policy_of`."""
+    policy = policy_of(names, deployment=Deployment.CLUSTER, **more)
+    ladder = tuple(Rung(kind, 40.0 if kind is RungKind.AGENT else 8.0) for kind in rungs)
+    return replace(policy, nodes=tuple(replace(node, ladder=ladder) for node in policy.nodes))
 
 
 def imap_and_smtp(names: Sequence[str] = ("a", "b")) -> tuple[Endpoint, Endpoint]:
@@ -129,6 +142,7 @@ class Scene:
         self.answers: dict[str, Result | None] = {}
         self.details: dict[str, str] = {}
         self.never_leave: set[str] = set()
+        self.scope = Scope.USERS
         self.outcomes: list[Outcome] = []
         self.sent: list[Order] = []
         self.notices: list[str] = []
@@ -143,6 +157,23 @@ class Scene:
         """A cluster that runs: everything up, claimed, published and verified."""
         scene = cls(policy)
         scene.run(5)
+        assert scene.state.operation is None
+        assert not scene.state.orders
+        scene.sent.clear()
+        scene.notices.clear()
+        return scene
+
+    @classmethod
+    def of_a_cluster(cls, policy: Policy | None = None) -> "Scene":
+        """A cluster that runs: the first node serves, the others stand by behind closed ports."""
+        policy = policy or cluster_of()
+        scene = cls(policy)
+        first, *others = policy.nodes
+        now, names = scene.now, [endpoint.name for endpoint in policy.endpoints]
+        serving = [PhaseRecord(first.name, name, Phase.IN_SERVICE, now) for name in names]
+        waiting = [PhaseRecord(n.name, name, Phase.STANDBY, now) for n in others for name in names]
+        scene.state = replace(scene.state, phases=(*serving, *waiting))
+        scene.run(40)
         assert scene.state.operation is None
         assert not scene.state.orders
         scene.sent.clear()
@@ -203,6 +234,14 @@ class Scene:
     def ask(self, kind: RequestKind, node: str, *, force: bool = False, reason: str = "because") -> Request:
         self.asked += 1
         request = Request(f"r{self.asked}", kind, node, "ann", reason, self.now, force)
+        self.requests.append(request)
+        return request
+
+    def vouch(self, node: str, operation: str) -> Request:
+        self.asked += 1
+        request = Request(
+            f"r{self.asked}", RequestKind.VOUCH, node, "ann", "because", self.now, operation=operation
+        )
         self.requests.append(request)
         return request
 
@@ -278,13 +317,14 @@ class Scene:
 
     def _outcome(self, order: Order, result: Result) -> Outcome:
         detail = self.details.get(order.action.kind, "" if result is Result.DONE else "as told")
-        if not isinstance(order.action, OrderPorts):
+        if not isinstance(order.action, OrderPorts | PowerOff):
             sent = order.action.kind not in self.never_leave
             return Outcome(order.token, result, self.now, detail, sent=sent)
         fence = {Result.DONE: FenceOutcome.CONFIRMED, Result.FAILED: FenceOutcome.FAILED}.get(
             result, FenceOutcome.UNKNOWN
         )
-        scope = Scope.USERS if fence is FenceOutcome.CONFIRMED else Scope.NONE
+        stopped = Scope.POWER if isinstance(order.action, PowerOff) else self.scope
+        scope = stopped if fence is FenceOutcome.CONFIRMED else Scope.NONE
         return Outcome(order.token, result, self.now, detail, fence, scope)
 
     def _view(self, observer: Observer) -> ObserverView:

@@ -41,7 +41,7 @@ def observing() -> Scene:
 
 def another_deployment() -> Scene:
     scene = Scene.settled()
-    scene.policy = replace(scene.policy, deployment=Deployment.CLUSTER)
+    scene.policy = replace(scene.policy, deployment=Deployment.STANDARD)
     return failed(scene)
 
 
@@ -279,7 +279,7 @@ def test_a_second_readmission_waits_for_the_first() -> None:
 
 
 BY_HAND = [
-    (RequestKind.FAILOVER, Held(gates.deployment, another_deployment, "deployment: cluster: nothing")),
+    (RequestKind.FAILOVER, Held(gates.deployment, another_deployment, "deployment: standard: nothing")),
     (RequestKind.FAILOVER, Held(gates.not_paused, paused, "paused by ann for 600 s more")),
     (
         RequestKind.FAILOVER,
@@ -298,15 +298,14 @@ def test_each_gate_of_a_request(kind: RequestKind, held: Held, monkeypatch: pyte
     scene = held.scene()
     monkeypatch.setattr(decide, "plan", lambda *_: None)  # only the request speaks here
     monkeypatch.setattr(requests, "UNKNOWN_PATIENCE_S", 0.0)
-    by_kind = requests._GATES
-    checks = by_kind[kind]
-    monkeypatch.setitem(by_kind, kind, names(checks, *held.without))
+    checks = "READMIT_BY_HAND" if kind is RequestKind.READMIT else "WITHDRAW_BY_HAND"
+    monkeypatch.setattr(gates, checks, names(getattr(gates, checks), *held.without))
     request = scene.ask(kind, "a")
     decision = scene.look()
     (answer,) = [a for a in decision.state.answers if a.request == request.id]
     assert not answer.accepted
     assert held.reason in answer.detail
-    monkeypatch.setitem(by_kind, kind, names(checks, held.gate, *held.without))
+    monkeypatch.setattr(gates, checks, names(getattr(gates, checks), held.gate))
     decision = scene.look()
     (answer,) = [a for a in decision.state.answers if a.request == request.id]
     assert answer.accepted

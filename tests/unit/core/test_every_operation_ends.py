@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.core.scene import MAIL, Scene, kinds, policy_of
 
-from mailward.controller.core.operations import STEPS, next_step
+from mailward.controller.core.operations import STEPS, STEPS_IN_A_CLUSTER, next_step
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Result
 from mailward.model.policy import Endpoint
@@ -17,8 +17,8 @@ def last(scene: Scene, kind: Kind) -> Ended:
 
 
 def test_steps_follow_each_other_to_an_end() -> None:
-    assert set(STEPS) == set(Kind)
-    for steps in STEPS.values():
+    assert {*STEPS, Kind.SWITCHOVER} == set(Kind) == set(STEPS_IN_A_CLUSTER)
+    for steps in (*STEPS.values(), *STEPS_IN_A_CLUSTER.values()):
         assert len(set(steps)) == len(steps)
 
 
@@ -231,7 +231,7 @@ def test_the_last_step_has_no_next() -> None:
     operation = scene.state.operation
     assert operation is not None
     seen = [operation.step]
-    while (step := next_step(operation)) is not None:
+    while (step := next_step(scene.policy, operation)) is not None:
         seen.append(step)
         object.__setattr__(operation, "step", step)
     assert tuple(seen) == STEPS[Kind.FAILOVER]

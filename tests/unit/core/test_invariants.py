@@ -3,13 +3,26 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import MAIL, STORE, Scene, policy_of
+from tests.unit.core.scene import MAIL, STORE, Scene, cluster_of, policy_of
 
 from mailward.controller.core import decide as core
 from mailward.controller.core import invariants
 from mailward.model.dns import RRset
-from mailward.model.orders import Action, Order, Publish, Verify
-from mailward.model.state import Phase, State
+from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, Scope
+from mailward.model.orders import Action, Order, OrderPorts, Publish, Verify
+from mailward.model.policy import Rules
+from mailward.model.state import (
+    Cause,
+    Kind,
+    Operation,
+    Phase,
+    PhaseRecord,
+    PortsRecord,
+    PowerRecord,
+    State,
+    Step,
+    Vouched,
+)
 from mailward.model.token import Token
 
 NAME = f"{MAIL}."
@@ -114,3 +127,60 @@ def test_a_decision_that_breaks_one_is_not_taken_and_says_which(monkeypatch: pyt
     assert decision.send == ()
     assert decision.notices == decision.broken == ("I2: as told",)
     assert decision.explanations
+
+
+# in a cluster
+
+
+def cluster_state(*, fence: FenceOutcome = FenceOutcome.CONFIRMED, b: Phase = Phase.PROMOTING) -> State:
+    """`a` is demoting and closed as `fence` says, `b` is being promoted."""
+    now = Scene().now
+    ports = PortsRecord("a", Token(STORE, 1, 1), {"imaps": CLOSED}, fence, Scope.USERS, now)
+    operation = Operation(
+        "1-1", Kind.FAILOVER, "a", (MAIL,), Step.PROMOTE, now, now, Cause.SERVICE, "gone", 110, to="b"
+    )
+    phases = (PhaseRecord("a", MAIL, Phase.DEMOTING, now), PhaseRecord("b", MAIL, b, now))
+    return State(STORE, 1, seq=6, phases=phases, operation=operation, ports=(ports,))
+
+
+OPENS_B = OrderPorts("b", {"imaps": OPEN})
+
+
+def opening(state: State) -> tuple[str, ...]:
+    return invariants.violations(cluster_of(), replace(state, seq=5), state, [order(OPENS_B, 1, 6)])
+
+
+def test_who_is_promoted_is_opened_when_the_other_is_recorded_to_be_stopped() -> None:
+    assert opening(cluster_state()) == ()
+
+
+@pytest.mark.parametrize("fence", [FenceOutcome.UNKNOWN, FenceOutcome.FAILED])
+def test_who_is_promoted_is_not_opened_on_anything_less(fence: FenceOutcome) -> None:
+    assert opening(cluster_state(fence=fence)) == ("I4: b would be opened, a is not stopped",)
+
+
+def test_power_read_back_off_or_a_persons_word_stops_as_well() -> None:
+    state, now = cluster_state(fence=FenceOutcome.UNKNOWN), Scene().now
+    power = PowerRecord("a", Token(STORE, 1, 2), FenceOutcome.CONFIRMED, now, 40.0)
+    assert opening(replace(state, power=(power,))) == ()
+    assert opening(replace(state, power=(replace(power, off=FenceOutcome.UNKNOWN),))) != ()
+    assert state.operation is not None
+    word = replace(state.operation, vouched=(Vouched("a", "ann", now),))
+    assert opening(replace(state, operation=word)) == ()
+
+
+def test_two_are_never_recorded_to_be_open() -> None:
+    state = cluster_state(b=Phase.STANDBY)
+    both = (
+        PhaseRecord("a", MAIL, Phase.IN_SERVICE, Scene().now),
+        PhaseRecord("b", MAIL, Phase.PROMOTING, Scene().now),
+    )
+    found = invariants.violations(cluster_of(), state, replace(state, phases=both), [])
+    assert "I4: a, b would all be open" in found
+
+
+def test_a_scope_that_is_too_small_is_no_fence() -> None:
+    policy = cluster_of(rules=Rules(fence_scope=Scope.WRITES))
+    state = cluster_state()
+    found = invariants.violations(policy, replace(state, seq=5), state, [order(OPENS_B, 1, 6)])
+    assert found == ("I4: b would be opened, a is not stopped",)

@@ -50,8 +50,9 @@ def test_every_phase_can_be_reached_and_left() -> None:
     assert all(TRANSITIONS.values())
 
 
-def test_what_is_new_starts_in_service_or_out() -> None:
-    assert [phase for phase in Phase if may_follow(None, phase)] == [Phase.IN_SERVICE, Phase.OUT]
+def test_what_is_new_starts_in_service_standing_by_or_out() -> None:
+    starts = [phase for phase in Phase if may_follow(None, phase)]
+    assert starts == [Phase.IN_SERVICE, Phase.STANDBY, Phase.OUT]
 
 
 def test_a_phase_may_be_recorded_again() -> None:

@@ -1,0 +1,150 @@
+"""Candidates: who may be promoted in a cluster, in which order, and what mail it would not have. Pure.
+
+A candidate stands by, or has just been stopped itself; it is well behind its closed ports, its helper answers
+us, and what it may lack is within the policy's `loss` (I5). First is the one that was stopped, if it is well
+again: nothing moves, and no mail is left behind. Then whose priority is highest; who flaps least, who stands
+in the site of the one that is lost, who has most of its mail. Where a person wants it away, or it flaps, the
+one that was stopped is last."""
+
+from dataclasses import dataclass
+
+from mailward.controller.core import ladder
+from mailward.controller.core.cases import FAILING, WELL, Situation
+from mailward.model.fencing import FenceOutcome
+from mailward.model.policy import Loss
+from mailward.model.replication import Confidence
+from mailward.model.state import Cause, Operation, Phase
+
+FLAPS = 2
+"""Who has left service so often lately is opened again only where nobody else can be."""
+_READY = (Phase.STANDBY, Phase.DEMOTING, Phase.PROMOTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The nodes that can be promoted now, best first; why each other one cannot, and whether that is
+    knowledge. `loses` is why who is otherwise fit would lose too much mail."""
+
+    fit: tuple[str, ...]
+    unfit: dict[str, tuple[str, bool]]
+    loses: dict[str, str]
+
+
+def field(
+    situation: Situation, source: str, operation: Operation | None, *, force: bool = False,
+    at_last: bool = False,
+) -> Field:  # fmt: skip
+    """Who can take over from `source` ('' where nobody has served). `force`: however much mail it lacks;
+    `at_last`: what has not come by now does not come any more."""
+    fit: list[str] = []
+    unfit: dict[str, tuple[str, bool]] = {}
+    loses: dict[str, str] = {}
+    failed = operation.failed if operation is not None else ()
+    for node in situation.snapshot.policy.nodes:
+        why = _unfit(situation, node.name, source)
+        if node.name in failed:
+            why = "could not be promoted a moment ago", True
+        if why is None and not force and (lost := too_much(situation, source, node.name, at_last)):
+            loses[node.name] = lost
+            why = lost, True
+        if why is None:
+            fit.append(node.name)
+        else:
+            unfit[node.name] = why
+    ranked = sorted(fit, key=lambda name: _rank(situation, source, operation, name))
+    return Field(tuple(ranked), unfit, loses)
+
+
+def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | None:
+    state, policy, view = situation.state, situation.snapshot.policy, situation.sight.nodes[node]
+    records = state.phases_of(node)
+    if not records:
+        return "is not recorded", True
+    for record in records:
+        if record.phase not in _READY:
+            by_hand = ", taken out by hand" if record.cause is Cause.OPERATOR else ""
+            return f"is {record.phase}{by_hand}", True
+    for endpoint in policy.endpoints_of(node):
+        judgement = situation.judgements[node, endpoint.name]
+        if judgement.condition in FAILING:
+            return f"is {judgement.condition} ({judgement.evidence})", True
+        if judgement.condition not in WELL:
+            return f"is unknown ({judgement.evidence})", False
+    if node != source and (silent := _silent_since(situation, node, source)):
+        return silent, False
+    if ladder.may_yet_go_off(situation, node):
+        return "may yet be switched off by what was begun", True
+    if policy.node_by_name[node].fenced and view.facts is None:
+        return f"has a mailward-node that does not answer ({view.helper_error})", False
+    if policy.node_by_name[node].fenced and not state.helper(node).claimed_in(state.epoch):
+        return "has a mailward-node that is not claimed yet", False
+    return None
+
+
+def _silent_since(situation: Situation, node: str, source: str) -> str:
+    """I7: what silences both may be our own fault; then the verdict of one has only not turned yet."""
+    policy = situation.snapshot.policy
+    for endpoint in policy.endpoints_of(source) if source else ():
+        doubtful_for_s = situation.judgements[source, endpoint.name].doubtful_for_s
+        services = [situation.sight.nodes[node].services[name] for name in endpoint.services]
+        if doubtful_for_s is not None and any(s.answered_age_s > doubtful_for_s for s in services):
+            return f"has not answered since {source} failed"
+    return ""
+
+
+def loss_s(situation: Situation, source: str, target: str) -> float | None:
+    """Of how many seconds the mail accepted at `source` may be missing at `target`, at most; None: nobody
+    knows. An older figure grows with its age: mail may have come in all the time."""
+    if source in ("", target) or not situation.snapshot.policy.node_by_name[source].replicates:
+        return 0.0
+    lag = situation.sight.lags.get((source, target))
+    if lag is None or lag.seconds is None or lag.confidence is Confidence.UNKNOWN:
+        return None
+    if (lag.failed_mailboxes or 0) > 0 or not lag.seconds >= 0:
+        return None
+    return lag.seconds + max(0.0, lag.age_s - _stopped_for_s(situation, source))
+
+
+def _stopped_for_s(situation: Situation, source: str) -> float:
+    """For how long nothing has been accepted any more, for certain."""
+    state, now = situation.state, situation.snapshot.now
+    power, ports, operation = state.power_of(source), state.ports_of(source), state.operation
+    since = [word.at for word in (operation.vouched if operation is not None else ()) if word.node == source]
+    if power is not None and power.off is FenceOutcome.CONFIRMED:
+        since.append(power.at)
+    if ports is not None and ladder.is_closed(ports):
+        since.append(ports.at)
+    return max((at.age_s(now) for at in since), default=0.0)
+
+
+def too_much(situation: Situation, source: str, target: str, at_last: bool) -> str:
+    """Why what `target` lacks of the mail of `source` forbids an automatic promotion, '' if it does not.
+    While `source` is not stopped and tells how far it is, the rest may still come."""
+    rules, lost_s = situation.snapshot.policy.rules, loss_s(situation, source, target)
+    lag = situation.sight.lags.get((source, target))
+    if lost_s is None:
+        detail = f" ({lag.detail})" if lag is not None and lag.detail else ""
+        return f"may lack mail of {source}, and nobody knows how much{detail}"
+    most = {Loss.LOSSLESS: 0.0, Loss.BALANCED: rules.max_lag_s, Loss.AVAILABILITY: float("inf")}[rules.loss]
+    may_come = lag is not None and lag.confidence is Confidence.KNOWN and lost_s <= rules.max_lag_s
+    if lost_s <= most or (may_come and not at_last):
+        return ""
+    return f"may lack up to {lost_s:.0f} s of the mail of {source}, more than {most:.0f} s ({rules.loss})"
+
+
+def _rank(
+    situation: Situation, source: str, operation: Operation | None, name: str
+) -> tuple[int, int, int, bool, float, int]:
+    policy, state = situation.snapshot.policy, situation.state
+    node = policy.node_by_name[name]
+    lost_s = loss_s(situation, source, name)
+    flaps = sum(flap.count for flap in state.flaps if flap.node == name)
+    by_hand = operation is not None and operation.cause is Cause.OPERATOR
+    return (
+        (2 if by_hand or flaps >= FLAPS else 0) if name == source else 1,
+        -node.priority,
+        flaps,
+        bool(source) and node.site != policy.node_by_name[source].site,
+        float("inf") if lost_s is None else lost_s,
+        policy.nodes.index(node),
+    )

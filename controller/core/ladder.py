@@ -1,0 +1,171 @@
+"""The ladder: by what a node is known to be stopped, and which rung is tried next. Pure.
+
+A node is stopped when its helper has acknowledged just the order that closes every client port and these were
+seen to refuse, as far as the policy's `fence_scope` wants it; or when its power was read back off; or when a
+person vouches for it, for one operation (I4). What was so may be over, and that is recorded as soon as it is
+seen (`what_is_over`): who is cut off after it was opened must not count as stopped again: ports are opened by
+hand, a firewall is loaded anew, and who answers is not off.
+
+Rungs are tried in their order, the next one when all before it have answered and none has confirmed. Then
+each is tried again, after a pause that doubles: what failed may work now, and what nobody heard of may have
+worked. Planned work does not touch the power."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mailward.controller.core.bounds import EXPIRY_MARGIN_S
+from mailward.controller.core.cases import Situation
+from mailward.controller.core.operations import may_retry
+from mailward.controller.core.phases import order_of_ports
+from mailward.controller.core.sight import ServiceView
+from mailward.model.clock import Moment
+from mailward.model.fencing import FenceOutcome, PortKind, Scope
+from mailward.model.health import Vantage, Verdict
+from mailward.model.orders import Action, PowerOff, Result, key_of
+from mailward.model.policy import Deployment, Node, Rung, RungKind
+from mailward.model.state import Attempt, Kind, Operation, Phase, PortsRecord, Vouched
+
+
+def stopped(situation: Situation, node: str) -> str:
+    """By what a node is known to be stopped, '' if it is not."""
+    if _is_off(situation, node):
+        return "it is switched off"
+    record = situation.state.ports_of(node)
+    if record is None or not is_closed(record):
+        return ""
+    if not record.scope.covers(situation.snapshot.policy.rules.fence_scope):
+        return ""
+    return "its client ports are closed, seen from outside"
+
+
+def what_is_over(situation: Situation, node: str) -> tuple[bool, bool]:
+    """Whether a node that was off has answered since; whether one that was closed says that it is not."""
+    power, ports = situation.state.power_of(node), situation.state.ports_of(node)
+    facts = situation.sight.nodes[node].facts
+    seen = any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in _services(situation, node))
+    off = power is not None and _is_off(situation, node)
+    answers = off and power is not None and (seen or _said_since(situation, node, power.at))
+    if ports is None or not is_closed(ports) or facts is None or not _said_since(situation, node, ports.at):
+        return answers, False
+    writes = ports.scope is Scope.WRITES and facts.stopped is False
+    opens = any(port.kind is not PortKind.CLOSED for port in facts.ports.values())
+    return answers, facts.forced or facts.applied is False or opens or writes
+
+
+def _services(situation: Situation, node: str) -> Collection[ServiceView]:
+    return situation.sight.nodes[node].services.values()
+
+
+def is_closed(record: PortsRecord) -> bool:
+    """Whether every client port of a node was seen to refuse."""
+    closed = all(port.kind is PortKind.CLOSED for port in record.ports.values())
+    return closed and record.fence is FenceOutcome.CONFIRMED
+
+
+def closed_by_itself(situation: Situation, node: str) -> bool:
+    """Whether a node that was ordered open says since that its firewall shows something else."""
+    record, facts = situation.state.ports_of(node), situation.sight.nodes[node].facts
+    if record is None or facts is None or not _said_since(situation, node, record.at):
+        return False
+    return facts.applied is False
+
+
+def serves_and_is_closed(situation: Situation) -> str:
+    """The node of a cluster that serves, has closed its ports by itself, as at a boot, and may be opened; ''
+    where that is not so."""
+    policy = situation.snapshot.policy
+    for node in policy.nodes if policy.deployment is Deployment.CLUSTER else ():
+        facts, record = situation.sight.nodes[node.name].facts, situation.state.ports_of(node.name)
+        serves = any(each.phase is Phase.IN_SERVICE for each in situation.state.phases_of(node.name))
+        if not serves or facts is None or facts.applied is not False or facts.forced:
+            continue
+        ordered = facts.token is not None if record is None else _said_since(situation, node.name, record.at)
+        if ordered and not not_stopped(situation, None, node.name):
+            return node.name
+    return ""
+
+
+def _is_off(situation: Situation, node: str) -> bool:
+    record = situation.state.power_of(node)
+    return record is not None and record.off is FenceOutcome.CONFIRMED
+
+
+def may_yet_go_off(situation: Situation, node: str) -> bool:
+    """Whether what was begun may still switch a node off: nobody down there refuses what is late. What an
+    earlier leader had begun is over when its time has passed since this epoch was taken up."""
+    state, now = situation.state, situation.snapshot.now
+    record = state.power_of(node)
+    if record is None or record.off is not FenceOutcome.UNKNOWN:
+        return False
+    since = record.at if record.token.epoch == state.epoch else state.epoch_since
+    return since is None or since.age_s(now) <= record.expires_s + EXPIRY_MARGIN_S
+
+
+def _said_since(situation: Situation, node: str, at: Moment) -> bool:
+    """Whether a node's helper has answered since."""
+    view = situation.sight.nodes[node]
+    return view.facts is not None and view.facts_age_s < at.age_s(situation.snapshot.now)
+
+
+def stopped_or_vouched(situation: Situation, operation: Operation | None, node: str) -> str:
+    """The same, with a person's word for this operation."""
+    for word in operation.vouched if operation is not None else ():
+        if word.node == node and counts(situation, word):
+            return f"{word.by} vouches for it"
+    return stopped(situation, node)
+
+
+def counts(situation: Situation, word: Vouched) -> bool:
+    """Whether a person's word still counts: not when the helper has answered since, after another boot."""
+    if not _said_since(situation, word.node, word.at):
+        return True
+    facts = situation.sight.nodes[word.node].facts
+    return facts is None or facts.boot_id == word.boot_id
+
+
+def not_stopped(situation: Situation, operation: Operation | None, but: str) -> tuple[str, ...]:
+    """The nodes `but` one that are not known to be stopped."""
+    names = [node.name for node in situation.snapshot.policy.nodes if node.name != but]
+    return tuple(name for name in names if not stopped_or_vouched(situation, operation, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to order now to stop a node (None: nothing), and what each rung has said so far."""
+
+    action: Action | None
+    said: str
+    answered: bool = False
+    """Whether every rung has."""
+
+
+def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
+    """The next rung for a node that is not stopped."""
+    policy, now = situation.snapshot.policy, situation.snapshot.now
+    said: list[str] = []
+    again: Action | None = None
+    for rung in node.ladder:
+        action = _action(situation, operation, node, rung)
+        if action is None:
+            continue
+        attempt = operation.attempt(key_of(action))
+        if attempt is None:
+            return Choice(action, "; ".join(said))
+        if attempt.result is None:
+            return Choice(None, "; ".join([*said, f"{rung.kind}: no answer yet"]))
+        said.append(f"{rung.kind}: {attempt.detail or attempt.result.value}")
+        if again is None and may_retry(_undone(attempt), attempt.last.age_s(now), policy):
+            again = action
+    return Choice(again, "; ".join(said) or "there is no rung", answered=True)
+
+
+def _undone(attempt: Attempt) -> Attempt:
+    """What was done, and does not hold any more, is to be done again."""
+    done = attempt.result is Result.DONE
+    return Attempt(attempt.key, attempt.tries, attempt.last, Result.UNKNOWN) if done else attempt
+
+
+def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
+    if rung.kind is RungKind.HELPER:
+        return order_of_ports(situation.snapshot.policy, situation.state, node.name)
+    return None if operation.kind is Kind.SWITCHOVER else PowerOff(node.name)

@@ -1,0 +1,585 @@
+"""Succession: how service moves from one node of a cluster to another, and never is at two (I4).
+
+All endpoints of a node share one phase. The `source` is demoting from the first step on: its ports are to be
+closed, and until every node but the one to be promoted is known to be stopped nothing is opened. Nobody is
+stopped while nobody could take over (I8). DNS changes when the new one answers from outside (I2).
+
+What fails before that is undone by the same steps with another `to`: one that was opened and does not serve
+is stopped in its turn, and the next best is promoted. So a switchover rolls
+back: the target is stopped before the source is opened again.
+
+A failover waits as long as it must for a fence, a candidate, or a person's word; each is said, with what to
+type. It is given back when the source serves again and nothing of it was stopped for certain.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from mailward.controller.core import bounds, candidates, doubts, ladder, operations
+from mailward.controller.core.cases import FAILING, WELL, Case
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.operations import Turn
+from mailward.controller.core.phases import desired_rrsets, order_of_ports
+from mailward.model.fencing import FenceOutcome
+from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, key_of
+from mailward.model.policy import Deployment, Policy
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State, Step, Vouched
+
+_MOST_STEPS = 12
+
+
+def runs(policy: Policy, operation: Operation | None) -> bool:
+    """Whether an operation is one of these."""
+    kinds = (Kind.FAILOVER, Kind.SWITCHOVER)
+    return policy.deployment is Deployment.CLUSTER and operation is not None and operation.kind in kinds
+
+
+def advance(draft: Draft) -> None:
+    """Take the running operation as far as its evidence goes."""
+    for _ in range(_MOST_STEPS):
+        operation = draft.state.operation
+        if operation is None or operation.node not in ("", *draft.policy.node_by_name):
+            if operation is not None:
+                draft.end(Ending.ROLLED_BACK, "the configuration no longer has its node")
+            return
+        if operation.to not in ("", *draft.policy.node_by_name):
+            draft.state = replace(draft.state, operation=replace(operation, to="", step=Step.FENCE))
+        phases = draft.state.phases
+        draft.waits_for = _STEPS[draft.running().step](draft)
+        if draft.waits_for or draft.state.phases != phases:
+            return  # each phase is recorded before anything is made of it
+
+
+def wanted(draft: Draft) -> tuple[Action, ...]:
+    """What may be ordered at the running step now, not counting what is out or done."""
+    operation, policy, state = draft.running(), draft.policy, draft.state
+    if operation.step is Step.FENCE:
+        return _rungs(draft)
+    if operation.step in (Step.RESCUE, Step.CATCH_UP):
+        views = draft.sight.nodes
+        nodes = [n.name for n in policy.nodes if n.replicates and views[n.name].facts is not None]
+        return tuple(KickReplication(name) for name in nodes)
+    if operation.step is Step.PROMOTE and not ladder.not_stopped(draft.situation, operation, operation.to):
+        return (order_of_ports(policy, state, operation.to),)
+    if operation.step in (Step.PUBLISH, Step.VERIFY):
+        closed = ladder.closed_by_itself(draft.situation, operation.to)
+        serves = known_to_serve(draft, operation.to) and not closed
+        found = operations.wanted(policy, state, operation)
+        return tuple(action for action in found if serves or not isinstance(action, Publish))
+    return ()
+
+
+def known_to_serve(draft: Draft, node: str) -> bool:
+    """As clients find it, behind every endpoint: who is published (I2)."""
+    endpoints = draft.policy.endpoints_of(node)
+    return all(doubts.known_to_serve(draft.situation, node, endpoint.name) for endpoint in endpoints)
+
+
+# stopping
+
+
+def note_what_is_over(draft: Draft) -> None:
+    """Of every node that counted as stopped, as soon as it is seen that it is not; of a person's word as
+    well."""
+    if draft.policy.deployment is not Deployment.CLUSTER:
+        return
+    situation = draft.situation
+    for node in draft.policy.nodes:
+        answers, opened = ladder.what_is_over(situation, node.name)
+        if answers:
+            draft.forget_power(node.name)
+        record = draft.ports_of(node.name)
+        if opened and record is not None:
+            draft.put_ports(
+                replace(record, fence=FenceOutcome.UNKNOWN, detail="its helper shows other ports")
+            )
+    operation = draft.state.operation
+    if operation is not None:
+        kept = tuple(word for word in operation.vouched if ladder.counts(situation, word))
+        if kept != operation.vouched:
+            draft.state = replace(draft.state, operation=replace(operation, vouched=kept))
+
+
+def _rungs(draft: Draft) -> tuple[Action, ...]:
+    operation, situation = draft.running(), draft.situation
+    if not operation.to or _serves_again(draft):
+        return ()
+    found, left = [], ladder.not_stopped(situation, operation, operation.to)
+    others = tuple(name for name in left if name != operation.node)
+    for name in others or left:  # who serves is stopped last: another may be impossible to stop
+        choice = ladder.choose(situation, operation, draft.policy.node_by_name[name])
+        found += [choice.action] if choice.action is not None else []
+    return tuple(found)
+
+
+def _fence(draft: Draft) -> str:
+    operation = draft.running()
+    if _serves_again(draft):
+        if ladder.may_yet_go_off(draft.situation, operation.node):
+            return f"{operation.node} serves again, and may yet be switched off by what was begun"
+        _give_back(draft, f"{operation.node} serves again, and had not been stopped")
+        return ""
+    if operation.kind is Kind.SWITCHOVER and _failing(draft, operation.node):
+        _become_failover(draft)
+        return ""
+    if _by_hand(operation) and _impatient(draft) and _tried(draft) and _may_give_back(draft):
+        _give_back(draft, f"{operation.node} could not be stopped: {_said(draft, operation.node)}")
+        return ""
+    held = _choose(draft)
+    if held and _impatient(draft) and _comes_back(draft):
+        draft.end(Ending.HANDED_OVER, f"{held}; mailward explain")
+        return held
+    if held and operation.kind is Kind.SWITCHOVER and not operation.failed:
+        _turn_back(draft, held)
+        return ""
+    if held:
+        return held
+    left = ladder.not_stopped(draft.situation, draft.running(), draft.running().to)
+    if not left:
+        draft.enter(Step.RESCUE if operation.kind is Kind.FAILOVER or operation.failed else Step.CATCH_UP)
+        return ""
+    nodes = draft.policy.node_by_name
+    told = "; ".join(f"{n} is not known to be stopped ({_said(draft, n) or 'being tried'})" for n in left)
+    first = tuple(name for name in left if name != draft.running().node) or left
+    if any(not ladder.choose(draft.situation, draft.running(), nodes[name]).answered for name in first):
+        return told
+    word = f"mailward vouch {first[0]} --operation {draft.running().id}"
+    return f"{told}. If you have stopped it yourself: {word}"
+
+
+def _comes_back(draft: Draft) -> bool:
+    """Whether somebody who is out is well: it may stand by, and take over, when nothing else runs."""
+    for name in [node.name for node in draft.policy.nodes if _is(draft, node.name, Phase.OUT)]:
+        records = draft.state.phases_of(name)
+        judged = [draft.judgements[name, endpoint.name] for endpoint in draft.policy.endpoints_of(name)]
+        by_hand = any(record.cause is Cause.OPERATOR for record in records)
+        if not by_hand and all(judgement.condition in WELL for judgement in judged):
+            return True
+    return False
+
+
+def left_behind(state: State) -> PhaseRecord | None:
+    """The node that was being stopped when nobody could take over, while nobody serves and nothing runs."""
+    serves = any(record.phase in (Phase.IN_SERVICE, Phase.PROMOTING) for record in state.phases)
+    if serves or state.operation is not None:
+        return None
+    return next((record for record in state.phases if record.phase is Phase.DEMOTING), None)
+
+
+def _said(draft: Draft, name: str) -> str:
+    return ladder.choose(draft.situation, draft.running(), draft.policy.node_by_name[name]).said
+
+
+def _tried(draft: Draft) -> bool:
+    return all(attempt.result is not None for attempt in draft.running().attempts)
+
+
+def _by_hand(operation: Operation) -> bool:
+    return operation.kind is Kind.SWITCHOVER or operation.cause is Cause.OPERATOR
+
+
+def _may_give_back(draft: Draft) -> bool:
+    """Whether the source could not be stopped, is well as clients find it or was to be left by plan, and
+    nobody else may be open (I4)."""
+    operation, situation = draft.running(), draft.situation
+    if not operation.node or ladder.stopped(situation, operation.node):
+        return False
+    if ladder.not_stopped(situation, operation, operation.node) or not _is(
+        draft, operation.node, Phase.DEMOTING
+    ):
+        return False
+    return operation.kind is Kind.SWITCHOVER or known_to_serve(draft, operation.node)
+
+
+def _opened_meanwhile(draft: Draft) -> bool:
+    """Whether somebody whom this operation has opened is not known to be stopped."""
+    operation = draft.running()
+    others = ladder.not_stopped(draft.situation, operation, operation.node)
+    return any(_is(draft, name, Phase.DEMOTING) or _is(draft, name, Phase.PROMOTING) for name in others)
+
+
+def _is(draft: Draft, node: str, phase: Phase) -> bool:
+    records = draft.state.phases_of(node)
+    return bool(records) and records[0].phase is phase
+
+
+def _serves_again(draft: Draft) -> bool:
+    """Whether the source was left as it was, as far as anybody knows, and serves, and nobody else may. Then
+    it is not stopped any more."""
+    operation = draft.running()
+    source, endpoints = operation.node, draft.policy.endpoints_of(operation.node)
+    if (
+        not source
+        or operation.cause is Cause.OPERATOR
+        or not endpoints
+        or not _is(draft, source, Phase.DEMOTING)
+    ):
+        return False
+    judged = [draft.judgements[source, endpoint.name] for endpoint in endpoints]
+    if not all(judgement.condition in WELL and judgement.outside for judgement in judged):
+        return False
+    return not _opened_meanwhile(draft)
+
+
+def _give_back(draft: Draft, why: str) -> None:
+    """The source is in service as before; its ports are ordered open where they were closed."""
+    operation = draft.running()
+    _set(draft, operation.node, Phase.IN_SERVICE)
+    _set_aside_who_left(draft)
+    draft.end(Ending.ROLLED_BACK, why)
+
+
+def _failing(draft: Draft, node: str) -> bool:
+    """Whether a node has failed for longer than a restart takes, or its helper is silent as well."""
+    found = [draft.judgements[node, endpoint.name] for endpoint in draft.policy.endpoints_of(node)]
+    patience_s = draft.policy.rules.takeover_after_s
+    if any(judgement.condition in FAILING and judgement.failing_s >= patience_s for judgement in found):
+        return True
+    silent = draft.sight.nodes[node].facts is None and not all(j.condition in WELL for j in found)
+    return silent and draft.running().step_since.age_s(draft.now) >= patience_s
+
+
+def _become_failover(
+    draft: Draft, cause: Cause = Cause.SERVICE, request: str | None = None, force: bool = False
+) -> None:
+    """A failover pre-empts planned work; what was said for that counts no more."""
+    before = draft.running()
+    draft.end(Ending.ROLLED_BACK, f"{before.node} failed")
+    reason = draft.judgements[before.node, before.endpoints[0]].evidence
+    failover = replace(
+        before, id=draft.operation_id(), kind=Kind.FAILOVER, step=Step.FENCE, started=draft.now,
+        step_since=draft.now, cause=cause, reason=reason or before.reason, request=request, attempts=(),
+        notes=(), to="", failed=(), vouched=(), force=force,
+    )  # fmt: skip
+    draft.start(failover)
+
+
+def waits_for(draft: Draft, node: str) -> bool:
+    """Whether the running operation waits for a node to be stopped."""
+    operation = draft.running()
+    return node in ladder.not_stopped(draft.situation, operation, operation.to)
+
+
+def vouch(draft: Draft, node: str, who: str) -> None:
+    """A person says that a node is stopped: it counts for this operation, and is kept with it."""
+    draft.note(f"{who} vouches that {node} is stopped")
+    operation = draft.running()
+    facts = draft.sight.nodes[node].facts
+    word = Vouched(node, who[: bounds.DETAIL], draft.now, facts.boot_id if facts is not None else "")
+    others = tuple(each for each in operation.vouched if each.node != node)
+    draft.state = replace(draft.state, operation=replace(operation, vouched=(*others, word)))
+
+
+# choosing
+
+
+def _choose(draft: Draft, *, at_last: bool = False) -> str:
+    """Settle who is to be promoted, as things are now; why nobody is, '' if somebody is."""
+    operation = draft.running()
+    field = candidates.field(
+        draft.situation, operation.node, operation, force=operation.force, at_last=at_last
+    )
+    fit = [name for name in field.fit if name != operation.node or _may_reopen(draft)]
+    asked = operation.kind is Kind.SWITCHOVER and not operation.failed
+    chosen = operation.to if asked and operation.to in fit else fit[0] if fit and not asked else ""
+    if chosen != operation.to and not (asked and not chosen):
+        draft.state = replace(draft.state, operation=replace(operation, to=chosen))
+    if chosen:
+        return ""
+    if operation.failed and _impatient(draft):
+        again = replace(draft.running(), failed=(), step_since=draft.now)
+        draft.state = replace(draft.state, operation=again)
+    said = "; ".join(f"{name} {why}" for name, (why, _) in field.unfit.items() if name != operation.node)
+    held = f"nobody can take over: {said or 'there is no other node'}"
+    insist = f". To go on without that mail: mailward failover {operation.node} --force"
+    return held + (insist if field.loses and operation.node and operation.kind is Kind.FAILOVER else "")
+
+
+def _may_reopen(draft: Draft) -> bool:
+    """The source is opened again only where it was stopped for certain."""
+    return bool(ladder.stopped(draft.situation, draft.running().node))
+
+
+# moving
+
+
+def _rescue(draft: Draft) -> str:
+    """The last chance for what the source still has, and the limit of what may be left behind (I5)."""
+    if held := _not_stopped_any_more(draft):
+        return held
+    operation, rules = draft.running(), draft.policy.rules
+    held = _choose(draft, at_last=True)
+    lost_s = candidates.loss_s(draft.situation, operation.node, draft.running().to)
+    reachable = bool(operation.node) and _reachable(draft, operation.node)
+    waited_s = operation.step_since.age_s(draft.now)
+    if lost_s != 0.0 and reachable and waited_s < rules.rescue_s:
+        return f"pulling what {operation.node} still has, for up to {rules.rescue_s:g} s"
+    if reachable and waited_s < rules.rescue_s and _recovers(draft, operation.node):
+        return f"{operation.node} answers again; waiting for the verdict to turn"
+    if held:
+        return held
+    if lost_s is None or lost_s > 0.0:
+        amount = "an unknown amount" if lost_s is None else f"up to {lost_s:.0f} s"
+        draft.note(f"{draft.running().to} may lack {amount} of the mail of {operation.node}")
+    _promote_now(draft)
+    return ""
+
+
+def _reachable(draft: Draft, node: str) -> bool:
+    """Whether a stopped node may still give what it has: its helper answers, or did when it closed the
+    ports."""
+    if draft.sight.nodes[node].facts is not None:
+        return True
+    record = draft.state.ports_of(node)
+    began_s = draft.running().started.age_s(draft.now)
+    closed = record is not None and record.fence is FenceOutcome.CONFIRMED
+    return closed and record is not None and record.at.age_s(draft.now) <= began_s
+
+
+def _recovers(draft: Draft, node: str) -> bool:
+    """Whether all of a node's newest dialogues went well, and some verdict has not turned yet."""
+    judged = [draft.judgements[node, endpoint.name] for endpoint in draft.policy.endpoints_of(node)]
+    failing = [judgement for judgement in judged if judgement.condition in FAILING]
+    return bool(failing) and all(judgement.recovering for judgement in failing)
+
+
+def _catch_up(draft: Draft) -> str:
+    if held := _not_stopped_any_more(draft):
+        return held
+    operation, rules = draft.running(), draft.policy.rules
+    waited_s = operation.step_since.age_s(draft.now)
+    if _failing(draft, operation.node):
+        _become_failover(draft)
+        return ""
+    lost_s = candidates.loss_s(draft.situation, operation.node, operation.to)
+    if held := _choose(draft):
+        _turn_back(draft, held)
+        return ""
+    if lost_s == 0.0 or operation.force:
+        _promote_now(draft)
+        return ""
+    if waited_s >= rules.catch_up_wait_s:
+        _turn_back(draft, f"{operation.to} had not caught up in {rules.catch_up_wait_s:.0f} s")
+        return ""
+    return f"{operation.to} is catching up with {operation.node}"
+
+
+def _promote_now(draft: Draft) -> None:
+    draft.enter(Step.PROMOTE)
+    _set(draft, draft.running().to, Phase.PROMOTING)
+
+
+def _turn_back(draft: Draft, why: str) -> None:
+    """A switchover goes back: everybody but the source has to be stopped, then that is opened again."""
+    draft.note(why)
+    operation = draft.running()
+    others = tuple(node.name for node in draft.policy.nodes if node.name != operation.node)
+    draft.state = replace(draft.state, operation=replace(operation, to=operation.node, failed=others))
+    draft.enter(Step.FENCE)
+
+
+def _not_stopped_any_more(draft: Draft) -> str:
+    """Back to fencing when somebody who was stopped may serve again."""
+    operation = draft.running()
+    left = ladder.not_stopped(draft.situation, operation, operation.to)
+    if not left:
+        return ""
+    draft.note(f"{', '.join(left)} may serve again")
+    draft.enter(Step.FENCE)
+    return f"{', '.join(left)} may serve again"
+
+
+def _promote(draft: Draft) -> str:
+    operation = draft.running()
+    if left := ladder.not_stopped(draft.situation, operation, operation.to):
+        return _step_back(draft, f"{', '.join(left)} may serve again")
+    key = key_of(OrderPorts(operation.to, {}))
+    attempt = operation.attempt(key)
+    if attempt is not None and attempt.result is Result.DONE:
+        draft.enter(Step.CHECK)
+        return ""
+    why = f"{operation.to} is being opened" + (f": {attempt.detail}" if attempt and attempt.detail else "")
+    return _failed(draft, why) if _impatient(draft) else why
+
+
+def _check(draft: Draft) -> str:
+    operation = draft.running()
+    if left := ladder.not_stopped(draft.situation, operation, operation.to):
+        return _step_back(draft, f"{', '.join(left)} may serve again")
+    if _closed_since(draft):
+        return ""
+    progress = operations.checked(operation, _cases(draft, operation.to))
+    if progress.turn is Turn.GIVE_UP:
+        return _failed(draft, progress.reason)
+    if progress.turn is Turn.WAIT:
+        return progress.reason
+    _set(draft, operation.to, Phase.IN_SERVICE)
+    _set_aside_who_left(draft)
+    draft.enter(Step.PUBLISH)
+    return ""
+
+
+def _set_aside_who_left(draft: Draft) -> None:
+    """Who was stopped stands by after planned work, and is out where it has failed."""
+    operation = draft.running()
+    for node in draft.policy.nodes:
+        records = draft.state.phases_of(node.name)
+        if not records or records[0].phase is not Phase.DEMOTING:
+            continue
+        if operation.kind is Kind.SWITCHOVER and node.name == operation.node:
+            _set(draft, node.name, Phase.STANDBY)
+        else:
+            cause = operation.cause if node.name == operation.node else Cause.SERVICE
+            _set(draft, node.name, Phase.OUT, cause, operation.reason)
+
+
+def _cases(draft: Draft, node: str) -> tuple[Case, ...]:
+    return tuple(Case(draft.situation, node, endpoint) for endpoint in draft.policy.endpoints_of(node))
+
+
+def _failed(draft: Draft, why: str) -> str:
+    """Who was to be promoted cannot be: it is stopped, and the next one tried."""
+    operation = draft.running()
+    failed = tuple(dict.fromkeys((*operation.failed, operation.to)))
+    draft.state = replace(draft.state, operation=replace(operation, failed=failed))
+    return _step_back(draft, f"{operation.to} was not promoted: {why}")
+
+
+def _step_back(draft: Draft, why: str) -> str:
+    """To fencing, with whoever is best then. Who was promoted already, and has failed since, is left in its
+    turn."""
+    promoted = draft.running().to
+    if _is(draft, promoted, Phase.IN_SERVICE):
+        give_way(draft, why)
+        begin(draft, Kind.FAILOVER, promoted, Cause.SERVICE, why)
+        return why
+    draft.note(why)
+    draft.notices.append(why)
+    _set(draft, draft.running().to, Phase.DEMOTING)
+    draft.state = replace(draft.state, operation=replace(draft.running(), to=""))
+    draft.enter(Step.FENCE)
+    return why
+
+
+def _publish(draft: Draft) -> str:
+    """What some name server does not take now is tried again where the rest is verified."""
+    operation = draft.running()
+    if _closed_since(draft):
+        return ""
+    undone = [
+        target
+        for target in operations.targets_of(draft.policy, operation)
+        if draft.state.target(target).published != desired_rrsets(draft.policy, draft.state, target)
+    ]
+    if undone and not _impatient(draft):
+        doubt = "" if known_to_serve(draft, operation.to) else f": {operation.to} is not known to serve"
+        return f"{', '.join(undone)} not published yet{doubt}"
+    draft.enter(Step.VERIFY)
+    return ""
+
+
+def _closed_since(draft: Draft) -> bool:
+    """Whether who was promoted has closed its ports since, as at a reboot: then it is opened once more."""
+    operation = draft.running()
+    if not ladder.closed_by_itself(draft.situation, operation.to):
+        return False
+    draft.note(f"{operation.to} has closed its ports since, and is opened again")
+    draft.enter(Step.PROMOTE)
+    return True
+
+
+def _verify(draft: Draft) -> str:
+    operation = draft.running()
+    if _closed_since(draft):
+        return ""
+    actions = operations.wanted(draft.policy, draft.state, operation)
+    progress = operations.progress(operation, _cases(draft, operation.to), actions)
+    if progress.turn is Turn.WAIT:
+        return progress.reason
+    if progress.turn is Turn.GIVE_UP:
+        command = "check the DNS target, then: mailward explain"
+        draft.notices.append(
+            f"{operation.kind} of {operation.node} handed over: {progress.reason}; {command}"
+        )
+        draft.end(Ending.HANDED_OVER, f"{progress.reason}; {command}")
+        return ""
+    if progress.reason:
+        draft.note(progress.reason)
+    back = operation.to == operation.node
+    draft.end(Ending.ROLLED_BACK if back else Ending.DONE, "; ".join(draft.running().notes))
+    return ""
+
+
+def _impatient(draft: Draft) -> bool:
+    return draft.running().step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s
+
+
+def _set(draft: Draft, node: str, phase: Phase, cause: Cause = Cause.NONE, detail: str = "") -> None:
+    for record in draft.state.phases_of(node):
+        if (node, record.endpoint) in draft.policy.pairs:
+            draft.set_phase(node, record.endpoint, phase, cause, detail)
+
+
+_STEPS: Mapping[Step, Callable[[Draft], str]] = {
+    Step.FENCE: _fence,
+    Step.RESCUE: _rescue,
+    Step.CATCH_UP: _catch_up,
+    Step.PROMOTE: _promote,
+    Step.CHECK: _check,
+    Step.PUBLISH: _publish,
+    Step.VERIFY: _verify,
+}
+
+
+# beginning
+
+
+def begin(
+    draft: Draft, kind: Kind, source: str, cause: Cause, reason: str, *, to: str = "", row: int = 0,
+    request: str | None = None, force: bool = False, failed: tuple[str, ...] = (),
+) -> None:  # fmt: skip
+    """Start to move service away from `source` ('' where nobody serves)."""
+    names = [endpoint.name for endpoint in draft.policy.endpoints]
+    operation = operations.operation_of(draft, kind, source, names, cause, reason, row, request, Step.FENCE)
+    draft.start(replace(operation, to=to, force=force, failed=failed))
+    _set(draft, source, Phase.DEMOTING, cause, reason)
+
+
+def serve_at_once(draft: Draft) -> str:
+    """Why nothing is done in a cluster of which several nodes are recorded to serve, as a hybrid's store has
+    it."""
+    nodes = sorted({r.node for r in draft.state.phases if r.phase is Phase.IN_SERVICE})
+    if draft.policy.deployment is not Deployment.CLUSTER or len(nodes) < 2:
+        return ""
+    say = "stop mailward, move its store away, and say which one does: mailward state init --active NODE"
+    return f"{', '.join(nodes)} are recorded to serve at once, in a cluster: {say}"
+
+
+def insists(draft: Draft, node: str, *, force: bool) -> bool:
+    """Whether a failover of `node` runs already; if a person insists, it goes on whatever mail may be
+    missing."""
+    operation = draft.state.operation
+    if operation is None or not runs(draft.policy, operation) or gives_way(operation):
+        return False
+    if operation.node != node:
+        return False
+    if operation.kind is Kind.SWITCHOVER:
+        _become_failover(draft, Cause.OPERATOR, force=force)
+        return True
+    draft.state = replace(draft.state, operation=replace(operation, force=operation.force or force))
+    return True
+
+
+def active(state: State) -> str:
+    """The node in service, '' where there is none."""
+    return next((r.node for r in state.phases if r.phase is Phase.IN_SERVICE), "")
+
+
+def gives_way(operation: Operation) -> bool:
+    """What has promoted somebody, and only waits to be published or verified, is over when that one fails."""
+    return operation.step in (Step.PUBLISH, Step.VERIFY)
+
+
+def give_way(draft: Draft, why: str) -> None:
+    draft.void_what_is_unheard()
+    draft.end(Ending.DONE, f"not published or verified everywhere: {why}")

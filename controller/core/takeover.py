@@ -1,0 +1,108 @@
+"""The gates of a cluster, where one node serves and others stand by: what is checked before a failover or a
+switchover begins. Those that a hybrid has as well are in `gates`.
+"""
+
+from collections.abc import Sequence
+
+from mailward.controller.core import candidates, gates, ladder
+from mailward.controller.core.cases import FAILING, WELL, Case
+from mailward.controller.core.gates import Gate
+from mailward.model.decision import Answered, Finding
+from mailward.model.fencing import OPEN, PortKind
+from mailward.model.policy import Deployment
+from mailward.model.state import Phase
+
+
+def outlasts(case: Case) -> Finding:
+    """A promotion can lose mail: it is slower than a withdrawal. A cut of some seconds is ridden out."""
+    judgement, patience_s = case.judgement, case.snapshot.policy.rules.takeover_after_s
+    if judgement.condition not in FAILING:
+        return Finding("takeover", Answered.NO, f"nothing has failed: {judgement.evidence}")
+    if judgement.recovering:
+        return Finding("takeover", Answered.NO, "it answers again; waiting for the verdict to turn")
+    if _just_being_opened(case):
+        return Finding("takeover", Answered.NO, "its client ports are closed by us, and are being opened")
+    said = f"failing for {gates.lasting(judgement.failing_s)}, a takeover waits for {patience_s:g} s"
+    return Finding("takeover", Answered.YES if judgement.failing_s >= patience_s else Answered.NO, said)
+
+
+def _just_being_opened(case: Case) -> bool:
+    """Whether a node in service is closed to its clients since before it was recorded to serve, or before
+    anybody led: then nobody has tried it yet."""
+    state, now, facts = case.state, case.snapshot.now, case.sight.nodes[case.node].facts
+    if facts is None or case.record is None or state.epoch_since is None:
+        return False
+    closed = [s for s in case.endpoint.services if facts.ports.get(s, OPEN).kind is PortKind.CLOSED]
+    young_s = min(case.record.since.age_s(now), state.epoch_since.age_s(now))
+    held = bool(closed) or facts.applied is False
+    return held and young_s < case.snapshot.policy.rules.step_patience_s
+
+
+def heir(case: Case) -> Finding:
+    """I8, I5: somebody who can take over, and has the mail."""
+    field = candidates.field(case.situation, case.node, None, force=case.force)
+    others = [name for name in field.fit if name != case.node]
+    if others:
+        return Finding("heir", Answered.YES, f"{others[0]} can take over")
+    unfit = {name: why for name, why in field.unfit.items() if name != case.node}
+    said = "; ".join(f"{name} {why}" for name, (why, _) in unfit.items()) or "there is no other node"
+    known = all(known for _, known in unfit.values())
+    command = (
+        f"mailward failover {case.node} --force" if field.loses and set(field.loses) == set(unfit) else ""
+    )
+    return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said, command)
+
+
+WITHDRAW: tuple[Gate, ...] = (
+    gates.acting, gates.not_paused, gates.votes, gates.self_trust, outlasts, heir, gates.rate, gates.claimed,
+    gates.one_operation,
+)  # fmt: skip
+WITHDRAW_BY_HAND: tuple[Gate, ...] = (
+    gates.not_paused, gates.votes, heir, gates.claimed, gates.one_operation,
+)  # fmt: skip
+
+
+def promotable(case: Case) -> Finding:
+    """Of one that stands by: whether it could take over now from whoever serves."""
+    source = next((r.node for r in case.state.phases if r.phase in _SERVED), "")
+    field = candidates.field(case.situation, source, case.state.operation, force=case.force)
+    if case.node in field.fit:
+        return Finding("heir", Answered.YES, f"{case.node} can take over from {source or 'nobody'}")
+    why, known = field.unfit.get(case.node, ("is not recorded", True))
+    return Finding("heir", Answered.NO if known else Answered.UNKNOWN, f"{case.node} {why}")
+
+
+_SERVED = (Phase.IN_SERVICE, Phase.DEMOTING)
+STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable)
+"""What is told of a standby; what makes it serve are the gates of whoever serves."""
+AGAIN: tuple[Gate, ...] = (
+    gates.acting, gates.not_paused, gates.votes, gates.self_trust, heir, gates.claimed, gates.one_operation,
+)  # fmt: skip
+"""Before a failover that was handed over is taken up again."""
+STAND_DOWN: tuple[Gate, ...] = (gates.not_paused, gates.claimed, gates.one_operation)
+"""Before a standby is taken out: nobody uses it."""
+
+
+def withdraw(case: Case, *, by_hand: bool = False) -> Sequence[Gate]:
+    """The gates before a node leaves service, in this deployment."""
+    if case.snapshot.policy.deployment is Deployment.CLUSTER:
+        return WITHDRAW_BY_HAND if by_hand else WITHDRAW
+    return gates.WITHDRAW_BY_HAND if by_hand else gates.WITHDRAW
+
+
+def before_switchover(case: Case, to: str) -> tuple[Finding, ...]:
+    """What holds a switchover from a case's node to another, nothing when it may begin."""
+    found = [gate(case) for gate in (gates.not_paused, gates.votes, gates.claimed, gates.one_operation)]
+    field = candidates.field(case.situation, case.node, None, force=case.force)
+    if to not in field.fit:
+        why, known = field.unfit.get(to, ("is not configured", True))
+        command = f"mailward switchover {to} --force" if to in field.loses else ""
+        found.append(Finding("heir", Answered.NO if known else Answered.UNKNOWN, f"{to} {why}", command))
+    third = [n for n in ladder.not_stopped(case.situation, None, to) if n != case.node]
+    if third:
+        said = f"{', '.join(third)} is not known to be stopped, and would have to be first"
+        found.append(Finding("others", Answered.UNKNOWN, said, f"mailward explain {third[0]}"))
+    if case.judgement.condition not in WELL:
+        said = f"{case.node} is {case.judgement.condition}: {case.judgement.evidence}"
+        found.append(Finding("well", Answered.NO, said, f"mailward failover {case.node}"))
+    return tuple(f for f in found if f.answer is not Answered.YES)

@@ -1,0 +1,87 @@
+"""A cluster as people see it and set it up: who serves is said once, what a person has to do stands first."""
+
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from tests.unit.app.set_up import configured, mailward
+from tests.unit.core.scene import Scene, cluster_of
+
+from mailward.app import render, summary
+from mailward.app.exits import Exit
+from mailward.app.live import View
+from mailward.model.orders import Result
+from mailward.model.policy import RungKind
+from mailward.model.state import RequestKind
+
+Golden = Callable[[str, str], None]
+
+
+def healthy() -> Scene:
+    return Scene.of_a_cluster(cluster_of(rungs=(RungKind.HELPER, RungKind.AGENT)))
+
+
+def held() -> Scene:
+    scene = healthy()
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off": Result.UNKNOWN})
+    scene.details.update(
+        {"order-ports": "ssh: no route to host", "power-off": "the controller does not answer"}
+    )
+    scene.run(40)
+    return scene
+
+
+def moving() -> Scene:
+    scene = healthy()
+    scene.lag("a", "b", 2.0)
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(5)
+    return scene
+
+
+SCENES = {"cluster_healthy": healthy, "cluster_held": held, "cluster_moving": moving}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_each_situation_of_a_cluster_is_told_as_kept(name: str, golden: Golden) -> None:
+    scene = SCENES[name]()
+    view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
+    golden(f"status_{name}.txt", render.status(summary.status_of(view), UTC))
+    golden(f"explain_{name}.txt", render.explanations(summary.explanations_of(view, None), UTC))
+
+
+@pytest.fixture
+def of_a_cluster(tmp_path: Path) -> Path:
+    config = configured(tmp_path)
+    ssh = "{ssh: {key_file: key, known_hosts_file: known_hosts}}"
+    for name in ("key", "known_hosts"):
+        (tmp_path / name).write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+        (tmp_path / name).chmod(0o600)
+    text = config.read_text().replace("deployment: hybrid", "deployment: cluster")
+    config.write_text(text.replace("helper: none", f"helper: {ssh}"))
+    return config
+
+
+def test_state_init_of_a_cluster_is_told_who_serves(of_a_cluster: Path) -> None:
+    unsaid = mailward("state", "init", "--config", str(of_a_cluster))
+    assert unsaid.exit_code == Exit.FAILED
+    assert (
+        "say which node serves now: mailward state init --active NODE, one of mail-a, mail-b" in unsaid.stderr
+    )
+    unknown = mailward("state", "init", "--active", "mail-c", "--config", str(of_a_cluster))
+    assert "no node is named 'mail-c'; there are: mail-a, mail-b" in unknown.stderr
+    made = mailward("state", "init", "--active", "mail-b", "--without-asking", "--config", str(of_a_cluster))
+    assert made.exit_code == Exit.DONE, made.stderr
+    assert "mail-b serves; the others stand by, and their client ports will be closed." in made.output
+    shown = mailward("state", "show", "--config", str(of_a_cluster)).output
+    assert shown.count('"phase": "in-service"') == 1
+    assert shown.count('"phase": "standby"') == 1
+
+
+def test_where_all_serve_nobody_is_said_to(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    wrong = mailward("state", "init", "--active", "mail-a", "--config", str(config))
+    assert wrong.exit_code == Exit.FAILED
+    assert "--active is for a cluster; in a hybrid all serve" in wrong.stderr

@@ -1,0 +1,69 @@
+"""A node of a cluster opens nothing by itself when it boots: another one may have been promoted meanwhile."""
+
+from typing import Any
+
+import pytest
+
+OPEN = {"smtp": "open", "imaps": "open"}
+CLOSED = {"smtp": "closed", "imaps": "closed"}
+ALL = (25, 993)
+
+
+@pytest.fixture
+def booting(node: Any) -> Any:
+    node.config = node.config._replace(boot="closed")
+    return node
+
+
+def test_what_was_open_is_closed_until_the_next_order(booting: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    restored = booting.orders.restore()
+    assert restored.held
+    assert restored.record.ports == OPEN  # as recorded: `status` tells that the kernel shows something else
+    assert booting.closed == ALL
+    booting.order("abcdef01.1.2", OPEN)
+    assert booting.closed == ()
+
+
+def test_a_claim_alone_does_not_open_it(booting: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    booting.orders.restore()
+    booting.claim("abcdef01.1.2")
+    assert booting.closed == ALL
+
+
+def test_one_that_has_never_obeyed_is_left_open(booting: Any) -> None:
+    assert booting.orders.restore() is None
+    assert booting.closed == ()
+
+
+def test_one_that_was_only_claimed_is_closed(booting: Any) -> None:
+    booting.claim("abcdef01.1.1")
+    booting.reboot()
+    assert booting.orders.restore().held
+    assert booting.closed == ALL
+
+
+def test_to_restore_without_a_boot_changes_nothing(booting: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    assert not booting.orders.restore().held
+    assert booting.closed == ()
+
+
+def test_a_damaged_memory_opens_nothing_either(booting: Any, refused_with: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    with open(booting.memory.disk, "w", encoding="utf-8") as file:
+        file.write("{")
+    with refused_with("damaged", "closed until the next order"):
+        booting.orders.restore()
+    assert booting.closed == ALL
+
+
+def test_elsewhere_it_boots_as_it_was_ordered(node: Any) -> None:
+    node.order("abcdef01.1.1", OPEN)
+    node.reboot()
+    assert not node.orders.restore().held
+    assert node.closed == ()
