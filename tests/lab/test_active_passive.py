@@ -38,9 +38,11 @@ def booting_closed(running_cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def active_passive(cluster: Cluster, *, power: bool = True) -> Iterator[Controller]:
+def active_passive(
+    cluster: Cluster, *, power: bool = True, takeover_s: float = TAKEOVER_S
+) -> Iterator[Controller]:
     """A controller of a cluster in which mail-a serves, with a power switch or none."""
-    controller = Controller(cluster, {"deployment": "cluster", "policy": {"takeover_after_s": TAKEOVER_S}})
+    controller = Controller(cluster, {"deployment": "cluster", "policy": {"takeover_after_s": takeover_s}})
     if power:
         program = str(switch.install(controller.folder))
         for name in NODE_NAMES:
@@ -188,7 +190,7 @@ def settle_without(controller: Controller, active: str) -> None:
 def test_who_comes_back_in_the_middle_opens_nothing_by_itself(cluster: Cluster) -> None:
     """Killed while it serves, booted again at once: its ports stay closed until it is ordered to open
     them."""
-    with active_passive(cluster, power=False) as controller, Both(cluster) as both:
+    with active_passive(cluster, power=False, takeover_s=30) as controller, Both(cluster) as both:
         cluster.mail_a.kill()
         cluster.mail_a.boot()
         wait_until(lambda: cluster.mail_a.speaks(22), "its SSH is back", 30)

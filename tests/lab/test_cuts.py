@@ -75,6 +75,6 @@ def test_a_cut_is_recognized_and_nothing_but_what_is_right_is_done(daemons: Daem
             host.mend()
         wait_until(lambda: teller.status()["cuts"] == [], "nothing is cut any more", IN_TIME_S)
         if pattern.out:
-            dns.wait_with(cluster.mail_a.address, ENDPOINTS, 60)
+            dns.wait_with(cluster.mail_a.address, ENDPOINTS, 120)
         assert dns.gaps_of(cluster.mail_b.address) == []
     daemons.settle()
