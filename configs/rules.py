@@ -125,3 +125,9 @@ class RulesSection(Section):
         description="In a cluster: how much accepted mail an automatic promotion may leave behind: `lossless`"
         " (none), `balanced` (of `max_lag_s`), `availability` (however much, if it is known).",
     )
+    lease_s: Annotated[float | None, Seconds(5, 300, "longer stops nothing in time")] = Field(
+        default=Rules.lease_s,
+        description="In a cluster: seconds for which the serving node's kernel lets clients in, renewed all"
+        " the time by the daemon beside it. One that is cut off refuses them by itself, and after two leases"
+        " and a margin counts as stopped. Left out: no leases.",
+    )

@@ -31,6 +31,7 @@ class RungKind(StrEnum):
     """What a rung of a node's fencing ladder is; who may stop it."""
 
     HELPER = "helper"  # mailward-node, over SSH or beside the daemon
+    LEASE = "lease"  # its kernel refuses clients where the daemon beside it renews nothing
     AGENT = "agent"  # a fence-agents program: the node's power
 
 
@@ -122,6 +123,14 @@ class Rules:
     rescue_s: float = 10.0
     fence_scope: Scope = Scope.USERS
     loss: Loss = Loss.BALANCED
+    lease_s: float | None = None
+
+    @property
+    def lease_over_s(self) -> float | None:
+        """For how long nothing may have been renewed until leased ports are closed for certain; None: there
+        are no leases. A renewal may begin at the last moment of the one before, and lasts as long as that:
+        two of them, and a margin for clocks that differ and for looking at the store."""
+        return None if self.lease_s is None else 2.1 * self.lease_s + 2.0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,17 @@ class NodeReport:
     helper_error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """What the daemon beside a node does for the lease of its client ports. `renewing`: it may renew it at
+    any moment until a later report of its own says otherwise. Else it has renewed nothing for `idle_s`, by
+    its own clock: since its last renewal had come to its end, or since its process began."""
+
+    node: str
+    renewing: bool
+    idle_s: float = 0.0
+
+
 MOST_GONE = 32
 """Ended processes that an observer remembers, the newest: a leader among them is replaced long before."""
 
@@ -31,6 +42,8 @@ class Report:
     `gone` are the nonces of daemons' processes it saw end: the host refused a new connection after the one it
     held was closed, or another process answered under that name. Silence is not gone. At most `MOST_GONE`.
 
+    `lease` is told by the daemon beside a node whose ports may be leased.
+
     `nonce` is of the process that left it in the store: of two under one name each sees the other's."""
 
     observer: str
@@ -41,3 +54,4 @@ class Report:
     tilted: bool = False
     gone: tuple[str, ...] = ()
     nonce: str = ""
+    lease: LeaseReport | None = None

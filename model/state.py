@@ -145,7 +145,8 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class PortsRecord:
-    """The port map last ordered on a node and what is known of it."""
+    """The port map last ordered on a node and what is known of it. `leased`: whatever came of that order,
+    what may be open there is so under a lease."""
 
     node: str
     token: Token
@@ -154,6 +155,7 @@ class PortsRecord:
     scope: Scope
     at: Moment
     detail: str = ""
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
