@@ -30,6 +30,7 @@ from mailward.model.token import Token
 PROTOCOL = 1
 _REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN, "lapsed": HelperReply.LAPSED}
 _DETAIL_LIMIT = 500
+_WORD_LIMIT = 32
 # The helper's own limits, and something for asking: see `node.work` and `node.writers`.
 
 
@@ -143,6 +144,7 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
         lease_s=_seconds(lease, "lease_s"),
         lease_left_s=_seconds(lease, "left_s"),
         stopped=_yes_no_or_none(status, "stopped"),
+        boot=_text_or_none(status, "boot"),
     )
 
 
@@ -174,6 +176,13 @@ def _yes_no_or_none(table: Mapping[str, Any], key: str) -> bool | None:
     if found is None or isinstance(found, bool):
         return found
     raise Malformed(f"{key}: {str(found)[:40]!r} is neither yes nor no")
+
+
+def _text_or_none(table: Mapping[str, Any], key: str) -> str | None:
+    found = table.get(key)
+    if found is None or isinstance(found, str):
+        return found and found[:_WORD_LIMIT]
+    raise Malformed(f"{key}: {str(found)[:40]!r} is no text")
 
 
 def _unit_state(found: object) -> UnitState:

@@ -168,6 +168,9 @@ class Space:
     total_inodes: int | None
 
 
+BOOTS_CLOSED = "closed"
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """The helper's `status`: what only the node knows.
@@ -176,6 +179,7 @@ class NodeFacts:
     `forced` that root opened the ports by hand. `lease_s` is the lease under which ports are open (None:
     under none), `lease_left_s` how many whole seconds of it are left: 0 when it has lapsed, and in its last
     second; None when that cannot be told. `stopped` says whether all writers are (None: no order wants it).
+    `boot` is what the ports are after a reboot, `closed` or `as-ordered`; an earlier release tells None.
     """
 
     hostname: str
@@ -190,3 +194,9 @@ class NodeFacts:
     lease_s: float | None = None
     lease_left_s: float | None = None
     stopped: bool | None = None
+    boot: str | None = None
+
+    @property
+    def boots_closed(self) -> bool:
+        """Whether the node opens nothing by itself after a reboot."""
+        return self.boot == BOOTS_CLOSED

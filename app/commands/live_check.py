@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from mailward.app import ladders
 from mailward.app.compose import DnsPart, Parts, build
 from mailward.app.stores import store_id_of
 from mailward.app.zookeeper import rights_of, servers_of
@@ -22,6 +23,7 @@ from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
 from mailward.model.errors import StoreError
 from mailward.model.fencing import NodeFacts, Power
+from mailward.model.policy import Deployment
 from mailward.model.ports import Clock, Helper
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 
@@ -59,7 +61,8 @@ def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Await
             found.append((what, _probe(what, target, _port(config, target))))
         if node.helper is not None:
             what = f"{node.name} helper"
-            found.append((what, _helper(what, node.helper, set(config.services))))
+            one_serves = config.deployment is Deployment.CLUSTER
+            found.append((what, _helper(what, node.helper, set(config.services), boots_closed=one_serves)))
         if node.name in parts.devices:
             what = f"{node.name} power"
             found.append((what, _power(what, parts.devices[node.name])))
@@ -95,7 +98,8 @@ async def _probe(what: str, target: Target, port: int) -> Tried:
     return Tried(what, True, ", ".join(told))
 
 
-async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
+async def _helper(what: str, helper: Helper, services: set[str], *, boots_closed: bool = False) -> Tried:
+    """`boots_closed`: it has to open nothing by itself, as a node of which another may take the place."""
     facts = await helper.status()
     if not isinstance(facts, NodeFacts):
         return Tried(what, False, facts)
@@ -107,6 +111,8 @@ async def _helper(what: str, helper: Helper, services: set[str]) -> Tried:
     unread = sorted(path for path, space in facts.paths.items() if space.free_bytes is None)
     if unread:
         return Tried(what, False, f"it cannot read the free space of {', '.join(unread)}")
+    if boots_closed and not facts.boots_closed:
+        return Tried(what, False, ladders.OPENS_AT_BOOT if facts.boot else ladders.BOOT_UNTOLD)
     token = f"obeys {facts.token}" if facts.token else "has obeyed nobody yet"
     return Tried(what, True, f"{facts.hostname} answers; it {token}")
 

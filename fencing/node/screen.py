@@ -12,6 +12,10 @@ _STOPPED = {
     True: "stopped, until an order starts them",
     False: "TO BE STOPPED, and not all of them are, or none is listed in node.json",
 }
+_BOOT = {
+    "as-ordered": "as ordered last, also what is open",
+    "closed": "closed, until the controller's next order",
+}
 _MIB = 1024 * 1024
 
 
@@ -26,6 +30,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         shown.append(f"lease     {_lease(facts['lease'])}")
     if facts["stopped"] is not None:
         shown.append(f"writers   {_STOPPED[facts['stopped']]}")
+    shown.append(f"boot      {_BOOT[facts['boot']]}")
     if facts["forced"]:
         shown.append("forced    opened by root by hand, until the controller's next order")
     if facts["damage"]:

@@ -73,6 +73,7 @@ def collect(config: NodeConfig, memory: Memory) -> dict[str, Any]:
         "lease": lease(plan, kernel),
         "forced": record.forced is not None,
         "stopped": are_stopped(unit["state"] for unit in writing) if record.stop else None,
+        "boot": config.boot,
         "damage": known.damage,
         "units": units,
         "package_manager": answers["package_manager"],

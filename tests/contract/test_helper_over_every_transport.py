@@ -328,7 +328,13 @@ async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) 
     assert (facts.token, facts.ports) == (token(1, 1), ALL_CLOSED)
     assert facts.applied is None  # the stand-in for nft lists nothing
     assert facts.units == {"dovecot": UnitState.RESTARTING, "lmtp": UnitState.ACTIVE}
-    assert (facts.lease_s, facts.stopped) == (None, None)
+    assert (facts.lease_s, facts.stopped, facts.boots_closed) == (None, None, False)
+    assert facts.boot == "as-ordered"
+    config = json.loads((node.folder / "node.json").read_text())
+    (node.folder / "node.json").write_text(json.dumps({**config, "boot": "closed"}))
+    anew = await helper.status()
+    assert isinstance(anew, NodeFacts)
+    assert anew.boots_closed
     assert facts.paths["mail"].free_bytes is not None
     assert not facts.forced
 

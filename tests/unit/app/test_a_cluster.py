@@ -1,6 +1,7 @@
 """A cluster as people see it and set it up: who serves is said once, what a person has to do stands first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -50,6 +51,31 @@ def test_each_situation_of_a_cluster_is_told_as_kept(name: str, golden: Golden) 
     view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
     golden(f"status_{name}.txt", render.status(summary.status_of(view), UTC))
     golden(f"explain_{name}.txt", render.explanations(summary.explanations_of(view, None), UTC))
+
+
+def notices(scene: Scene) -> tuple[str, ...]:
+    view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
+    return summary.status_of(view).notices
+
+
+def test_a_node_that_opens_by_itself_when_it_boots_is_told() -> None:
+    scene = healthy()
+    assert not [each for each in notices(scene) if "boot" in each]
+    for name, boot in (("a", "as-ordered"), ("b", None)):
+        known = scene.facts[name]
+        assert known is not None
+        scene.facts[name] = replace(known, boot=boot)
+    opens, untold = (each for each in notices(scene) if "boot" in each)
+    assert opens.startswith("a: it opens by itself when it boots, and then two serve")
+    assert untold.startswith("b: its mailward-node does not say whether the node boots closed")
+
+
+def test_where_all_serve_a_node_may_boot_as_it_was_ordered() -> None:
+    scene = Scene.settled()
+    known = scene.facts["a"]
+    assert known is not None
+    scene.facts["a"] = replace(known, boot="as-ordered")
+    assert not [each for each in notices(scene) if "boot" in each]
 
 
 @pytest.fixture

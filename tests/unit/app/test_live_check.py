@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from tests.unit.replication import dovecot
 
 import mailward.app.commands.live_check as live
 from mailward.app.commands.live_check import Tried, try_all
-from mailward.app.compose import DnsPart
+from mailward.app.compose import DnsPart, build
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
@@ -26,6 +26,7 @@ from mailward.health.streams import TcpConnector
 from mailward.health.target import Pace, Target
 from mailward.model.dns import ReadFailure, RRset, ServerCheck, Unread, ZoneView
 from mailward.model.fencing import OPEN, NodeFacts, Space, UnitState
+from mailward.model.policy import Deployment
 from mailward.model.token import Token
 
 MAIL = RRset("mail.example.com.", "A", 60, ("127.0.0.1",))
@@ -170,6 +171,35 @@ async def test_a_helper_works_when_it_knows_the_services_and_its_room(
 ) -> None:
     tried = await live._helper("mail-a helper", cast(Any, Told(said)), {"smtp", "imaps"})
     assert tried == Tried("mail-a helper", works, detail)
+
+
+@pytest.mark.parametrize(
+    ("boot", "works", "detail"),
+    [
+        ("closed", True, "mail-a answers; it obeys 0123456789ab.3.7"),
+        ("as-ordered", False, 'it opens by itself when it boots, and then two serve: write "boot": "closed"'),
+        (None, False, "its mailward-node does not say whether the node boots closed: put that of this rel"),
+    ],
+)
+async def test_a_node_of_a_cluster_has_to_boot_closed(boot: str | None, works: bool, detail: str) -> None:
+    helper = cast(Any, Told(facts(boot=boot)))
+    tried = await live._helper("mail-a helper", helper, {"smtp", "imaps"}, boots_closed=True)
+    assert (tried.works, tried.detail[: len(detail)]) == (works, detail)
+    assert (await live._helper("mail-a helper", helper, {"smtp", "imaps"})).works
+
+
+async def test_only_in_a_cluster_it_is_asked_for(loaded: Callable[..., Config]) -> None:
+    config = loaded()
+    for deployment, works in ((Deployment.CLUSTER, False), (Deployment.HYBRID, True)):
+        config = config.model_copy(update={"deployment": deployment})
+        parts = build(config, TOKEN.store_id, SystemClock())
+        node = replace(parts.watched[0], helper=cast(Any, Told(facts(("smtp",)))))
+        tries = live._tries(config, replace(parts, watched=(node,)), TOKEN.store_id)
+        found = dict(tries)
+        assert (await found.pop("mail-a helper")).works is works
+        for trying in found.values():
+            cast(Any, trying).close()
+        await parts.close()
 
 
 # replication

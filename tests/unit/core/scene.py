@@ -409,6 +409,7 @@ def facts(node: str) -> NodeFacts:
         units={"dovecot": UnitState.ACTIVE, "postfix": UnitState.ACTIVE},
         package_manager=False,
         paths={"/var/mail": Space(10 * GIB, 20 * GIB, 10**6, 2 * 10**6)},
+        boot="closed",
     )
 
 

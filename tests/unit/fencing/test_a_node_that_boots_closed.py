@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from mailward.fencing.node import status
+from mailward.fencing.node.screen import lines
+
 OPEN = {"smtp": "open", "imaps": "open"}
 CLOSED = {"smtp": "closed", "imaps": "closed"}
 ALL = (25, 993)
@@ -67,3 +70,19 @@ def test_elsewhere_it_boots_as_it_was_ordered(node: Any) -> None:
     node.reboot()
     assert not node.orders.restore().held
     assert node.closed == ()
+
+
+@pytest.mark.parametrize(
+    ("boot", "told"),
+    [
+        ("as-ordered", "boot      as ordered last, also what is open"),
+        ("closed", "boot      closed, until the controller's next order"),
+    ],
+)
+def test_the_status_tells_how_the_node_boots(
+    node: Any, monkeypatch: pytest.MonkeyPatch, boot: str, told: str
+) -> None:
+    monkeypatch.setattr(status, "choose", lambda: node.firewall)
+    found = status.collect(node.config._replace(boot=boot), node.memory)
+    assert found["boot"] == boot
+    assert told in lines(found)

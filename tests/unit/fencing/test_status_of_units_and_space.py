@@ -207,6 +207,7 @@ def test_the_screen_fits_80_columns_and_says_what_is_wrong(facts: Any, node: Any
         "ports     imaps         open",
         "          smtp          closed",
         "applied   NO: the firewall differs; `mailward-node restore` mends it",
+        "boot      as ordered last, also what is open",
         "units     dovecot       restarting for 1 s",
         "space     mail          5120 MiB free of 8192, 9 inodes",
     ]
