@@ -300,13 +300,14 @@ def state_init(
         typer.Option("--from", metavar="FILE", help="Go on with a store of which `state show` printed FILE."),
     ] = None,
     active: Annotated[
-        str | None, typer.Option("--active", metavar="NODE", help="In a cluster: the node that serves.")
+        str | None, typer.Option("--active", metavar="NODE", help="In a cluster: the node that serves now.")
     ] = None,
 ) -> None:
     """Make the store of a new cluster.
 
     It starts above every token that a DNS target or helper remembers. With --from, as when several daemons
-    take over from one: the pause, the reasons of who is out, and the story go on."""
+    take over from one: the pause, the reasons of who is out, and the story go on. Who serves in a cluster
+    --active says; with --from it may be left out where what is remembered and DNS agree with the file."""
     if adopt is not None and earlier is not None:
         raise typer.BadParameter("the file says itself which store it was", param_hint="--adopt")
     from mailward.app.commands import setting_up

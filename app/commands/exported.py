@@ -1,7 +1,8 @@
 """What `mailward state show` printed of an earlier store, for a new one that is made in its place.
 
 Only what DNS does not contradict is believed: why a node is out that is out, the pause, what was counted,
-and the story. Who serves, what is published and which ports are open is asked anew.
+and the story. What is published and which ports are open is asked anew, and who serves; of a cluster
+`who_serves` tells.
 """
 
 import json
@@ -40,15 +41,21 @@ class Exported:
         of, as is `remembered`, somebody may have been drained, and comes back by an operator's word alone."""
         away = {(each.node, each.endpoint): each for each in self.state.phases if each.phase not in _SERVES}
         out = {(each.node, each.endpoint): each for each in made.phases}
-        last = not any(self.token < token for token in remembered)
+        last = self.of_all(remembered)
         known = {
-            key: _out(record, last) for key, record in away.items() if key in out or key[1] not in answered
+            key: stays_out(record, last)
+            for key, record in away.items()
+            if key in out or key[1] not in answered
         }
         old = self.state
         return replace(
             made, phases=tuple((out | known).values()), ended=old.ended, flaps=old.flaps,
             fenced_at=old.fenced_at, answers=old.answers, episodes=old.episodes, tallies=old.tallies,
         )  # fmt: skip
+
+    def of_all(self, remembered: Sequence[Token]) -> bool:
+        """Whether nothing was sent since of which it does not know."""
+        return not any(self.token < token for token in remembered)
 
     def back_in_service(self, made: State) -> Sequence[PhaseRecord]:
         """Who was out in the earlier store, and is not in `made`."""
@@ -57,8 +64,9 @@ class Exported:
         return [each for each in away if (each.node, each.endpoint) not in out]
 
 
-def _out(record: PhaseRecord, last: bool) -> PhaseRecord:
-    if last or record.cause is Cause.OPERATOR:
+def stays_out(record: PhaseRecord, known_all: bool) -> PhaseRecord:
+    """Who was away is out; for the reason of then, if the earlier store has `known_all` that was sent."""
+    if known_all or record.cause is Cause.OPERATOR:
         return replace(record, phase=Phase.OUT)
     detail = f"{record.detail or record.cause}; since then it may have been drained"
     return replace(record, phase=Phase.OUT, cause=Cause.OPERATOR, detail=detail)

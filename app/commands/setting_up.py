@@ -17,7 +17,6 @@ from mailward.model.errors import ConfigError, ForeignStore
 if TYPE_CHECKING:
     from mailward.app.commands.exported import Exported
     from mailward.configs.schema import Config
-    from mailward.model.policy import Policy
     from mailward.model.token import Token
 
 
@@ -56,18 +55,6 @@ def _mistakes(file: Path, error: ConfigError) -> Exit:
     return Exit.FAILED
 
 
-def _wrong_active(policy: "Policy", active: str | None) -> str:
-    """In a cluster somebody has to say who serves; elsewhere all do."""
-    from mailward.model.policy import Deployment
-
-    names = ", ".join(policy.node_by_name)
-    if policy.deployment is not Deployment.CLUSTER:
-        return f"--active is for a cluster; in a {policy.deployment} all serve" if active else ""
-    if active is None:
-        return f"say which node serves now: mailward state init --active NODE, one of {names}"
-    return "" if active in policy.node_by_name else f"no node is named {active!r}; there are: {names}"
-
-
 def show(file: Path) -> Exit:
     """What the store holds, as one JSON object; also what this version cannot understand."""
     from mailward.app.stores import documents
@@ -97,22 +84,22 @@ def init(
 ) -> Exit:
     """Make the store, above every token that a target or helper remembers; or the `earlier` store."""
     from mailward.app.api import clear
-    from mailward.app.commands import exported
+    from mailward.app.commands import exported, who_serves
     from mailward.app.commands.remembered import left_out, remembered
     from mailward.app.stores import made
     from mailward.configs.loading import load
     from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.first_state import first_state
-    from mailward.controller.core.admission import serving
-    from mailward.model.state import Cause
+    from mailward.model.policy import Deployment
+    from mailward.model.state import Cause, Phase
 
     try:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
     policy = policy_of(config)
-    if problem := _wrong_active(policy, active):
+    if problem := who_serves.unsaid(policy, active, adopt, earlier):
         terminal.complain(problem)
         return Exit.FAILED
     before = exported.read(earlier) if earlier is not None else None
@@ -133,15 +120,22 @@ def init(
         )
         return Exit.FAILED
     tokens = [each.token for each in found if each.token]
-    out = left_out(policy, found, clock.now()) if tokens and active is None else ()
     _must_be_of(before, tokens, earlier)
+    as_then = active is None and before is not None and policy.deployment is Deployment.CLUSTER
+    if as_then and before is not None:
+        active, doubt = who_serves.in_the_earlier(before, policy, found)
+        if not active:
+            terminal.complain(who_serves.in_doubt(policy, doubt, earlier))
+            return Exit.FAILED
+    out = left_out(policy, found, clock.now()) if tokens and active is None else ()
     first = replace(first_state([*tokens, *([before.token] if before else [])], adopt), phases=out)
     if before is not None:
         answered = {rrset.name.removesuffix(".") for each in found for rrset in each.rrsets}
         first = before.carried_into(first, answered, tokens)
     if active is not None:
-        first = replace(first, phases=serving(policy, active, clock.now()))
-        typer.echo(f"{active} serves; the others stand by, and their client ports will be closed.")
+        first = replace(first, phases=who_serves.phases_of(policy, active, clock.now(), before, found))
+        told = f"{active} serves{', as it did then' if as_then else ''}"
+        typer.echo(f"{told}; the others stand by, and their client ports will be closed.")
     state, where = made(config, first, before.pause if before else None)
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
     if before is not None and before.pause is not None:
@@ -149,9 +143,9 @@ def init(
         typer.echo(
             f"Paused by {before.pause.owner} until {until}: {before.pause.reason or 'no reason given'}"
         )
-    for record in before.back_in_service(state) if before else ():
+    for record in before.back_in_service(state) if before and active is None else ():
         typer.echo(f"{record.node} was out of {record.endpoint} then; DNS names it: it counts as in service")
-    for record in state.phases if active is None else ():
+    for record in (each for each in state.phases if each.phase is Phase.OUT):
         stays = f"it stays out until you type: mailward readmit {record.node}"
         if record.cause is not Cause.OPERATOR:
             stays = "it comes back by itself when it is well"
