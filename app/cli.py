@@ -177,6 +177,30 @@ def vouch(
 
 
 @app.command()
+def fence(
+    words: Annotated[list[str], typer.Argument(metavar="[test] NODE", help="The node; with `test` before it: "
+                                               "try each rung, and record what works.")],
+    dry_run: DryRun = False, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """What would stop NODE: `fence NODE --dry-run`; and does it work: `fence test NODE`.
+
+    Nothing is fenced by this, and trying a rung does no harm: helpers are asked for their status, power
+    switches are read."""
+    from mailward.app.commands import fencing
+
+    *test, node = words
+    if test not in ([], ["test"]):
+        raise typer.BadParameter("one NODE is wanted: fence NODE --dry-run, or fence test NODE")
+    if test and dry_run:
+        raise typer.BadParameter("a test does no harm, and is recorded: leave it out", param_hint="--dry-run")
+    if not test and not dry_run:
+        raise typer.Exit(fencing.refused(node))
+    path = settings.socket_path(socket, config)
+    does = fencing.test if test else fencing.dry_run
+    raise typer.Exit(does(path, node, as_json=as_json))
+
+
+@app.command()
 def pause(
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="As 30m, 2h or 1d.")] = "2h",
     reason: Reason = "", as_json: Json = False, config: Config = CONFIG, socket: Socket = None,

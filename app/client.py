@@ -48,20 +48,20 @@ class Rejected(MailwardError):
         self.status = status
 
 
-def call(socket: Path, method: str, path: str, body: Any = None) -> bytes:
+def call(socket: Path, method: str, path: str, body: Any = None, timeout_s: float = TIMEOUT_S) -> bytes:
     """The answer's body. Unreachable, BrokenOff or Rejected otherwise."""
-    return asyncio.run(_call(socket, method, path, body))
+    return asyncio.run(_call(socket, method, path, body, timeout_s))
 
 
-async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
-    timeout = ClientTimeout(total=TIMEOUT_S)
+async def _call(socket: Path, method: str, path: str, body: Any, timeout_s: float) -> bytes:
+    timeout = ClientTimeout(total=timeout_s)
     try:
         async with (
             ClientSession(
                 "http://mailward",
                 connector=UnixConnector(str(socket)),
                 timeout=timeout,
-                headers={EXPIRES: f"{SystemClock().now().boot_s + TIMEOUT_S:.3f}"},
+                headers={EXPIRES: f"{SystemClock().now().boot_s + timeout_s:.3f}"},
             ) as session,
             session.request(method, path, json=body) as response,
         ):
@@ -69,7 +69,7 @@ async def _call(socket: Path, method: str, path: str, body: Any) -> bytes:
     except ClientConnectorError as error:
         raise Unreachable(_unreachable(socket, error.os_error)) from error
     except TimeoutError as error:
-        raise Unreachable(f"mailward did not answer on {socket} within {TIMEOUT_S:g} s. {TRY}") from error
+        raise Unreachable(f"mailward did not answer on {socket} within {timeout_s:g} s. {TRY}") from error
     except (ClientError, OSError) as error:
         text = printable(str(error) or type(error).__name__)
         raise BrokenOff(f"mailward broke off on {socket}: {text}. {TRY}") from error

@@ -20,6 +20,8 @@ from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
 from mailward.app.peering import listen_of, may_lead, observer_of, peers_of
+from mailward.app.rungs import Means, try_all
+from mailward.app.status import RungTried
 from mailward.app.stores import store_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
@@ -251,6 +253,12 @@ class Daemon:
         if self._loop is None or self._loop.snapshot is None:
             raise StoreError("no decision has been made yet; try again in a second")
         return rehearse(replace(self._loop.snapshot, requests=(request,)))
+
+    async def try_rungs(self, node: str) -> tuple[RungTried, ...]:
+        if self._parts is None or self._loop is None or self._loop.snapshot is None:
+            raise StoreError("nothing has been decided yet; try again in a second")
+        parts, snapshot = self._parts, self._loop.snapshot
+        return await try_all(Means(snapshot, node, parts.helpers.get(node), parts.devices.get(node)))
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._store.post(entry)

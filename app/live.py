@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mailward.app.status import RungTried
 from mailward.model.clock import Moment
 from mailward.model.decision import Decision
 from mailward.model.ports import Commit
@@ -55,6 +56,10 @@ class Live(Protocol):
 
     def dry_run(self, request: Request) -> Decision:
         """What `decide` would answer if `request` lay in the store now. Changes nothing."""
+        ...
+
+    async def try_rungs(self, node: str) -> tuple[RungTried, ...]:
+        """Try each rung of a node's ladder without harm, from here. StoreError before anything is known."""
         ...
 
     async def post(self, entry: Request | Pause | None) -> None:

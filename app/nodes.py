@@ -7,6 +7,7 @@ reason (I6), never the last thing that happened to be seen.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mailward.app import ladders
 from mailward.app.status import (
     EndpointStatus,
     HelperStatus,
@@ -75,6 +76,7 @@ def _node(
         services=tuple(_service(seen, node.name, service) for service in services),
         helper=_helper(snapshot, node.name, observer),
         ports=_ports(state, now, node.name),
+        rungs=ladders.of_a_cluster(snapshot, node.name),
     )
 
 

@@ -7,6 +7,7 @@ ASCII, except for what others wrote, and never longer than `width`.
 import textwrap
 from datetime import tzinfo
 
+from mailward.app.ladder_text import in_brief
 from mailward.app.layout import LABEL, Lines, block, field, joined, wrapped
 from mailward.app.operations import ENDINGS
 from mailward.app.status import (
@@ -33,6 +34,7 @@ from mailward.app.wording import clock_time, duration
 from mailward.model.decision import Answered, Condition, Finding
 from mailward.model.fencing import FenceOutcome
 from mailward.model.health import Vantage, Verdict
+from mailward.model.policy import Deployment
 from mailward.model.replication import Confidence, Lag
 from mailward.model.state import Phase
 
@@ -47,10 +49,12 @@ WITHDRAWN = "withdrawn"
 
 def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
     """One screen: what automation does, what is wrong, every node, DNS, operations, what to type."""
+    cluster = shown.deployment is Deployment.CLUSTER
     out = _top(shown, zone, width)
     out += [line for cut in shown.cuts for line in field("Cut", cut, width, indent=0)]
     for node in shown.nodes:
         out += ["", *_node(node, shown.unbelieved, width)]
+        out += field("fencing", in_brief(node.rungs), width) if cluster else []
     if shown.lags or shown.targets:
         out += [
             "",
@@ -350,6 +354,7 @@ def _explained(each: Explained, unbelieved: str, width: int) -> Lines:
         out += field("gates", f"of {what} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
+    out += field("fencing", in_brief(each.rungs), width) if each.rungs else []
     return out + field("so", each.so, width)
 
 

@@ -14,21 +14,22 @@ import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from pydantic_core import to_json
 
-from mailward.app import advice, metrics, operations, summary
+from mailward.app import advice, ladders, metrics, operations, summary
 from mailward.app.client import EXPIRES
 from mailward.app.doors import Denied, Door
 from mailward.app.live import Live
 from mailward.app.status import (
     EndpointStatus,
     Explanations,
+    FenceStatus,
     Mode,
     NodeStatus,
     Progress,
@@ -54,6 +55,13 @@ MAX_PAUSE_S = 7 * 86400.0
 LEFT_LATELY_S = 15.0
 MOST_LEFT = 256
 
+
+def _typed(kind: RequestKind) -> RequestKind:
+    if kind is RequestKind.PROVEN:
+        raise ValueError("that a rung works is tried before it is recorded: POST /v1/fence")
+    return kind
+
+
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Text = Annotated[str, Field(max_length=4000)]
 
@@ -62,12 +70,18 @@ T = TypeVar("T")
 
 @checked(config=_STRICT)
 class RequestBody:
-    kind: RequestKind
+    kind: Annotated[RequestKind, AfterValidator(_typed)]
     node: Annotated[str, Field(max_length=255)]
     reason: _Text = ""
     force: bool = False
     operation: Annotated[str, Field(max_length=64)] = ""
     dry_run: bool = False
+
+
+@checked(config=_STRICT)
+class FenceBody:
+    node: Annotated[str, Field(max_length=255)]
+    test: bool = False
 
 
 @checked(config=_STRICT)
@@ -77,6 +91,7 @@ class PauseBody:
 
 
 _REQUEST: TypeAdapter[RequestBody] = TypeAdapter(RequestBody)
+_FENCE: TypeAdapter[FenceBody] = TypeAdapter(FenceBody)
 _PAUSE: TypeAdapter[PauseBody] = TypeAdapter(PauseBody)
 
 
@@ -93,6 +108,7 @@ def build_app(live: Live, door: Door) -> web.Application:
     app.router.add_get("/v1/explain", api.explain)
     app.router.add_post("/v1/requests", api.leave_request)
     app.router.add_get("/v1/requests/{id}", api.request)
+    app.router.add_post("/v1/fence", api.fence)
     app.router.add_post("/v1/pause", api.pause)
     app.router.add_delete("/v1/pause", api.resume)
     return app
@@ -130,7 +146,7 @@ def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
     return _raw(json.dumps(body).encode(), status, headers)
 
 
-def _dumped(shown: Status | Explanations | RequestStatus) -> bytes:
+def _dumped(shown: Status | Explanations | RequestStatus | FenceStatus) -> bytes:
     """The values as they are: what only goes out needs no schema, which would cost memory for ever."""
     return to_json(shown, inf_nan_mode="null")
 
@@ -251,6 +267,37 @@ class _Api:
         if found is None:
             raise Denied(404, "unknown-request", f"no request {name} is known, or it was long ago")
         return _raw(_dumped(found))
+
+    async def fence(self, request: web.Request) -> web.Response:
+        """The ladder of a node, each rung tried without harm; with `test` those that worked are recorded."""
+        by = await self._door.who(request)
+        body = await _body(request, _FENCE)
+        self._still_wanted(request)
+        self._known(body.node)
+        if body.test and (why := ladders.may_not_record(self._live.view())):
+            raise Denied(409, "not-here", why)
+        tried = await self._live.try_rungs(body.node)
+        shown = ladders.fence_of(self._live.view(), body.node, tried)
+        if body.test:
+            shown = await self._recorded(shown, printable(by, 100))
+        return _raw(_dumped(shown))
+
+    async def _recorded(self, shown: FenceStatus, by: str) -> FenceStatus:
+        """With the request that has them recorded; what was tried is told, whatever becomes of that."""
+        now = self._live.view().now
+        proven = ladders.proven(shown, now)
+        if not proven:
+            return shown
+        name = uuid.uuid4().hex[:12]
+        asked = Request(name, RequestKind.PROVEN, shown.node, by, "tried", now, proven=proven)
+        try:
+            await self._post(asked)
+        except (Denied, MailwardError) as error:
+            why = error.message if isinstance(error, Denied) else str(error)
+            return replace(shown, unrecorded=printable(why, 300))
+        self._left.add(name, now)
+        log.info("rungs tried", extra={"node": shown.node, "by": by, "works": [each.rung for each in proven]})
+        return replace(shown, request=name)
 
     async def pause(self, request: web.Request) -> web.Response:
         by = await self._door.who(request)

@@ -114,7 +114,57 @@ class HelperStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RungStatus:
+    """One way to stop a node: what it `does`, how much that stops, and what that `lacks` of what is demanded,
+    '' where it suffices. An order by it counts as unknown after `timeout_s`. `proven_s`: of each observer
+    that may lead how long ago it tried it and it worked, None where it never did; empty where no test proves
+    it."""
+
+    rung: str
+    does: str
+    scope: Scope
+    lacks: str = ""
+    timeout_s: float | None = None
+    proven_s: Mapping[str, float | None] = field(default_factory=dict)
+
+
+class Worked(StrEnum):
+    """What came of trying a rung without harm."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    UNTRIED = "not tried"  # there is nothing to try now, or no way to
+
+
+@dataclass(frozen=True, slots=True)
+class RungTried:
+    rung: str
+    worked: Worked
+    detail: str = ""
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FenceStatus:
+    """The answer of `POST /v1/fence`: a node's ladder, in order, and what trying each rung from this observer
+    came to. `demanded` is how much has to be stopped before another node takes over. With `test`: the request
+    that has recorded what works, or why it is `unrecorded`."""
+
+    schema: int
+    node: str
+    observer: str
+    at_unix_s: float
+    demanded: Scope
+    rungs: tuple[RungStatus, ...]
+    tried: tuple[RungTried, ...]
+    request: str = ""
+    unrecorded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
+    """`rungs` is the node's ladder, in a cluster."""
+
     node: str
     site: str
     fenced: bool
@@ -122,6 +172,7 @@ class NodeStatus:
     services: tuple[ServiceStatus, ...]
     helper: HelperStatus
     ports: PortsStatus | None = None
+    rungs: tuple[RungStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +304,8 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why one (node, endpoint) is treated as it is. `so` says in a sentence what follows."""
+    """Why one (node, endpoint) is treated as it is. `so` says in a sentence what follows. `rungs` is the
+    node's ladder, in a cluster."""
 
     node: str
     endpoint: str
@@ -268,6 +320,7 @@ class Explained:
     held: bool
     findings: tuple[Finding, ...]
     so: str
+    rungs: tuple[RungStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

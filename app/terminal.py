@@ -13,11 +13,15 @@ _PAINTED = (
     (r"(?m)^Automation: (HELD|PAUSED)\b", "bold red"),
     (r"(?m)^Automation: OBSERVING\b", "bold yellow"),
     (r"(?m)^Automation: ACTING\b", "bold green"),
-    (r"\b(DOWN|FAILED|REFUSED|OUT|HANDED OVER|NOT CLAIMED|NO ADDRESSES|DIFFERS|FORCED OPEN)\b", "red"),
+    (r"\b(DOWN|FAILED|FAILS|REFUSED|OUT|HANDED OVER|NOT CLAIMED|NO ADDRESSES|DIFFERS|FORCED OPEN)\b", "red"),
     (r"\b(UNKNOWN|STALE|REJOINING|DRAINING|DEMOTING|PROMOTING)\b", "yellow"),
     (r"(?m)^  NO\b", "red"),
     (r"\b(UP|CONFIRMED|IN-SERVICE)\b", "green"),
-    (r"\bmailward (failover|drain|readmit|pause|resume|explain|status|run|config|state|probe)\b", "bold"),
+    (
+        r"\bmailward (failover|switchover|drain|readmit|vouch|fence|pause|resume|explain|status|run|config"
+        r"|state|probe)\b",
+        "bold",
+    ),
 )
 
 

@@ -225,18 +225,31 @@ class Flap:
     last: Moment
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A rung of a node's ladder which `observer` has tried without harm, and which worked. `rung` is the
+    name of its kind: one that a daemon of an earlier release does not know keeps it from nothing."""
+
+    node: str
+    rung: str
+    observer: str
+    at: Moment
+
+
 class RequestKind(StrEnum):
     FAILOVER = "failover"
     SWITCHOVER = "switchover"
     DRAIN = "drain"
     READMIT = "readmit"
     VOUCH = "vouch"  # for a node that it is stopped: for the running operation, once
+    PROVEN = "proven"  # that rungs of a node's ladder have been tried, and worked: it is recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an administrator asked for. Requests wait in the store until they are answered. For a
-    switchover `node` is who is to serve. `operation` is the one that a word is for."""
+    switchover `node` is who is to serve. `operation` is the one that a word is for. `proven` are the rungs to
+    be recorded as such."""
 
     id: str
     kind: RequestKind
@@ -246,6 +259,7 @@ class Request:
     at: Moment
     force: bool = False
     operation: str = ""
+    proven: tuple[Proven, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +337,7 @@ class State:
     fenced_at: tuple[Moment, ...] = ()
     answers: tuple[Answer, ...] = ()
     episodes: tuple[Episode, ...] = ()
+    proven: tuple[Proven, ...] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
     carried: str = ""
 

@@ -143,7 +143,7 @@ def _verb(begins: str, ends: str, does: Strike) -> Verb:
 
 def _typed() -> tuple[Verb, ...]:
     found = []
-    for kind in RequestKind:
+    for kind in (each for each in RequestKind if each is not RequestKind.PROVEN):  # a daemon leaves that
         words = f"somebody types mailward {kind.value} NODE"
         found.append(_verb(words, "", partial(_types, kind, False)))
         if kind not in (RequestKind.DRAIN, RequestKind.VOUCH):

@@ -51,6 +51,7 @@ class Exported:
         return replace(
             made, phases=tuple((out | known).values()), ended=old.ended, flaps=old.flaps,
             fenced_at=old.fenced_at, answers=old.answers, episodes=old.episodes, tallies=old.tallies,
+            proven=old.proven,
         )  # fmt: skip
 
     def of_all(self, remembered: Sequence[Token]) -> bool:

@@ -7,6 +7,7 @@ that is seen of a node counts.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mailward.controller.core import bounds, gates, planning, succession, takeover
 from mailward.controller.core.cases import Case, Situation
@@ -34,6 +35,7 @@ _FROM_IN_A_CLUSTER = {
     RequestKind.DRAIN: (Phase.STANDBY,),
     RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
+_AT_ONCE = (RequestKind.VOUCH, RequestKind.PROVEN)
 VOUCHED_WITHIN_S = 60.0
 """A person's word for a node is about now."""
 
@@ -68,6 +70,9 @@ def _consider(draft: Draft, request: Request) -> None:
     if request.kind is RequestKind.VOUCH:
         _vouch(draft, request)
         return
+    if request.kind is RequestKind.PROVEN:
+        _note_proven(draft, request)
+        return
     if request.kind is RequestKind.SWITCHOVER:
         _switch_over(draft, request)
         return
@@ -89,7 +94,7 @@ def _consider(draft: Draft, request: Request) -> None:
 
 def waits_for(situation: Situation, request: Request) -> str:
     """What holds a request that nobody has answered yet, '' where nothing does; who follows sees it, too."""
-    if request.kind is RequestKind.VOUCH or request.node not in situation.snapshot.policy.node_by_name:
+    if request.kind in _AT_ONCE or request.node not in situation.snapshot.policy.node_by_name:
         return ""
     if request.kind is RequestKind.SWITCHOVER:
         case = _served_by(situation, request)
@@ -171,6 +176,20 @@ def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
         planning.readmit(draft, cases, request.id, reason, request.force)
     operation = draft.running()
     draft.answer(request, True, f"{operation.kind} {operation.id} started", operation.id)
+
+
+def _note_proven(draft: Draft, request: Request) -> None:
+    """The newest of each rung and observer that is configured is kept."""
+    policy = draft.policy
+    rungs = {(node.name, rung.kind.value) for node in policy.nodes for rung in node.ladder}
+    observers = {observer.name for observer in policy.observers}
+    proven = {
+        (each.node, each.rung, each.observer): each
+        for each in (*draft.state.proven, *request.proven)
+        if (each.node, each.rung) in rungs and each.observer in observers
+    }
+    draft.state = replace(draft.state, proven=tuple(proven[key] for key in sorted(proven)))
+    draft.answer(request, True, "recorded")
 
 
 def _who(request: Request) -> str:

@@ -2,10 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tests.unit.app import scenes
 
+from mailward.app import rungs
 from mailward.app.live import View
+from mailward.app.status import RungTried
 from mailward.controller.core.decide import decide
 from mailward.model.decision import Decision
 from mailward.model.errors import StoreError
@@ -20,6 +23,8 @@ class FakeDaemon:
     posted: list[Request | Pause | None] = field(default_factory=list)
     broken: str = ""
     hangs: bool = False
+    helper: Any = None
+    device: Any = None
 
     def view(self) -> View:
         return self.shown
@@ -27,6 +32,10 @@ class FakeDaemon:
     def dry_run(self, request: Request) -> Decision:
         assert self.shown.snapshot is not None
         return decide(replace(self.shown.snapshot, requests=(request,)))
+
+    async def try_rungs(self, node: str) -> tuple[RungTried, ...]:
+        assert self.shown.snapshot is not None
+        return await rungs.try_all(rungs.Means(self.shown.snapshot, node, self.helper, self.device))
 
     async def post(self, entry: Request | Pause | None) -> None:
         if self.hangs:
