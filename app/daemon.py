@@ -1,9 +1,10 @@
 """The daemon: the one place where the parts are put together and run.
 
 Order of start: the power switches, whose options only their programs can judge, where this daemon may lead;
-the API, which fails where another daemon answers; the store (nothing is done without it, I14); and, once that
-has been read, the embedded name servers with their last answers, observer and loop. A clean stop leaves the
-store, so that the next controller may lead at once; what was under way is for it to find out.
+the API, which fails where another daemon answers; the store (nothing is done without it, I14); the host's
+watchdog, where there is one; and, once the store has been read, the embedded name servers with their last
+answers, observer and loop. A clean stop leaves the store, so that the next controller may lead at once; what
+was under way is for it to find out.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
 from mailward.app.peering import listen_of, may_lead, observer_of, peers_of
+from mailward.app.petting import keep, watchdog_of
+from mailward.app.petting import stop as stop_petting
 from mailward.app.rungs import Means, try_all
 from mailward.app.status import RungTried
 from mailward.app.stores import store_of
@@ -63,6 +66,7 @@ class Daemon:
         self._loop: Loop | None = None
         self._last_step_s = self._started.boot_s
         self._vantages = Vantages()
+        self._readings = 0
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT. StoreError, ForeignStore, ConfigError or OSError end it early."""
@@ -75,12 +79,16 @@ class Daemon:
             await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
             await self._store.lead()
+            watchdog = watchdog_of(self._config.watchdog)
             bodies = {
                 "store": self._store.run(),
                 "work": self._work(),
                 "peers": self._peers.run(listen_of(self._config)),
                 "systemd": self._tell_systemd(),
             }
+            if watchdog is not None:
+                stack.callback(stop_petting, watchdog)
+                bodies["watchdog"] = keep(watchdog, self._turns, self._clock)
             await _until(stop, bodies)
         log.info("stopped")
 
@@ -116,6 +124,7 @@ class Daemon:
         """Servers that do not answer yet are waited for, a store that is to be made in them, and the right to
         read it."""
         while True:
+            self._readings += 1
             try:
                 return await self._store.read()
             except (Unanswered, NoStore, NoRight) as error:
@@ -221,6 +230,10 @@ class Daemon:
                 notify("WATCHDOG=1")
             notify(f"STATUS={problem or 'watching'}")
             await asyncio.sleep(1.0)
+
+    def _turns(self) -> int:
+        """How often the work has gone round; to wait for the store is work."""
+        return self._readings + (self._loop.counters.rounds if self._loop is not None else 0)
 
     # for the API
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, SecretStr
 
 from mailward.configs.sections import SecretEnv, SecretFile, SecretSection, Section, secret_env, secret_file
-from mailward.configs.values import Count, File, Line, ListenOn, Name, Seconds, StoreServer
+from mailward.configs.values import Count, File, Line, ListenOn, Name, Seconds, StoreServer, Switch
 
 
 class Local(Section):
@@ -125,3 +125,20 @@ class Api(SecretSection):
     def token(self) -> SecretStr | None:
         """None: over TCP nothing can be changed."""
         return self._held() if self.names_secret else None
+
+
+class Watchdog(Section):
+    """The kernel's watchdog, petted by this daemon while it works."""
+
+    device: File = Field(default=Path("/dev/watchdog"), description="The device, with a driver behind it.")
+    timeout_s: Annotated[
+        float, Seconds(10, 3600, "a shorter one resets a host that is only busy, a longer one helps nobody")
+    ] = Field(
+        default=60,
+        description="The host is reset when it was not petted for that long. A daemon that is stuck stops"
+        " petting after 30 s.",
+    )
+    required: Switch = Field(
+        default=False,
+        description="Whether the daemon refuses to start where there is none; else it says so and goes on.",
+    )

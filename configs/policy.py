@@ -9,7 +9,7 @@ from mailward.configs.schema import Config
 from mailward.model.policy import Endpoint, Node, Observer, Policy, Rules, Rung, RungKind, Service
 
 # What only concerns one host: daemons that differ in it still see the same cluster.
-_OF_ONE_HOST = frozenset({"observer", "on_node", "api", "coordination"})
+_OF_ONE_HOST = frozenset({"observer", "on_node", "api", "coordination", "watchdog"})
 
 
 def policy_of(config: Config) -> Policy:

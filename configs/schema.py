@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
-from mailward.configs.daemon import Api, Coordination, ObserverEntry
+from mailward.configs.daemon import Api, Coordination, ObserverEntry, Watchdog
 from mailward.configs.nodes import Helper, MaybeHelper, MaybeReplication, Node, Replication
 from mailward.configs.rules import RulesSection
 from mailward.configs.sections import Section
@@ -12,6 +12,11 @@ from mailward.configs.services import Canary, Service, Tls, default_services
 from mailward.configs.targets import Target
 from mailward.configs.values import Count, HostName, Name
 from mailward.model.policy import Automation, Deployment
+
+
+def _section(value: Any) -> Any:
+    """An empty section is one with defaults, not none."""
+    return {} if value is None else value
 
 
 def _all_or_list(value: Any) -> Any:
@@ -92,6 +97,10 @@ class Config(Section):
         " from the world it would withdraw the others.",
     )
     api: Api = Field(default_factory=Api, description="Status, metrics and requests.")
+    watchdog: Annotated[Watchdog | None, BeforeValidator(_section)] = Field(
+        default=None,
+        description="The watchdog that resets this host when its daemon is stuck; best beside a mail server.",
+    )
     policy: RulesSection = Field(default_factory=RulesSection, description="The numbers decisions follow.")
 
     _warnings: tuple[str, ...] = PrivateAttr(())

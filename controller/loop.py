@@ -31,8 +31,9 @@ STEPS_WITHOUT_REST = 50
 
 @dataclass
 class Counters:
-    """What the loop has done since it started, for the metrics."""
+    """What the loop has done since it started, for the metrics. `rounds`: whatever came of them."""
 
+    rounds: int = 0
     steps: int = 0
     commits: dict[str, int] = field(default_factory=dict)
     orders_sent: int = 0
@@ -89,7 +90,9 @@ class Loop:
         """Run until cancelled; ForeignStore when a target or the store is another cluster's (I14)."""
         try:
             while True:
-                await self._rest(await self._round())
+                seconds = await self._round()
+                self.counters.rounds += 1
+                await self._rest(seconds)
         finally:
             await self._executor.close()
 
