@@ -106,10 +106,19 @@ class Vouched:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """When a part of an operation began: seconds after that started, below 0 for what preceded it. It lasts
+    until the next one begins."""
+
+    name: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The one running operation (I10). `row` is the diagnosis row that wanted it. In a cluster `to` is who
     takes over, '' while that is open; `failed` are those that could not; `vouched` is what
-    people have said, for this operation alone (I4)."""
+    people have said, for this operation alone (I4). `marks` are in the order of time."""
 
     id: str
     kind: Kind
@@ -128,6 +137,7 @@ class Operation:
     to: str = ""
     failed: tuple[str, ...] = ()
     vouched: tuple[Vouched, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def attempt(self, key: str) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.key == key), None)

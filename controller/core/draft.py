@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mailward.controller.core import bounds
+from mailward.controller.core import bounds, marks
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
@@ -271,7 +271,8 @@ class Draft:
         """Begin an operation; the caller has seen to it that none runs (I10)."""
         if self.state.operation is not None:
             raise AssertionError("an operation is already running")
-        self.state = replace(self.state, operation=operation)
+        marked = replace(operation, marks=marks.begun(operation, self.sight))
+        self.state = replace(self.state, operation=marked)
         if operation.kind is Kind.FAILOVER:
             fenced = (*self.state.fenced_at, self.now)[-bounds.FENCED_AT :]
             self.state = replace(self.state, fenced_at=fenced)
@@ -285,9 +286,9 @@ class Draft:
         """Go to a step of the running operation; what the step before had out is forgotten."""
         operation = self.running()
         self._forget_orders(operation.id)
-        self.state = replace(
-            self.state, operation=replace(operation, step=step, step_since=self.now, attempts=())
-        )
+        marked = marks.entered(operation, step, self.now)
+        operation = replace(operation, step=step, step_since=self.now, attempts=(), marks=marked)
+        self.state = replace(self.state, operation=operation)
 
     def note(self, text: str) -> None:
         operation = self.running()

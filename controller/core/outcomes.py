@@ -82,7 +82,8 @@ def take_up_epoch(draft: Draft) -> None:
     operation = draft.state.operation
     if operation is not None:
         attempts = tuple(a for a in operation.attempts if a.result is Result.DONE)
-        operation = replace(operation, attempts=attempts, step_since=draft.now)
+        started = _carried_over(draft, operation.started)
+        operation = replace(operation, attempts=attempts, step_since=draft.now, started=started)
     draft.state = replace(
         draft.state,
         epoch=epoch,
