@@ -152,9 +152,10 @@ def describe(action: Action) -> str:
             return f"publish at {target}: " + "; ".join(str(rrset) for rrset in rrsets)
         case Verify(target=target):
             return f"verify at every name server of {target}"
-        case OrderPorts(node=node, ports=ports):
+        case OrderPorts(node=node, ports=ports, terms=terms):
             states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
-            return f"client ports of {node}: {states}"
+            hook = f", with its {terms.hook} hook" if terms.hook else ""
+            return f"client ports of {node}: {states}{hook}"
         case PowerOff(node=node):
             return f"switch {node} off, and read back that it is"
         case KickReplication(node=node):

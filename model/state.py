@@ -12,7 +12,7 @@ from functools import cached_property
 
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
-from mailward.model.fencing import FenceOutcome, PortState, Scope
+from mailward.model.fencing import FenceOutcome, Hook, PortState, Scope
 from mailward.model.orders import Order, Result
 from mailward.model.token import NOTHING_SENT, Sent, Token
 
@@ -73,6 +73,7 @@ class Step(StrEnum):
     OPEN = "open"
     CHECK = "check"
     RESCUE = "rescue"
+    DEMOTE = "demote"
     PROMOTE = "promote"
 
 
@@ -214,12 +215,24 @@ class TargetRecord:
 
 @dataclass(frozen=True, slots=True)
 class HelperRecord:
-    """A node's helper: under which token it was claimed, and how trying went."""
+    """A node's helper: under which token it was claimed, and how trying went. `hook` is the last one that was
+    ordered there, and may have been run; `verified`: it was. Only what is verified counts: one that failed
+    may have done a half."""
 
     node: str
     claim: Attempt | None = None
     claimed: Token | None = None
     sent: Sent = NOTHING_SENT
+    hook: Hook | None = None
+    verified: bool = False
+
+    @property
+    def promoted(self) -> bool:
+        return self.hook is Hook.PROMOTE and self.verified
+
+    @property
+    def demoted(self) -> bool:
+        return self.hook is Hook.DEMOTE and self.verified
 
     def claimed_in(self, epoch: int) -> bool:
         return self.claimed is not None and self.claimed.epoch == epoch

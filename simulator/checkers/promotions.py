@@ -26,6 +26,18 @@ class OneOpen:
 
 
 @dataclass
+class OnlyPromoted:
+    """I4: whoever has open ports has been promoted, and that verified, since it was to be demoted last."""
+
+    truth: Truth
+    rule: str = "I4"
+
+    def look(self, world: World, _news: News) -> Sequence[str]:
+        opened = [name for name, node in world.nodes.items() if node.opens and node.hooks.demoted]
+        return [f"{name} is open, and not promoted since it was to be demoted" for name in opened]
+
+
+@dataclass
 class NotTooMuchLost:
     """I5: who is promoted without a person's force lacks no more of the mail of who served than the policy
     allows, as it truly is."""

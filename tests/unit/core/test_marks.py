@@ -33,12 +33,13 @@ def test_a_failover_is_told_from_the_first_failed_probe_to_the_last_step() -> No
     ended = scene.state.ended[-1].operation
     assert ended.kind is Kind.FAILOVER
     steps = [name for name, _ in marks(ended)]
-    assert steps == ["detect", "agree", "fence", "rescue", "promote", "check", "publish", "verify"]
+    moving = ["fence", "rescue", "demote", "promote", "check", "publish", "verify"]
+    assert steps == ["detect", "agree", *moving]
     assert marks(ended)[:3] == [("detect", -32.0), ("agree", -30.0), ("fence", 0.0)]
     assert marks(ended)[3][1] > 8.0, "the answer of the fence was lost, and it was ordered again"
     lasted = parts(scene)
     assert (lasted["detect"], lasted["agree"]) == (2.0, 30.0)
-    assert list(lasted) == ["detect", "agree", "fence", "catch-up", "promote", "publish", "verify"]
+    assert list(lasted) == ["detect", "agree", "fence", "catch-up", "demote", "promote", "publish", "verify"]
     whole_s = scene.state.ended[-1].at.boot_s - ended.started.boot_s
     assert sum(lasted.values()) == pytest.approx(32 + whole_s)
 
@@ -60,7 +61,7 @@ def test_what_was_asked_for_begins_with_its_first_step() -> None:
     scene = Scene.of_a_cluster()
     scene.ask(RequestKind.SWITCHOVER, "b")
     scene.run(30)
-    assert list(parts(scene)) == ["fence", "catch-up", "promote", "publish", "verify"]
+    assert list(parts(scene)) == ["fence", "catch-up", "demote", "promote", "publish", "verify"]
     scene.down("b")
     scene.ask(RequestKind.FAILOVER, "b")
     scene.step()
