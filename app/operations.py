@@ -6,6 +6,7 @@ from dataclasses import replace
 from mailward.app.status import (
     AttemptStatus,
     EpisodeStatus,
+    MarkStatus,
     OperationStatus,
     Progress,
     RequestStatus,
@@ -23,7 +24,7 @@ from mailward.model.orders import (
     Publish,
     Verify,
 )
-from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State
+from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State, Step
 
 
 def running(operation: Operation, now: Moment, waits_for: str = "") -> OperationStatus:
@@ -43,7 +44,23 @@ def running(operation: Operation, now: Moment, waits_for: str = "") -> Operation
         notes=tuple(printable(note) for note in operation.notes),
         request=operation.request,
         to=operation.to,
+        marks=_marks(operation, now),
     )
+
+
+_PARTS = {Step.OPEN.value: "promote", Step.CHECK.value: "promote", Step.RESCUE.value: "catch-up"}
+"""Steps that are told as part of another."""
+
+
+def _marks(operation: Operation, until: Moment) -> tuple[MarkStatus, ...]:
+    """What was done again is added to what it took before."""
+    found: dict[str, MarkStatus] = {}
+    ends_s = [mark.after_s for mark in operation.marks[1:]]
+    for mark, end_s in zip(operation.marks, [*ends_s, operation.started.age_s(until)], strict=False):
+        part = _PARTS.get(mark.name, mark.name)
+        known = found.get(part) or MarkStatus(part, mark.after_s, 0.0)
+        found[part] = replace(known, lasted_s=round(known.lasted_s + max(0.0, end_s - mark.after_s), 3))
+    return tuple(found.values())
 
 
 def _attempt(attempt: Attempt, now: Moment) -> AttemptStatus:
@@ -135,9 +152,10 @@ def describe(action: Action) -> str:
             return f"publish at {target}: " + "; ".join(str(rrset) for rrset in rrsets)
         case Verify(target=target):
             return f"verify at every name server of {target}"
-        case OrderPorts(node=node, ports=ports):
+        case OrderPorts(node=node, ports=ports, terms=terms):
             states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
-            return f"client ports of {node}: {states}"
+            hook = f", with its {terms.hook} hook" if terms.hook else ""
+            return f"client ports of {node}: {states}{hook}"
         case PowerOff(node=node):
             return f"switch {node} off, and read back that it is"
         case KickReplication(node=node):

@@ -36,7 +36,7 @@ from mailward.model.fencing import FenceOutcome
 from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Deployment
 from mailward.model.replication import Confidence, Lag
-from mailward.model.state import Phase
+from mailward.model.state import Kind, Phase
 
 GATE = 14
 OLD_PROBE_S = 10.0
@@ -314,7 +314,13 @@ def _running(operation: OperationStatus, width: int) -> Lines:
         tries = f" after {each.tries} tries" if each.tries > 1 else ""
         told.append(f"{each.action} {each.result or 'no answer yet'}{tries}{detail}")
     waits = [f"waits: {operation.waits_for}"] if operation.waits_for else []
-    return block("Running", [*told, *waits, *operation.notes], width)
+    parts = [f"so far: {_parts(operation)}"] if len(operation.marks) > 1 else []
+    return block("Running", [*told, *waits, *operation.notes, *parts], width)
+
+
+def _parts(operation: OperationStatus) -> str:
+    """How long each part took."""
+    return ", ".join(f"{mark.part} {duration(mark.lasted_s)}" for mark in operation.marks)
 
 
 def _named(operation: OperationStatus) -> str:
@@ -326,7 +332,9 @@ def _ended(each: OperationStatus) -> str:
     ending = ENDINGS[each.ending] if each.ending else "running"
     detail = f": {each.detail}" if each.detail else ""
     ago = f"{duration(each.ended_ago_s or 0)} ago"
-    return f"{ago}: {_named(each)} {ending} in {duration(each.running_s)} ({each.reason}){detail}"
+    moves = each.kind in (Kind.FAILOVER, Kind.SWITCHOVER) and len(each.marks) > 1
+    parts = f"; {_parts(each)}" if moves else ""
+    return f"{ago}: {_named(each)} {ending} in {duration(each.running_s)} ({each.reason}){detail}{parts}"
 
 
 def _episode(each: EpisodeStatus, at_unix_s: float) -> str:

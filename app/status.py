@@ -200,9 +200,19 @@ class AttemptStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkStatus:
+    """A part of an operation: `began_s` after that started (below 0: before it), all the time it took."""
+
+    part: str
+    began_s: float
+    lasted_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class OperationStatus:
     """An operation, running (`ending` None) or over. `waits_for`: why its step is not done yet; `to`: who
-    takes over, where one serves."""
+    takes over, where one serves. `marks`: how long each part of it took, in the order in which they began;
+    `detect` is from the first failed probe to the verdict, `agree` from that to the start."""
 
     id: str
     kind: Kind
@@ -222,6 +232,7 @@ class OperationStatus:
     ended_ago_s: float | None = None
     detail: str = ""
     to: str = ""
+    marks: tuple[MarkStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

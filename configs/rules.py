@@ -115,6 +115,11 @@ class RulesSection(Section):
         description="In a cluster: seconds for which what a stopped node still has is waited for, before"
         " another is promoted without it.",
     )
+    demote_s: Annotated[float, Seconds(0, 600, "longer leaves everybody without mail")] = Field(
+        default=Rules.demote_s,
+        description="In a cluster: seconds for which a failover waits until a stopped node has run its"
+        " `demote` hook, before another is promoted without that. Planned work waits for it.",
+    )
     fence_scope: Scope = Field(
         default=Rules.fence_scope,
         description="In a cluster: what must be stopped on the old node before another is promoted, `users`"

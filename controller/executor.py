@@ -156,9 +156,10 @@ class Executor:
 
     async def _order_ports(self, order: Order, action: OrderPorts) -> Outcome:
         done = await self._fences[action.node].order(order.token, action.ports, action.terms)
-        return Outcome(
-            order.token, _BY_FENCE[done.outcome], self._clock.now(), done.detail, done.outcome, done.scope
-        )
+        result = _BY_FENCE[done.outcome]
+        if result is Result.DONE and not done.hooked:
+            result = Result.UNKNOWN  # the ports are as ordered; of the hook a half may have happened
+        return Outcome(order.token, result, self._clock.now(), done.detail, done.outcome, done.scope)
 
     async def _power_off(self, order: Order, action: PowerOff) -> Outcome:
         done = await self._switches[action.node].off()

@@ -7,8 +7,8 @@ or the token had arrived already, the helper's own status may still acknowledge 
 map, the lease, and a firewall that shows it.
 
 Where writers were to be stopped, too, CONFIRMED needs the helper's word that all of them are; its scope is
-WRITES then, and else USERS at most. A hook has to be verified, and the status does not tell that: when its
-answer is lost, it is UNKNOWN.
+WRITES then, and else USERS at most. Whether a hook is verified is told apart: the ports are closed, or open,
+whatever became of it. The status does not tell: when its answer is lost, it is not verified.
 
 A port that is open to all who could look is left out, as long as another one refuses. Ports ordered open
 are not looked at: whether a service answers is a probe's question.
@@ -146,8 +146,7 @@ def _with_hook(seen: FenceResult, answer: HelperAnswer, terms: Terms) -> FenceRe
     hook = answer.hook
     if hook is None or hook.hook is not terms.hook or not hook.done:
         why = "was not answered" if hook is None else f"is not verified: {hook.detail}"
-        detail = f"{seen.detail}; but {terms.hook.value} {why}"
-        return replace(seen, outcome=FenceOutcome.UNKNOWN, detail=detail)
+        return replace(seen, detail=f"{seen.detail}; but {terms.hook.value} {why}", hooked=False)
     said = "verified" if hook.configured else "not configured, nothing to do"
     return replace(seen, detail=f"{seen.detail}; {terms.hook.value} {said}")
 

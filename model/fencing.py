@@ -85,12 +85,14 @@ class Scope(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FenceResult:
     """What ordering a port map achieved. CONFIRMED only by acknowledgement of this token and by
-    the refusal seen from outside; an order that only opens is CONFIRMED by acknowledgement."""
+    the refusal seen from outside; an order that only opens is CONFIRMED by acknowledgement. `hooked`: the
+    hook that was ordered with it is verified, or none was; the outcome is about the ports alone."""
 
     outcome: FenceOutcome
     rung: str
     scope: Scope = Scope.NONE
     detail: str = ""
+    hooked: bool = True
 
 
 class Power(StrEnum):

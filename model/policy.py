@@ -121,6 +121,7 @@ class Rules:
     last_resort: bool = True
     takeover_after_s: float = 30.0
     rescue_s: float = 10.0
+    demote_s: float = 20.0
     fence_scope: Scope = Scope.USERS
     loss: Loss = Loss.BALANCED
     lease_s: float | None = None

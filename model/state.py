@@ -12,7 +12,7 @@ from functools import cached_property
 
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
-from mailward.model.fencing import FenceOutcome, PortState, Scope
+from mailward.model.fencing import FenceOutcome, Hook, PortState, Scope
 from mailward.model.orders import Order, Result
 from mailward.model.token import NOTHING_SENT, Sent, Token
 
@@ -73,6 +73,7 @@ class Step(StrEnum):
     OPEN = "open"
     CHECK = "check"
     RESCUE = "rescue"
+    DEMOTE = "demote"
     PROMOTE = "promote"
 
 
@@ -106,10 +107,19 @@ class Vouched:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """When a part of an operation began: seconds after that started, below 0 for what preceded it. It lasts
+    until the next one begins."""
+
+    name: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The one running operation (I10). `row` is the diagnosis row that wanted it. In a cluster `to` is who
     takes over, '' while that is open; `failed` are those that could not; `vouched` is what
-    people have said, for this operation alone (I4)."""
+    people have said, for this operation alone (I4). `marks` are in the order of time."""
 
     id: str
     kind: Kind
@@ -128,6 +138,7 @@ class Operation:
     to: str = ""
     failed: tuple[str, ...] = ()
     vouched: tuple[Vouched, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def attempt(self, key: str) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.key == key), None)
@@ -204,12 +215,24 @@ class TargetRecord:
 
 @dataclass(frozen=True, slots=True)
 class HelperRecord:
-    """A node's helper: under which token it was claimed, and how trying went."""
+    """A node's helper: under which token it was claimed, and how trying went. `hook` is the last one that was
+    ordered there, and may have been run; `verified`: it was. Only what is verified counts: one that failed
+    may have done a half."""
 
     node: str
     claim: Attempt | None = None
     claimed: Token | None = None
     sent: Sent = NOTHING_SENT
+    hook: Hook | None = None
+    verified: bool = False
+
+    @property
+    def promoted(self) -> bool:
+        return self.hook is Hook.PROMOTE and self.verified
+
+    @property
+    def demoted(self) -> bool:
+        return self.hook is Hook.DEMOTE and self.verified
 
     def claimed_in(self, epoch: int) -> bool:
         return self.claimed is not None and self.claimed.epoch == epoch

@@ -11,6 +11,7 @@ from functools import partial
 from mailward.model.state import RequestKind
 from mailward.simulator import faults
 from mailward.simulator.faults import End, together
+from mailward.simulator.hooks import HookWork
 from mailward.simulator.nodes import Work
 from mailward.simulator.phrases import CLIENTS, LEADER, STORE, Phrase, Said, listed, seconds, shift
 from mailward.simulator.world import ENSEMBLE, World
@@ -76,6 +77,10 @@ def _services(work: Work) -> Strike:
 
 def _at_nodes(fault: Callable[[World, str], End]) -> Strike:
     return lambda world, said: together([fault(world, node) for node in nodes_of(world, said)])
+
+
+def _hooks(work: HookWork) -> Callable[[World, str], End]:
+    return lambda world, node: faults.hooks_fail(world, node, work)
 
 
 def _at_places(fault: Callable[[World, str], End]) -> Strike:
@@ -164,6 +169,8 @@ VERBS: tuple[Verb, ...] = (
     _verb("NODES stops|stop replicating", "NODES replicates|replicate again",
           _at_nodes(faults.replication_stops)),
     _verb("the helper of NODES stops", "the helper of NODES works again", _at_nodes(faults.helper_stops)),
+    _verb("the hooks of NODES fail", "the hooks of NODES work again", _at_nodes(_hooks(HookWork.FAILS))),
+    _verb("the hooks of NODES hang", "the hooks of NODES work again", _at_nodes(_hooks(HookWork.HANGS))),
     _verb("the daemon of DAEMONS dies", "the daemon of DAEMONS starts again",
           _at_daemons(faults.daemon_dies)),
     _verb("the daemon of DAEMONS stands still", "the daemon of DAEMONS goes on",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from mailward.model.policy import Policy
 from mailward.model.token import Token
 from mailward.simulator.controller import Controller
+from mailward.simulator.hooks import HookWork
 from mailward.simulator.network import Link
 from mailward.simulator.nodes import Work
 from mailward.simulator.world import STORE_ID, World
@@ -141,6 +142,17 @@ def helper_stops(world: World, node: str) -> End:
 
     def end() -> None:
         helper.works = True
+
+    return end
+
+
+def hooks_fail(world: World, node: str, work: HookWork) -> End:
+    """Its hooks fail, or hang until they are killed: half of what they do may be done."""
+    hooks = world.nodes[node].hooks
+    hooks.work = work
+
+    def end() -> None:
+        hooks.work = HookWork.WELL
 
     return end
 

@@ -7,7 +7,7 @@ is whole; what it has not carried is the lag.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from mailward.fencing.verification import Seen, Sight
@@ -16,6 +16,7 @@ from mailward.model.fencing import (
     PLAIN,
     HelperAnswer,
     HelperReply,
+    Hook,
     NodeFacts,
     PortKind,
     PortMap,
@@ -27,10 +28,12 @@ from mailward.model.fencing import (
 from mailward.model.replication import Confidence, Lag
 from mailward.model.token import Token
 from mailward.simulator import virtual
+from mailward.simulator.hooks import Hooks, Run
 from mailward.simulator.network import Host, Network
 
 WINDOW_S = 2.0
 """From the helper's hello to the order: what comes later is void."""
+POLL_S = 0.25
 GIB = 1024**3
 
 
@@ -83,6 +86,11 @@ class Helper:
         self.on_obeyed(self.log[-1])
         return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
 
+    def promoted(self, ports: dict[str, PortState]) -> None:
+        """What was ordered with a hook opens when that is verified."""
+        self.ports, self.held = ports, False
+        self.on_obeyed(self.log[-1])
+
 
 @dataclass
 class MailNode:
@@ -101,6 +109,9 @@ class MailNode:
     replicates: bool = True
     boots_closed: bool = False
     booted_s: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.hooks = Hooks(self.host, lambda: self.helper.token, self.helper.promoted)
 
     def serves(self, service: str) -> bool:
         """As a client finds it."""
@@ -151,8 +162,8 @@ def mail_node(host: Host, services: Sequence[str]) -> MailNode:
 
 
 class HelperClient:
-    """The port `Helper` from one host to a node: hello, then the order within the helper's window. Terms are
-    not played: what wants them is refused."""
+    """The port `Helper` from one host to a node: hello, then the order within the helper's window. Of terms
+    only hooks are played: what wants another is refused."""
 
     def __init__(self, network: Network, source: str, node: MailNode, timeout_s: float = 3.0) -> None:
         self.name = f"helper of {node.name}"
@@ -162,9 +173,17 @@ class HelperClient:
         self._timeout_s = timeout_s
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
-        if terms != PLAIN:
-            return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no terms")
-        return await self._told(token, ports)
+        if replace(terms, hook=None) != PLAIN:
+            return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no such terms")
+        if terms.hook is None:
+            return await self._told(token, ports)
+        hook, runs = terms.hook, list[Run]()
+
+        def begin() -> None:
+            runs.append(self._node.hooks.begin(hook, token, dict(ports)))
+
+        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, begin)
+        return await self._ended(runs[0], terms.extra_s) if runs else answer
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._told(token, None)
@@ -181,7 +200,23 @@ class HelperClient:
         except TimeoutError:
             return f"no answer in {self._timeout_s:g} s"
 
-    async def _told(self, token: Token, ports: PortMap | None) -> HelperAnswer:
+    async def _ended(self, run: Run, within_s: float) -> HelperAnswer:
+        """The answer of a hook, as long as the connection to whoever runs it lasts."""
+        until_s = asyncio.get_running_loop().time() + within_s
+        try:
+            while asyncio.get_running_loop().time() < until_s:
+                name = self._node.name
+                answer = await self._network.call(self._source, name, lambda: run.answer, self._timeout_s)
+                if answer is not None:
+                    return answer
+                await virtual.sleep(POLL_S)
+        except TimeoutError:
+            pass
+        return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer of {run.hook}")
+
+    async def _told(
+        self, token: Token, ports: PortMap | None, then: Callable[[], None] = lambda: None
+    ) -> HelperAnswer:
         loop, node = asyncio.get_running_loop(), self._node
         until_s = loop.time() + self._timeout_s
 
@@ -194,7 +229,10 @@ class HelperClient:
                 return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
             def obey() -> HelperAnswer:
-                return node.helper.obey(token, loop.time(), ports, greeted_s)
+                answer = node.helper.obey(token, loop.time(), ports, greeted_s)
+                if answer.reply is HelperReply.OBEYED:
+                    then()
+                return answer
 
             return await self._network.call(self._source, node.name, obey, until_s - loop.time())
         except TimeoutError:

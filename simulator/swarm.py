@@ -13,6 +13,7 @@ from mailward.model.policy import Deployment, Policy
 from mailward.model.state import RequestKind
 from mailward.simulator import faults
 from mailward.simulator.faults import End
+from mailward.simulator.hooks import HookWork
 from mailward.simulator.nodes import Work
 from mailward.simulator.world import World
 
@@ -175,6 +176,8 @@ OF_CLUSTERS: tuple[Kind, ...] = (
     *KINDS,
     Kind("board-dead", _at(_boards, faults.board_stops)),
     Kind("board-slow", _at(_boards, lambda world, name: faults.disk_slows(world, f"{name}-power", 12.0))),
+    Kind("hooks-fail", _at(_nodes, lambda world, name: faults.hooks_fail(world, name, HookWork.FAILS))),
+    Kind("hooks-hang", _at(_nodes, lambda world, name: faults.hooks_fail(world, name, HookWork.HANGS))),
 )
 """Those of a policy whose nodes can be switched off."""
 _BY_NAME = {kind.name: kind for kind in OF_CLUSTERS}

@@ -88,6 +88,7 @@ class World:
                 there.boots_closed = True
                 if name != self.policy.nodes[0].name:
                     there.helper.ports = dict.fromkeys(there.services, CLOSED)
+                    there.hooks.demoted = True
         self._names = {address: node.name for node in self.policy.nodes for address in node.addresses}
         for observer in self.policy.observers:
             if observer.name not in self.network.hosts:

@@ -7,6 +7,7 @@ FENCED_AT = 60
 """At least what `failovers_per_hour` may be, or it would never hold."""
 FLAPS = 64
 NOTES = 8
+MARKS = 24
 EXPIRY_MARGIN_S = 2.0
 """After an order's expiry, until nobody waits for its outcome any more."""
 DETAIL = 300

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mailward.controller.core import bounds
+from mailward.controller.core import bounds, marks
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
 from mailward.model.dns import in_common
-from mailward.model.fencing import FenceOutcome, PortKind, Scope
+from mailward.model.fencing import FenceOutcome, Hook, PortKind, Scope
 from mailward.model.orders import (
     Action,
     ClaimHelper,
@@ -189,10 +189,14 @@ class Draft:
             begun = self._begun(action.target)
             self.put_target(replace(record, published=None, kept=kept, token=token, sent=sent, begun=begun))
         if isinstance(action, OrderPorts):
-            helper = self.helper(action.node)
+            helper, hook = self.helper(action.node), action.terms.hook
+            helper = replace(helper, hook=hook, verified=False) if hook is not None else helper
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))
-            unknown = FenceOutcome.UNKNOWN
-            self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
+            before, unknown = self.ports_of(action.node), FenceOutcome.UNKNOWN
+            if before is not None and stays_closed(before, action):
+                self.put_ports(replace(before, token=token))
+            else:
+                self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
             if any(port.kind is not PortKind.CLOSED for port in action.ports.values()):
                 self.forget_power(action.node)  # who is to be opened is not off
         if isinstance(action, PowerOff):
@@ -271,7 +275,8 @@ class Draft:
         """Begin an operation; the caller has seen to it that none runs (I10)."""
         if self.state.operation is not None:
             raise AssertionError("an operation is already running")
-        self.state = replace(self.state, operation=operation)
+        marked = replace(operation, marks=marks.begun(operation, self.sight))
+        self.state = replace(self.state, operation=marked)
         if operation.kind is Kind.FAILOVER:
             fenced = (*self.state.fenced_at, self.now)[-bounds.FENCED_AT :]
             self.state = replace(self.state, fenced_at=fenced)
@@ -285,9 +290,9 @@ class Draft:
         """Go to a step of the running operation; what the step before had out is forgotten."""
         operation = self.running()
         self._forget_orders(operation.id)
-        self.state = replace(
-            self.state, operation=replace(operation, step=step, step_since=self.now, attempts=())
-        )
+        marked = marks.entered(operation, step, self.now)
+        operation = replace(operation, step=step, step_since=self.now, attempts=(), marks=marked)
+        self.state = replace(self.state, operation=operation)
 
     def note(self, text: str) -> None:
         operation = self.running()
@@ -337,10 +342,17 @@ class Draft:
         self.state = replace(self.state, tallies=dict(sorted(tallies.items())))
 
 
+def stays_closed(record: PortsRecord, action: OrderPorts) -> bool:
+    """Whether a node that is known to be closed stays so whatever comes of an order: a demotion opens
+    nothing."""
+    closed = all(port.kind is PortKind.CLOSED for port in record.ports.values())
+    return closed and record.fence is FenceOutcome.CONFIRMED and action.terms.hook is Hook.DEMOTE
+
+
 def _went_out(operation: Operation, ending: Ending) -> bool:
     """Whether a node has just left service: withdrawn, or let in and put out again."""
     if operation.kind is Kind.READMIT:
-        return ending is Ending.ROLLED_BACK and operation.step is not Step.CATCH_UP
+        return ending is Ending.ROLLED_BACK and operation.step not in (Step.DEMOTE, Step.CATCH_UP)
     opened_again = bool(operation.to) and operation.to == operation.node
     return operation.kind is Kind.FAILOVER and (ending is not Ending.ROLLED_BACK or opened_again)
 

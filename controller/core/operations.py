@@ -18,6 +18,7 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import desired_rrsets, order_of_ports
 from mailward.model.clock import Moment
 from mailward.model.decision import Answered
+from mailward.model.fencing import Hook
 from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, KickReplication, Publish, Result, Verify, key_of
 from mailward.model.policy import Deployment, Policy
@@ -31,13 +32,30 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
 }
 """Where all serve."""
 STEPS_IN_A_CLUSTER: Mapping[Kind, tuple[Step, ...]] = {
-    Kind.FAILOVER: (Step.FENCE, Step.RESCUE, Step.PROMOTE, Step.CHECK, Step.PUBLISH, Step.VERIFY),
-    Kind.SWITCHOVER: (Step.FENCE, Step.CATCH_UP, Step.PROMOTE, Step.CHECK, Step.PUBLISH, Step.VERIFY),
+    Kind.FAILOVER: (
+        Step.FENCE,
+        Step.RESCUE,
+        Step.DEMOTE,
+        Step.PROMOTE,
+        Step.CHECK,
+        Step.PUBLISH,
+        Step.VERIFY,
+    ),
+    Kind.SWITCHOVER: (
+        Step.FENCE,
+        Step.CATCH_UP,
+        Step.DEMOTE,
+        Step.PROMOTE,
+        Step.CHECK,
+        Step.PUBLISH,
+        Step.VERIFY,
+    ),
     Kind.DRAIN: (Step.FENCE,),
-    Kind.READMIT: (Step.CATCH_UP,),
+    Kind.READMIT: (Step.DEMOTE, Step.CATCH_UP),
     Kind.RECONCILE: STEPS[Kind.RECONCILE],
 }
-"""Where one serves. A standby is drained by taking it out, and comes back to stand by."""
+"""Where one serves. A standby is drained by taking it out, and comes back to stand by: demoted first, since
+one that has crashed does not know that another serves."""
 
 CLAIM_AGAIN_S = 2.0
 """Between two claims of a target that an operation is to publish to."""
@@ -97,7 +115,18 @@ def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, 
         return (order_of_ports(policy, state, node.name),)
     if step is Step.CATCH_UP:
         return tuple(KickReplication(node.name) for node in policy.nodes if node.replicates)
+    if step is Step.DEMOTE:
+        return demotion(policy, state, operation.node)
     return ()
+
+
+def demotion(policy: Policy, state: State, name: str) -> tuple[Action, ...]:
+    """What is to be ordered of a node that has been stopped, nothing where that was verified since it served
+    last."""
+    node = policy.node_by_name.get(name)
+    if node is None or not node.fenced or state.helper(name).demoted:
+        return ()
+    return (order_of_ports(policy, state, name, Hook.DEMOTE),)
 
 
 def _published_or_verified(policy: Policy, state: State, target: str) -> Publish | Verify:
@@ -277,6 +306,15 @@ def _open(at: _At) -> Progress:
     return Progress(Turn.GIVE_UP if at.impatient else Turn.WAIT, undone)
 
 
+def _demote(at: _At) -> Progress:
+    """What is being run has its own end."""
+    undone = at.undone()
+    if not undone:
+        return Progress(Turn.DONE)
+    runs = any(attempt is not None and attempt.result is None for _, attempt in at.attempts())
+    return Progress(Turn.GIVE_UP if at.impatient and not runs else Turn.WAIT, f"not demoted: {undone}")
+
+
 def _wait_ttl(at: _At) -> Progress:
     ttl = max(case.endpoint.ttl_s for case in at.cases)
     if at.age_s >= ttl:
@@ -344,6 +382,7 @@ _PROGRESS = {
     Step.PUBLISH: _publish,
     Step.VERIFY: _verify,
     Step.FENCE: _fence,
+    Step.DEMOTE: _demote,
     Step.OPEN: _open,
     Step.WAIT_TTL: _wait_ttl,
     Step.CATCH_UP: _catch_up,

@@ -7,7 +7,7 @@ nothing. An order without an outcome is UNKNOWN after its expiry, or at once und
 from dataclasses import replace
 
 from mailward.controller.core import bounds
-from mailward.controller.core.draft import Draft
+from mailward.controller.core.draft import Draft, stays_closed
 from mailward.controller.core.expiry import earlier_orders_expired
 from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome
@@ -82,7 +82,8 @@ def take_up_epoch(draft: Draft) -> None:
     operation = draft.state.operation
     if operation is not None:
         attempts = tuple(a for a in operation.attempts if a.result is Result.DONE)
-        operation = replace(operation, attempts=attempts, step_since=draft.now)
+        started = _carried_over(draft, operation.started)
+        operation = replace(operation, attempts=attempts, step_since=draft.now, started=started)
     draft.state = replace(
         draft.state,
         epoch=epoch,
@@ -170,10 +171,11 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             draft.put_power(replace(power, off=off, at=at, detail=outcome.detail[: bounds.DETAIL]))
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
-            sent = draft.helper(action.node).sent.arrived(order.token)
-            draft.put_helper(HelperRecord(action.node, None, order.token, sent))
+            helper = draft.helper(action.node)
+            sent, verified = helper.sent.arrived(order.token), helper.verified or bool(action.terms.hook)
+            draft.put_helper(replace(helper, claim=None, claimed=order.token, sent=sent, verified=verified))
         ports = draft.ports_of(action.node)
-        if ports is not None:
+        if ports is not None and not stays_closed(ports, action):
             draft.put_ports(
                 replace(
                     ports,

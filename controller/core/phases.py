@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.model.dns import RRset
-from mailward.model.fencing import CLOSED, OPEN, PLAIN, PortKind, PortState, Scope, Terms
+from mailward.model.fencing import CLOSED, OPEN, PLAIN, Hook, PortKind, PortState, Scope, Terms
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Deployment, Endpoint, Policy
 from mailward.model.state import Phase, State
@@ -103,15 +103,18 @@ def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
     return result
 
 
-def order_of_ports(policy: Policy, state: State, node: str) -> OrderPorts:
+def order_of_ports(policy: Policy, state: State, node: str, hook: Hook | None = None) -> OrderPorts:
     """A node's whole port map, and what goes with it: where a closed node of a cluster must not write either,
-    its writers are stopped."""
+    its writers are stopped; and one that is opened is promoted, unless it is known to be. Closing never waits
+    for a `hook`, DEMOTE is ordered of one that is closed."""
     ports = port_map(policy, state, node)
+    if policy.deployment is not Deployment.CLUSTER:
+        return OrderPorts(node, ports)
     closed = all(port.kind is PortKind.CLOSED for port in ports.values())
-    stops = (
-        closed and policy.deployment is Deployment.CLUSTER and policy.rules.fence_scope.covers(Scope.WRITES)
-    )
-    return OrderPorts(node, ports, Terms(stop=True) if stops else PLAIN)
+    if not closed and not state.helper(node).promoted:
+        hook = Hook.PROMOTE
+    stops = closed and policy.rules.fence_scope.covers(Scope.WRITES)
+    return OrderPorts(node, ports, Terms(stop=stops, hook=hook) if stops or hook else PLAIN)
 
 
 def _effects(policy: Policy, state: State, node: str, endpoint: str) -> Effects:

@@ -199,5 +199,8 @@ def abandon(draft: Draft, why: str) -> None:
     roll_back(draft, why)
     if operation.kind is Kind.DRAIN:
         names, reason = list(operation.endpoints), f"drain rolled back: {why}"
-        back = operation_of(draft, Kind.READMIT, operation.node, names, Cause.OPERATOR, reason, 0, None)
-        draft.start(replace(back, step=Step.PUBLISH))
+        draft.start(
+            operation_of(
+                draft, Kind.READMIT, operation.node, names, Cause.OPERATOR, reason, 0, None, Step.PUBLISH
+            )
+        )

@@ -146,7 +146,8 @@ def _gives_way(case: Case, request: Request) -> bool:
         return planning.preemptible(case.snapshot.policy, operation)
     if request.kind is RequestKind.READMIT and operation.kind is Kind.READMIT:
         more = operation.request is None or (request.force and not operation.force)
-        return more and operation.node == request.node and operation.step is Step.CATCH_UP
+        back = operation.step in (Step.DEMOTE, Step.CATCH_UP)
+        return more and operation.node == request.node and back
     return operation.kind is Kind.RECONCILE
 
 

@@ -20,12 +20,12 @@ from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import desired_rrsets, order_of_ports
-from mailward.model.fencing import FenceOutcome
+from mailward.model.fencing import FenceOutcome, Hook
 from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, key_of
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State, Step, Vouched
 
-_MOST_STEPS = 12
+_MOST_STEPS = 14
 
 
 def runs(policy: Policy, operation: Operation | None) -> bool:
@@ -59,8 +59,10 @@ def wanted(draft: Draft) -> tuple[Action, ...]:
         views = draft.sight.nodes
         nodes = [n.name for n in policy.nodes if n.replicates and views[n.name].facts is not None]
         return tuple(KickReplication(name) for name in nodes)
+    if operation.step is Step.DEMOTE:
+        return operations.demotion(policy, state, operation.node)
     if operation.step is Step.PROMOTE and not ladder.not_stopped(draft.situation, operation, operation.to):
-        return (order_of_ports(policy, state, operation.to),)
+        return (order_of_ports(policy, state, operation.to, Hook.PROMOTE),)
     if operation.step in (Step.PUBLISH, Step.VERIFY):
         closed = ladder.closed_by_itself(draft.situation, operation.to)
         serves = known_to_serve(draft, operation.to) and not closed
@@ -321,7 +323,7 @@ def _rescue(draft: Draft) -> str:
     if lost_s is None or lost_s > 0.0:
         amount = "an unknown amount" if lost_s is None else f"up to {lost_s:.0f} s"
         draft.note(f"{draft.running().to} may lack {amount} of the mail of {operation.node}")
-    _promote_now(draft)
+    _demote_first(draft)
     return ""
 
 
@@ -356,12 +358,54 @@ def _catch_up(draft: Draft) -> str:
         _turn_back(draft, held)
         return ""
     if lost_s == 0.0 or operation.force:
-        _promote_now(draft)
+        _demote_first(draft)
         return ""
     if waited_s >= rules.catch_up_wait_s:
         _turn_back(draft, f"{operation.to} had not caught up in {rules.catch_up_wait_s:.0f} s")
         return ""
     return f"{operation.to} is catching up with {operation.node}"
+
+
+def _demote_first(draft: Draft) -> None:
+    """Once: what has been ordered of a node that was stopped is done, or is done when that is readmitted."""
+    operation, source = draft.running(), draft.running().node
+    asked = draft.helper(source).hook is Hook.DEMOTE if source else True
+    if asked or source == operation.to or not _helper_answers(draft, source):
+        _promote_now(draft)
+    else:
+        draft.enter(Step.DEMOTE)
+
+
+def _helper_answers(draft: Draft, node: str) -> bool:
+    return draft.policy.node_by_name[node].fenced and draft.sight.nodes[node].facts is not None
+
+
+def _demote(draft: Draft) -> str:
+    """The source is stopped already: a failover waits for a moment and goes on without, planned work goes
+    back. How its services do meanwhile is its own business."""
+    if held := _not_stopped_any_more(draft):
+        return held
+    operation, rules = draft.running(), draft.policy.rules
+    source, waited_s = operation.node, operation.step_since.age_s(draft.now)
+    attempt = operation.attempt(key_of(OrderPorts(source, {})))
+    if attempt is not None and attempt.result is Result.DONE:
+        _promote_now(draft)
+        return ""
+    answered, silent = attempt is not None and attempt.result is not None, not _helper_answers(draft, source)
+    why = f"{source} is not demoted" + (f": {attempt.detail}" if attempt and attempt.detail else "")
+    if operation.kind is Kind.SWITCHOVER and not operation.failed:
+        if silent and waited_s >= rules.takeover_after_s:
+            _become_failover(draft)
+        elif answered:
+            _turn_back(draft, why)
+        else:
+            return f"{source} is being demoted"
+        return ""
+    if answered or silent or waited_s >= rules.demote_s:
+        draft.note(f"{why}; it is when it comes back")
+        _promote_now(draft)
+        return ""
+    return f"{source} is being demoted, for up to {rules.demote_s:g} s"
 
 
 def _promote_now(draft: Draft) -> None:
@@ -399,7 +443,8 @@ def _promote(draft: Draft) -> str:
         draft.enter(Step.CHECK)
         return ""
     why = f"{operation.to} is being opened" + (f": {attempt.detail}" if attempt and attempt.detail else "")
-    return _failed(draft, why) if _impatient(draft) else why
+    runs = attempt is not None and attempt.result is None and _helper_answers(draft, operation.to)
+    return _failed(draft, why) if _impatient(draft) and not runs else why
 
 
 def _check(draft: Draft) -> str:
@@ -524,6 +569,7 @@ _STEPS: Mapping[Step, Callable[[Draft], str]] = {
     Step.FENCE: _fence,
     Step.RESCUE: _rescue,
     Step.CATCH_UP: _catch_up,
+    Step.DEMOTE: _demote,
     Step.PROMOTE: _promote,
     Step.CHECK: _check,
     Step.PUBLISH: _publish,

@@ -17,7 +17,13 @@ from mailward.simulator.checkers.excuses import Excuse
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
-from mailward.simulator.checkers.promotions import NotTooMuchLost, OneOpen, Takeovers
+from mailward.simulator.checkers.promotions import (
+    NotTooMuchLost,
+    OneOpen,
+    OnlyDemoted,
+    OnlyPromoted,
+    Takeovers,
+)
 from mailward.simulator.checkers.readmissions import HoldDown, Readmissions, WayBack
 from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.checkers.withdrawals import ClosedLast, SomebodyOpen, Withdrawals
@@ -38,8 +44,8 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
     NoErrors,
 )  # fmt: skip
 _OF_A_CLUSTER: tuple[Callable[[Truth], Checker], ...] = (
-    TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, NotTooMuchLost, Takeovers, Operations,
-    Explained, StaysAsItIs, LeftAlone, NothingLost, Bounded, NoErrors,
+    TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, OnlyPromoted, OnlyDemoted,
+    NotTooMuchLost, Takeovers, Operations, Explained, StaysAsItIs, LeftAlone, NothingLost, Bounded, NoErrors,
 )  # fmt: skip
 """Where one serves, ports are closed before DNS follows, and who comes back stands by."""
 

@@ -26,6 +26,37 @@ class OneOpen:
 
 
 @dataclass
+class OnlyPromoted:
+    """I4: whoever has open ports has been promoted, and that verified, since it was to be demoted last."""
+
+    truth: Truth
+    rule: str = "I4"
+
+    def look(self, world: World, _news: News) -> Sequence[str]:
+        opened = [name for name, node in world.nodes.items() if node.opens and node.hooks.demoted]
+        return [f"{name} is open, and not promoted since it was to be demoted" for name in opened]
+
+
+@dataclass
+class OnlyDemoted:
+    """I4: who comes back to stand by was to be demoted since it has served."""
+
+    truth: Truth
+    rule: str = "I4"
+
+    def look(self, world: World, news: News) -> Sequence[str]:
+        found = []
+        for commit in news.commits:
+            for record in commit.after.phases:
+                before = commit.before.phase_of(record.node, record.endpoint)
+                came = before is not None and before.phase is Phase.REJOINING
+                stands_by = record.phase is Phase.STANDBY
+                if came and stands_by and not world.nodes[record.node].hooks.demoted:
+                    found.append(f"{record.node} stands by, and was not demoted since it served")
+        return list(dict.fromkeys(found))
+
+
+@dataclass
 class NotTooMuchLost:
     """I5: who is promoted without a person's force lacks no more of the mail of who served than the policy
     allows, as it truly is."""

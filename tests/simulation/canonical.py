@@ -115,7 +115,7 @@ def _operation(operation: Operation, now: Moment) -> Operation:
     kinds = (SHORT_S, LONG_S) if operation.step is Step.WAIT_TTL else (LONG_S,)
     return replace(
         operation, id="op", started=NOW, step_since=_since(operation.step_since, now, *kinds), reason="",
-        row=0, request="asked" if operation.request else None, notes=operation.notes and ("noted",),
+        row=0, marks=(), request="asked" if operation.request else None, notes=operation.notes and ("noted",),
         attempts=tuple(a for attempt in operation.attempts if (a := _attempt(attempt, now))),
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _ended(ended: tuple[Ended, ...], now: Moment) -> tuple[Ended, ...]:
         return ()
     over = replace(
         last.operation, id="over", started=NOW, step_since=NOW, endpoints=(), cause=Cause.NONE, reason="",
-        row=0, attempts=(), notes=last.operation.notes and ("noted",),
+        row=0, marks=(), attempts=(), notes=last.operation.notes and ("noted",),
     )  # fmt: skip
     return (Ended(over, last.ending, _since(last.at, now, SHORT_S)),)
 

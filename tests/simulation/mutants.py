@@ -29,6 +29,7 @@ from mailward.controller.core import (
     ladder,
     operations,
     outcomes,
+    phases,
     planning,
     publishing,
     reconciling,
@@ -46,11 +47,12 @@ from mailward.dns import publication
 from mailward.health.tilt import Tilt
 from mailward.model.decision import Answered, Decision, Finding
 from mailward.model.dns import Applied, in_common
-from mailward.model.fencing import HelperAnswer
-from mailward.model.orders import Order, Outcome
+from mailward.model.fencing import HelperAnswer, Hook
+from mailward.model.orders import Order, OrderPorts, Outcome
+from mailward.model.policy import Policy
 from mailward.model.ports import Recorded
 from mailward.model.snapshot import Versions
-from mailward.model.state import Kind, Operation, Step
+from mailward.model.state import Kind, Operation, State, Step
 from mailward.model.token import Sent, Token
 from mailward.simulator import nodes
 from mailward.simulator.names import Zone
@@ -130,6 +132,17 @@ def _promoted_unseen(patch: Patch) -> None:
     """Who was opened is published without an answer from outside."""
     done = operations.Progress(operations.Turn.DONE)
     everywhere(patch, operations.checked, lambda *_: done)
+
+
+def _opened_unpromoted(patch: Patch) -> None:
+    ordered = phases.order_of_ports
+
+    def plain(policy: Policy, state: State, node: str, hook: Hook | None = None) -> OrderPorts:
+        action = ordered(policy, state, node, hook)
+        promotes = action.terms.hook is Hook.PROMOTE
+        return replace(action, terms=replace(action.terms, hook=None)) if promotes else action
+
+    everywhere(patch, ordered, plain)
 
 
 def _an_operators_word_forgotten(patch: Patch) -> None:
@@ -337,6 +350,9 @@ MUTANTS: Mapping[str, Mutant] = {
     "stopped all the while": answering(succession._not_stopped_any_more, ""),
     "an heir answers from outside": _promoted_unseen,
     "opened again only when stopped": answering(succession._may_reopen, True),
+    "promoted before it opens": _opened_unpromoted,
+    "demoted before it stands by": answering(operations.demotion, ()),
+    "a demotion opens nothing": answering(draft.stays_closed, False),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

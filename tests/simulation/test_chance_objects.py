@@ -105,6 +105,18 @@ HUNTS = (
         rules={"loss": Loss.LOSSLESS, "takeover_after_s": 5.0},
         of=one_serves_one_stands_by,
     ),
+    Hunt(
+        ("promoted before it opens",),
+        ("crash", "request"),
+        "not promoted since it was to be demoted",
+        of=one_serves_one_stands_by,
+    ),
+    Hunt(
+        ("demoted before it stands by",),
+        ("crash", "host-crash"),
+        "stands by, and was not demoted",
+        of=one_serves_one_stands_by,
+    ),
     # the order of steps
     Hunt(("publish before fence",), ("crash",), "was closed while"),
     Hunt(("wait for the TTL before fence",), ("request",), "was drained and closed"),

@@ -109,6 +109,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_who_is_not_known_to_be_stopped_is_not_opened_again_by_a_failover",
         "it is open already, as far as anybody knows",
     ),
+    "a demotion opens nothing": Unit(
+        "tests/unit/core/test_hooks.py",
+        "test_a_failover_goes_on_without_a_demotion_that_fails_and_the_node_stays_stopped",
+        "who does not count as stopped any more is stopped once more, and that costs a moment",
+    ),
     "publishers compare tokens": Unit(
         "tests/unit/dns/test_publication.py",
         "test_a_token_used_for_something_else_is_stale",

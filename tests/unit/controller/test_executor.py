@@ -195,6 +195,11 @@ REFUSALS: list[tuple[Action, str, Any, Result, str]] = [
         OrderPorts("a", PORTS), "order", FenceResult(FenceOutcome.UNKNOWN, "ssh", detail="no answer"),
         Result.UNKNOWN, "no answer",
     ),
+    (
+        OrderPorts("a", PORTS), "order",
+        FenceResult(FenceOutcome.CONFIRMED, "ssh", Scope.USERS, "demote is not verified", hooked=False),
+        Result.UNKNOWN, "demote is not verified",
+    ),
     (KickReplication("a"), "kick", "doveadm: 401", Result.FAILED, "doveadm: 401"),
 ]  # fmt: skip
 

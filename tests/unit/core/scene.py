@@ -2,7 +2,8 @@
 
 Verdicts, facts, lags, pause and requests are set by hand; ages follow from the scene's own clock.
 `step` decides once and carries the state over; every order sent is answered in the next step as
-`answers` says for its kind (None: never), DONE unless told otherwise.
+`answers` says for its kind (None: never), DONE unless told otherwise; one with a hook as `hooks` says for
+"HOOK:NODE" or "HOOK".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -141,6 +142,7 @@ class Scene:
         self.asked = 0
         self.answers: dict[str, Result | None] = {}
         self.details: dict[str, str] = {}
+        self.hooks: dict[str, Result | None] = {}
         self.never_leave: set[str] = set()
         self.scope = Scope.USERS
         self.outcomes: list[Outcome] = []
@@ -312,8 +314,12 @@ class Scene:
 
     def _answer(self, order: Order) -> Result | None:
         name = getattr(order.action, "target", None) or getattr(order.action, "node", "")
-        kind = order.action.kind
-        return self.answers.get(f"{kind}:{name}", self.answers.get(kind, Result.DONE))
+        kind: str = order.action.kind
+        answers = self.answers
+        hook = order.action.terms.hook if isinstance(order.action, OrderPorts) else None
+        if hook is not None and (f"{hook}:{name}" in self.hooks or hook in self.hooks):
+            kind, answers = hook, self.hooks
+        return answers.get(f"{kind}:{name}", answers.get(kind, Result.DONE))
 
     def _outcome(self, order: Order, result: Result) -> Outcome:
         detail = self.details.get(order.action.kind, "" if result is Result.DONE else "as told")

@@ -71,7 +71,8 @@ def test_who_failed_is_stopped_and_the_standby_promoted_then_published() -> None
     assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
     assert last(scene) == (Kind.FAILOVER, Ending.DONE)
     kinds = [(a.kind, getattr(a, "node", "")) for a in scene.actions() if isinstance(a, OrderPorts | Publish)]
-    assert kinds == [("order-ports", "a"), ("order-ports", "b"), ("publish", "")]
+    stopped_and_demoted = [("order-ports", "a")] * 2
+    assert kinds == [*stopped_and_demoted, ("order-ports", "b"), ("publish", "")]
     assert published(scene) == [("192.0.2.11",)]
 
 
@@ -265,7 +266,7 @@ def test_a_switchover_whose_target_does_not_serve_stops_it_before_the_source_is_
     orders = [
         (a.node, next(iter(a.ports.values())).kind) for a in scene.actions() if isinstance(a, OrderPorts)
     ]
-    assert orders[:4] == [
+    assert list(dict.fromkeys(orders)) == [
         ("a", PortKind.CLOSED), ("b", PortKind.OPEN), ("b", PortKind.CLOSED), ("a", PortKind.OPEN),
     ]  # fmt: skip
 

@@ -222,31 +222,28 @@ VERIFIED = HookAnswer(Hook.DEMOTE, True, True, True)
 
 
 @pytest.mark.parametrize(
-    ("hook", "outcome", "detail"),
+    ("hook", "hooked", "detail"),
     [
-        (VERIFIED, FenceOutcome.CONFIRMED, "demote verified"),
-        (HookAnswer(Hook.DEMOTE, False, False, False), FenceOutcome.CONFIRMED, "nothing to do"),
-        (
-            replace(VERIFIED, verified=False, detail="why"),
-            FenceOutcome.UNKNOWN,
-            "demote is not verified: why",
-        ),
-        (replace(VERIFIED, hook=Hook.PROMOTE), FenceOutcome.UNKNOWN, "demote is not verified"),
-        (None, FenceOutcome.UNKNOWN, "demote was not answered"),
+        (VERIFIED, True, "demote verified"),
+        (HookAnswer(Hook.DEMOTE, False, False, False), True, "nothing to do"),
+        (replace(VERIFIED, verified=False, detail="why"), False, "demote is not verified: why"),
+        (replace(VERIFIED, hook=Hook.PROMOTE), False, "demote is not verified"),
+        (None, False, "demote was not answered"),
     ],
 )
-async def test_a_demotion_that_was_ordered_is_confirmed_only_when_it_is_verified(
-    hook: HookAnswer | None, outcome: FenceOutcome, detail: str
+async def test_a_demotion_that_was_ordered_is_told_apart_from_what_became_of_the_ports(
+    hook: HookAnswer | None, hooked: bool, detail: str
 ) -> None:
     asked = rung(replace(OBEYED, hook=hook, stopped=True))
     result = await asked.order(NOW, ALL_CLOSED, Terms(stop=True, hook=Hook.DEMOTE))
-    assert (result.outcome, result.scope, detail in result.detail) == (outcome, Scope.WRITES, True)
+    assert (result.outcome, result.scope) == (FenceOutcome.CONFIRMED, Scope.WRITES)
+    assert (result.hooked, detail in result.detail) == (hooked, True)
 
 
 async def test_after_a_lost_answer_the_status_cannot_tell_what_a_hook_did() -> None:
     asked = rung(HelperAnswer(HelperReply.UNKNOWN), replace(FACTS, stopped=True))
     result = await asked.order(NOW, ALL_CLOSED, Terms(stop=True, hook=Hook.DEMOTE))
-    assert result.outcome is FenceOutcome.UNKNOWN
+    assert (result.outcome, result.hooked) == (FenceOutcome.CONFIRMED, False)
 
 
 async def test_an_order_that_takes_long_has_more_time() -> None:
