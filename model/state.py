@@ -106,10 +106,21 @@ class Vouched:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A person's word that `node` may be promoted whatever it lacks of the mail of who served, up to what was
+    known of that when it was taken up (`at`): so many seconds; None: nobody knew how much."""
+
+    node: str
+    seconds: float | None
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The one running operation (I10). `row` is the diagnosis row that wanted it. In a cluster `to` is who
-    takes over, '' while that is open; `failed` are those that could not; `vouched` is what
-    people have said, for this operation alone (I4)."""
+    takes over, '' while that is open; `failed` are those that could not, or are not wanted; `vouched` is what
+    people have said, for this operation alone (I4), and `accepts` what a person's `--force` was for (I5):
+    there `force` says nothing."""
 
     id: str
     kind: Kind
@@ -128,6 +139,7 @@ class Operation:
     to: str = ""
     failed: tuple[str, ...] = ()
     vouched: tuple[Vouched, ...] = ()
+    accepts: Accepted | None = None
 
     def attempt(self, key: str) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.key == key), None)
@@ -236,7 +248,8 @@ class RequestKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an administrator asked for. Requests wait in the store until they are answered. For a
-    switchover `node` is who is to serve. `operation` is the one that a word is for."""
+    switchover `node` is who is to serve. `operation` is the one that a word is for, `epoch` that of who led
+    when it was said."""
 
     id: str
     kind: RequestKind
@@ -246,6 +259,7 @@ class Request:
     at: Moment
     force: bool = False
     operation: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -337,6 +337,11 @@ MUTANTS: Mapping[str, Mutant] = {
     "stopped all the while": answering(succession._not_stopped_any_more, ""),
     "an heir answers from outside": _promoted_unseen,
     "opened again only when stopped": answering(succession._may_reopen, True),
+    "who was opened in vain is closed": answering(succession._opened_in_vain, ()),
+    "who has stopped somebody counts": answering(succession._count, None),
+    "a firewall that cannot be read": answering(ladder.unreadable, False),
+    "opened by root's hand": answering(ladder.open_by_hand, ""),
+    "just what was accepted": answering(candidates.accepted_s, float("inf")),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
