@@ -173,3 +173,18 @@ def test_a_lag_that_nobody_knows_is_waited_for_a_moment_before_a_request_is_refu
     behind(scene, b=0.0)
     scene.run(20)
     assert scene.phase("b") is Phase.IN_SERVICE
+
+
+def test_a_leader_on_a_host_whose_clock_is_ahead_accepts_no_more() -> None:
+    scene = Scene.of_a_cluster()
+    behind(scene, b=500.0)
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.ask(RequestKind.FAILOVER, "a", force=True)
+    scene.run(5)
+    scene.restarted()
+    scene.boot_id, scene.ahead_s = "boot-2", 7200.0
+    behind(scene, b=700.0)
+    scene.answers.clear()
+    scene.run(30)
+    assert opened(scene) == []
