@@ -15,6 +15,7 @@ from mailward.app.status import (
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
 from mailward.controller.core.leadership import with_another_configuration
+from mailward.controller.core.takeover import BY_HAND
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
 from mailward.model.policy import Deployment
@@ -66,6 +67,9 @@ def automation(view: View) -> Automation:
         return Automation(Mode.OBSERVING, "this controller runs on a mail node with the local store")
     if view.snapshot.policy.automation is Configured.OBSERVE:
         return Automation(Mode.OBSERVING, "it changes nothing by itself (automation: observe)")
+    by_hand = opened_by_hand(view.decision)
+    if by_hand is not None:
+        return Automation(Mode.HELD, printable(by_hand[1].reason, WHOLE), node=by_hand[0].node)
     held = first_held(view.decision)
     if held is not None:
         each, finding = held
@@ -119,6 +123,12 @@ def _following(snapshot: Snapshot, observer: str) -> Automation:
 def pause_in_force(snapshot: Snapshot) -> Pause | None:
     pause = snapshot.pause
     return pause if pause is not None and pause.in_force(snapshot.now) else None
+
+
+def opened_by_hand(decision: Decision) -> tuple[Explanation, Finding] | None:
+    """Who serves by root's hand, where one node is to serve and another does."""
+    found = ((each, finding) for each in decision.explanations for finding in each.findings)
+    return next(((e, f) for e, f in found if f.gate == BY_HAND and f.answer is not Answered.YES), None)
 
 
 def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:
@@ -266,6 +276,10 @@ def suggestions(
         command = needs_a_person(view.decision.waits_for) if view.decision is not None else ""
         if command:
             found.append(Suggestion(printable(command), "only if you have seen to it yourself"))
+        by_hand = opened_by_hand(view.decision) if view.decision is not None else None
+        if by_hand is not None:
+            where = f"as root on {by_hand[0].node}, if it is not to serve"
+            found.append(Suggestion(by_hand[1].command, where))
         found += _for_held(view.decision)
         found += _for_handed_over(nodes, ended)
         found += [each for node in nodes for each in _for_node(node)]

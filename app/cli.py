@@ -83,7 +83,14 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is over.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=86400, help="With --wait: how many seconds at most.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Also against the gates that only protect replication.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Also against the gates that only protect replication. Where one node serves: for who would be "
+        "promoted now, and what that lacks now.",
+    ),
+]
 
 CONFIG = settings.DEFAULT_CONFIG
 WAIT_S = 600.0

@@ -216,8 +216,12 @@ class Daemon:
 
     def _decided(self, snapshot: Snapshot, decision: Decision) -> None:
         self._last_step_s = snapshot.now.boot_s
-        if self._vantages.update(decision.state) and self._observer is not None:
+        changed = self._vantages.update(decision.state)
+        if self._observer is None:
+            return
+        if changed:
             self._observer.recheck()
+        self._observer.hurry_lags(self._vantages.mail_is_waited_for)
 
     async def _tell_systemd(self) -> None:
         ready = False

@@ -242,6 +242,7 @@ class _Api:
             at=self._live.view().now,
             force=body.force,
             operation=printable(body.operation, 64),
+            epoch=snapshot.versions.epoch,
         )
         if body.dry_run:
             decision = self._live.dry_run(asked)

@@ -1,4 +1,5 @@
-"""Which way each service is to be probed: as clients come, or behind ports that we closed.
+"""What the recorded state wants of an observer: which way each service is to be probed, as clients come or
+behind ports that we closed; and whether replication is waited for.
 
 The way changes when an order's answer is recorded, never while the order is out: between the two nobody
 knows whether the port is open, and a refusal we caused ourselves would count against the service.
@@ -7,7 +8,7 @@ knows whether the port is open, and a refusal we caused ourselves would count ag
 from mailward.model.fencing import FenceOutcome, PortKind
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
-from mailward.model.state import State
+from mailward.model.state import Kind, State, Step
 
 
 class Vantages:
@@ -36,6 +37,13 @@ class Vantages:
             confirmed = record.fence is FenceOutcome.CONFIRMED
             self._behind[record.node] = frozenset(closed if confirmed else ())
         return before != self._behind
+
+    @property
+    def mail_is_waited_for(self) -> bool:
+        """Whether nobody serves until what one node has is at another: each second of it is an outage."""
+        operation = self._newest.operation if self._newest is not None else None
+        moves = operation is not None and operation.kind in (Kind.FAILOVER, Kind.SWITCHOVER)
+        return moves and operation is not None and operation.step in (Step.RESCUE, Step.CATCH_UP)
 
     def of(self, node: str, service: str) -> Vantage:
         return Vantage.HELPER if service in self._behind.get(node, ()) else Vantage.DIRECT

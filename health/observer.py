@@ -85,8 +85,10 @@ class Observer:
         self._news = asyncio.Event()
         self._seq = 0
         self._nodes = [self._watched(node) for node in nodes]
+        pace = self._rhythm
         self._lags = [
-            LagPoll(source, self._rhythm.lag_s, self._rhythm.lag_answer_s, clock) for source in lag_sources
+            LagPoll(each, pace.lag_s, pace.lag_hurried_s, pace.lag_answer_s, clock, self._news.set)
+            for each in lag_sources
         ]
 
     async def run(self) -> None:
@@ -100,6 +102,11 @@ class Observer:
         for node in self._nodes:
             for watch in node.watches.values():
                 watch.recheck()
+
+    def hurry_lags(self, wanted: bool) -> None:
+        """Whether replication is waited for."""
+        for poll in self._lags:
+            poll.hurry(wanted)
 
     def tell_now(self) -> None:
         """Something besides what it watches has changed."""

@@ -78,13 +78,26 @@ class FactsPoll:
 
 
 class LagPoll:
-    """One source's lags. Old figures stay, marked STALE, while the source does not answer."""
+    """One source's lags, every `every_s`; in a hurry at once, every `hurried_s`, and each is news. Old
+    figures stay, marked STALE, while the source does not answer."""
 
-    def __init__(self, source: LagSource, every_s: float, answer_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: LagSource,
+        every_s: float,
+        hurried_s: float,
+        answer_s: float,
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
         self._source = source
         self._every_s = every_s
+        self._hurried_s = hurried_s
         self._answer_s = answer_s
         self._clock = clock
+        self._changed = changed
+        self._hurries = False
+        self._wake = asyncio.Event()
         self._lags: tuple[Lag, ...] = ()
         self._taken_s = 0.0
 
@@ -93,10 +106,23 @@ class LagPoll:
         passed_s = max(0.0, self._clock.now().boot_s - self._taken_s)
         return tuple(replace(lag, age_s=lag.age_s + passed_s) for lag in self._lags)
 
+    def hurry(self, wanted: bool) -> None:
+        """Whether somebody waits for these figures from now on."""
+        if wanted and not self._hurries:
+            self._wake.set()
+        self._hurries = wanted
+
     async def run(self) -> None:
         while True:
+            self._wake.clear()
             await self._measure()
-            await asyncio.sleep(self._every_s)
+            if self._hurries:
+                self._changed()
+            try:
+                async with asyncio.timeout(self._hurried_s if self._hurries else self._every_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
 
     async def _measure(self) -> None:
         asked_s = self._clock.now().boot_s

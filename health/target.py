@@ -67,7 +67,8 @@ class Target:
 class Rhythm:
     """The observer's own: how often it reports and asks for facts and lag, how long it waits for
     them, and when it stops trusting its sense of time (`stall_s`) and for how long (`tilt_s`).
-    `lag_answer_s` is longer than a source's own deadlines: cut short, it would learn nothing."""
+    `lag_answer_s` is longer than a source's own deadlines: cut short, it would learn nothing. `lag_hurried_s`
+    is between two figures that somebody waits for."""
 
     probes_at_once: int = 32
     heartbeat_s: float = 2.0
@@ -75,6 +76,7 @@ class Rhythm:
     facts_s: float = 4.0
     facts_answer_s: float = 4.0
     lag_s: float = 5.0
+    lag_hurried_s: float = 1.0
     lag_answer_s: float = 30.0
     stall_s: float = 0.5
     tilt_s: float = 5.0

@@ -116,10 +116,21 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A person's word that `node` may be promoted whatever it lacks of the mail of who served, up to what was
+    known of that when it was taken up (`at`): so many seconds; None: nobody knew how much."""
+
+    node: str
+    seconds: float | None
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The one running operation (I10). `row` is the diagnosis row that wanted it. In a cluster `to` is who
-    takes over, '' while that is open; `failed` are those that could not; `vouched` is what
-    people have said, for this operation alone (I4). `marks` are in the order of time."""
+    takes over, '' while that is open; `failed` are those that could not, or are not wanted; `vouched` is what
+    people have said, for this operation alone (I4), and `accepts` what a person's `--force` was for (I5):
+    there `force` says nothing. `marks` are in the order of time."""
 
     id: str
     kind: Kind
@@ -139,6 +150,7 @@ class Operation:
     failed: tuple[str, ...] = ()
     vouched: tuple[Vouched, ...] = ()
     marks: tuple[Mark, ...] = ()
+    accepts: Accepted | None = None
 
     def attempt(self, key: str) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.key == key), None)
@@ -271,8 +283,8 @@ class RequestKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an administrator asked for. Requests wait in the store until they are answered. For a
-    switchover `node` is who is to serve. `operation` is the one that a word is for. `proven` are the rungs to
-    be recorded as such."""
+    switchover `node` is who is to serve. `operation` is the one that a word is for, `epoch` that of who led
+    when it was said. `proven` are the rungs to be recorded as such."""
 
     id: str
     kind: RequestKind
@@ -283,6 +295,7 @@ class Request:
     force: bool = False
     operation: str = ""
     proven: tuple[Proven, ...] = ()
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

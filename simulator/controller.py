@@ -91,6 +91,7 @@ class Controller:
         def decided(_snapshot: Snapshot, decision: Decision) -> None:
             self.decisions += 1
             vantages.update(decision.state)
+            observer.hurry_lags(vantages.mail_is_waited_for)
 
         self.loop = Loop(
             name=self.name,

@@ -36,7 +36,7 @@ PROBE_S = 3.0
 CONFIRM_S = 0.5
 HEARTBEAT_S = 2.0
 FACTS_S = 4.0
-LAG_S = 5.0
+LAG_S, LAG_HURRIED_S = 5.0, 1.0
 STALL_S, TILT_S = 1.0, 5.0
 
 _PASSED = ProbeResult(None, (StageTime("select", 0.02),))
@@ -83,6 +83,8 @@ class SimObserver:
         self._watched: dict[str, dict[str, _Watched]] = {}
         self._facts = {name: _Facts() for name in self.nodes}
         self._lags: dict[str, tuple[float, Sequence[Lag]]] = {}
+        self._lag_rests: dict[str, asyncio.Future[None]] = {}
+        self._hurries = False
         self._tilt = Tilt(STALL_S, TILT_S)
         self._seq = 0
         self._changed = True
@@ -110,6 +112,14 @@ class SimObserver:
         finally:
             for task in asking:
                 task.cancel()
+
+    def hurry_lags(self, wanted: bool) -> None:
+        """Whether somebody waits for the figures of replication."""
+        if wanted and not self._hurries:
+            for rest in self._lag_rests.values():
+                if not rest.done():
+                    rest.set_result(None)
+        self._hurries = wanted
 
     def tilted(self) -> bool:
         return self._tilt.tilted(self.clock.now())
@@ -168,7 +178,8 @@ class SimObserver:
         ]
         facts = [(f.error, f.facts and (f.facts.token, f.facts.units)) for f in self._facts.values()]
         gone = self.peers.gone
-        said = (seen, facts, gone)
+        lags = dict(self._lags) if self._hurries else {}
+        said = (seen, facts, gone, lags)
         if said == self._said and not heartbeat:
             return
         self._said, self._said_s = said, now.boot_s
@@ -224,7 +235,9 @@ class SimObserver:
             measured = await self.lags[name].measure()
             if all(lag.confidence is Confidence.KNOWN for lag in measured):
                 self._lags[name] = (asked_s, measured)
-            await virtual.sleep(LAG_S)
+                self._changed |= self._hurries
+            rest = self._lag_rests[name] = virtual.sleep(LAG_HURRIED_S if self._hurries else LAG_S)
+            await rest
 
     def _lags_of(self, name: str, now_s: float) -> list[Lag]:
         """The last known figures with their age: the reader calls old ones stale."""

@@ -305,7 +305,10 @@ class World:
     def ask(self, kind: RequestKind, node: str, *, force: bool = False, operation: str = "") -> None:
         self._asked += 1
         now = self._clients_clock().now()
-        self.ensemble.post(Request(f"r{self._asked}", kind, node, "ann", "simulated", now, force, operation))
+        asked = Request(
+            f"r{self._asked}", kind, node, "ann", "simulated", now, force, operation, epoch=self.state.epoch
+        )
+        self.ensemble.post(asked)
         self.note(f"{kind} of {node} asked for")
 
     def pause(self, for_s: float) -> None:

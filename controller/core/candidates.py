@@ -1,19 +1,23 @@
 """Candidates: who may be promoted in a cluster, in which order, and what mail it would not have. Pure.
 
 A candidate stands by, or has just been stopped itself; it is well behind its closed ports, its helper answers
-us, and what it may lack is within the policy's `loss` (I5). First is the one that was stopped, if it is well
-again: nothing moves, and no mail is left behind. Then whose priority is highest; who flaps least, who stands
-in the site of the one that is lost, who has most of its mail. Where a person wants it away, or it flaps, the
-one that was stopped is last."""
+us, what it may lack is within the policy's `loss` or what a person accepts of it (I5), and no other was
+opened by root's hand. First is the one that was stopped, if it is well again: nothing moves, and no mail is
+left behind. Then whose priority is highest; who flaps least, who stands in the site of the one that is lost,
+who has most of its mail. Where a person wants it away, or it flaps, the one that was stopped is last.
+
+What a person accepts (`--force`) is one candidate, and what that lacked when it was asked for: not the loss
+of the next one, nor one that nobody knows any more."""
 
 from dataclasses import dataclass
+from math import inf
 
 from mailward.controller.core import ladder
 from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Loss
 from mailward.model.replication import Confidence
-from mailward.model.state import Cause, Operation, Phase
+from mailward.model.state import Accepted, Cause, Operation, Phase
 
 FLAPS = 2
 """Who has left service so often lately is opened again only where nobody else can be."""
@@ -23,7 +27,7 @@ _READY = (Phase.STANDBY, Phase.DEMOTING, Phase.PROMOTING)
 @dataclass(frozen=True, slots=True)
 class Field:
     """The nodes that can be promoted now, best first; why each other one cannot, and whether that is
-    knowledge. `loses` is why who is otherwise fit would lose too much mail."""
+    knowledge. `loses` is why who is otherwise fit would lose too much mail, best first."""
 
     fit: tuple[str, ...]
     unfit: dict[str, tuple[str, bool]]
@@ -44,15 +48,43 @@ def field(
         why = _unfit(situation, node.name, source)
         if node.name in failed:
             why = "could not be promoted a moment ago", True
-        if why is None and not force and (lost := too_much(situation, source, node.name, at_last)):
+        accepted = accepted_s(situation, operation, node.name)
+        if why is None and not force and (lost := too_much(situation, source, node.name, at_last, accepted)):
             loses[node.name] = lost
-            why = lost, True
+            why = lost, loss_s(situation, source, node.name) is not None
         if why is None:
             fit.append(node.name)
         else:
             unfit[node.name] = why
-    ranked = sorted(fit, key=lambda name: _rank(situation, source, operation, name))
-    return Field(tuple(ranked), unfit, loses)
+
+    def rank(name: str) -> tuple[int, int, int, bool, float, int]:
+        return _rank(situation, source, operation, name)
+
+    return Field(tuple(sorted(fit, key=rank)), unfit, {name: loses[name] for name in sorted(loses, key=rank)})
+
+
+def acceptable(
+    situation: Situation, source: str, operation: Operation | None, to: str = ""
+) -> Accepted | None:
+    """What a person who insists accepts: `to`, or who would be promoted now, with what that may lack now."""
+    found = field(situation, source, operation)
+    names = [to] if to else [name for name in (*found.fit, *found.loses) if name != source]
+    if not names:
+        return None
+    return Accepted(names[0], loss_s(situation, source, names[0]), situation.snapshot.now)
+
+
+def accepted_s(situation: Situation, operation: Operation | None, node: str) -> float:
+    """How many seconds of mail a person accepts that a node lacks: as it was then, and what its age adds."""
+    accepts = operation.accepts if operation is not None else None
+    if accepts is None or accepts.node != node:
+        return 0.0
+    return inf if accepts.seconds is None else accepts.seconds + accepts.at.age_s(situation.snapshot.now)
+
+
+def amount(lost_s: float | None) -> str:
+    """What somebody may lack, in words."""
+    return "an unknown amount" if lost_s is None else f"up to {lost_s:.0f} s"
 
 
 def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | None:
@@ -72,6 +104,8 @@ def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | N
             return f"is unknown ({judgement.evidence})", False
     if node != source and (silent := _silent_since(situation, node, source)):
         return silent, False
+    if by_hand := ladder.open_by_hand(situation, node, source):
+        return f"waits until {by_hand} is closed, which root has opened by hand", True
     if ladder.may_yet_go_off(situation, node):
         return "may yet be switched off by what was begun", True
     if policy.node_by_name[node].fenced and view.facts is None:
@@ -117,19 +151,23 @@ def _stopped_for_s(situation: Situation, source: str) -> float:
     return max((at.age_s(now) for at in since), default=0.0)
 
 
-def too_much(situation: Situation, source: str, target: str, at_last: bool) -> str:
-    """Why what `target` lacks of the mail of `source` forbids an automatic promotion, '' if it does not.
-    While `source` is not stopped and tells how far it is, the rest may still come."""
+def too_much(situation: Situation, source: str, target: str, at_last: bool, accepted_s: float = 0.0) -> str:
+    """Why what `target` lacks of the mail of `source` forbids a promotion, '' if it does not: more than
+    policy and person accept. While `source` is not stopped and tells how far it is, the rest may still
+    come."""
     rules, lost_s = situation.snapshot.policy.rules, loss_s(situation, source, target)
     lag = situation.sight.lags.get((source, target))
     if lost_s is None:
+        if accepted_s == inf:
+            return ""
         detail = f" ({lag.detail})" if lag is not None and lag.detail else ""
         return f"may lack mail of {source}, and nobody knows how much{detail}"
-    most = {Loss.LOSSLESS: 0.0, Loss.BALANCED: rules.max_lag_s, Loss.AVAILABILITY: float("inf")}[rules.loss]
+    most = {Loss.LOSSLESS: 0.0, Loss.BALANCED: rules.max_lag_s, Loss.AVAILABILITY: inf}[rules.loss]
     may_come = lag is not None and lag.confidence is Confidence.KNOWN and lost_s <= rules.max_lag_s
-    if lost_s <= most or (may_come and not at_last):
+    if lost_s <= max(most, accepted_s) or (may_come and not at_last):
         return ""
-    return f"may lack up to {lost_s:.0f} s of the mail of {source}, more than {most:.0f} s ({rules.loss})"
+    limit = f"{accepted_s:.0f} s, as accepted" if accepted_s > most else f"{most:.0f} s ({rules.loss})"
+    return f"may lack up to {lost_s:.0f} s of the mail of {source}, more than {limit}"
 
 
 def _rank(
@@ -145,6 +183,6 @@ def _rank(
         -node.priority,
         flaps,
         bool(source) and node.site != policy.node_by_name[source].site,
-        float("inf") if lost_s is None else lost_s,
+        inf if lost_s is None else lost_s,
         policy.nodes.index(node),
     )

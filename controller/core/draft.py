@@ -27,7 +27,7 @@ from mailward.model.orders import (
     Result,
     key_of,
 )
-from mailward.model.policy import RungKind
+from mailward.model.policy import Deployment, RungKind
 from mailward.model.state import (
     Answer,
     Attempt,
@@ -277,9 +277,13 @@ class Draft:
             raise AssertionError("an operation is already running")
         marked = replace(operation, marks=marks.begun(operation, self.sight))
         self.state = replace(self.state, operation=marked)
-        if operation.kind is Kind.FAILOVER:
-            fenced = (*self.state.fenced_at, self.now)[-bounds.FENCED_AT :]
-            self.state = replace(self.state, fenced_at=fenced)
+        if operation.kind is Kind.FAILOVER and self.policy.deployment is not Deployment.CLUSTER:
+            self.count_failover()
+
+    def count_failover(self) -> None:
+        """For the limit of an hour (I8)."""
+        fenced = (*self.state.fenced_at, self.now)[-bounds.FENCED_AT :]
+        self.state = replace(self.state, fenced_at=fenced)
 
     def operation_id(self) -> str:
         """Unique within the store: an operation takes a token of its own for its name."""

@@ -17,7 +17,7 @@ from mailward.controller.core import gates, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.model.decision import Answered, Explanation, Finding
-from mailward.model.policy import Policy
+from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Phase
 
 _BACK = (Phase.OUT, Phase.REJOINING, Phase.STANDBY, Phase.PROMOTING)
@@ -62,6 +62,8 @@ def explain(case: Case) -> Explanation:
     checks = (*gates.READMIT, gates.caught_up) if back else takeover.withdraw(case)
     if record is not None and record.phase is Phase.STANDBY:
         checks = takeover.STANDING_BY
+    elif back and case.snapshot.policy.deployment is Deployment.CLUSTER:
+        checks = (*checks, takeover.closed_to_clients)
     by_hand = gates.READMIT_BY_HAND if back else takeover.withdraw(case, by_hand=True)
     findings = {gate: gate(case) for gate in checks}
     forbidding = {f.gate for gate, f in findings.items() if gate in by_hand and f.answer is not Answered.YES}

@@ -6,9 +6,15 @@ person vouches for it, for one operation (I4). What was so may be over, and that
 seen (`what_is_over`): who is cut off after it was opened must not count as stopped again: ports are opened by
 hand, a firewall is loaded anew, and who answers is not off.
 
+A firewall that cannot be read (`applied` None) says neither. What was closed and seen to refuse longer than
+`step_patience_s` ago is then in doubt before anybody else is opened (`to_be_stopped`): it is closed once
+more, and seen to refuse. Nothing of that doubt is recorded: one reading that fails takes nothing back, who
+was opened meanwhile is not closed for it, and it is over with the next reading, or when the helper falls
+silent.
+
 Rungs are tried in their order, the next one when all before it have answered and none has confirmed. Then
 each is tried again, after a pause that doubles: what failed may work now, and what nobody heard of may have
-worked. Planned work does not touch the power."""
+worked. Planned work does not touch the power, and nobody is switched off while nobody can take over (I8)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -129,6 +135,35 @@ def not_stopped(situation: Situation, operation: Operation | None, but: str) -> 
     return tuple(name for name in names if not stopped_or_vouched(situation, operation, name))
 
 
+def to_be_stopped(situation: Situation, operation: Operation | None, but: str) -> tuple[str, ...]:
+    """The same, before anybody is opened: also those that count as closed, and whose firewall cannot be read
+    since."""
+    left = not_stopped(situation, operation, but)
+    names = [node.name for node in situation.snapshot.policy.nodes if node.name != but]
+    vouched = [word.node for word in operation.vouched] if operation is not None else []
+    doubtful = [n for n in names if n not in vouched and unreadable(situation, n)]
+    return tuple(name for name in names if name in left or name in doubtful)
+
+
+def unreadable(situation: Situation, node: str) -> bool:
+    """Whether a node was closed so long ago that it may have changed, and its helper cannot tell any more."""
+    record, facts = situation.state.ports_of(node), situation.sight.nodes[node].facts
+    if record is None or facts is None or facts.applied is not None or not is_closed(record):
+        return False
+    if _is_off(situation, node):
+        return False
+    snapshot = situation.snapshot
+    return record.at.age_s(snapshot.now) >= snapshot.policy.rules.step_patience_s
+
+
+def open_by_hand(situation: Situation, *but: str) -> str:
+    """A node that root has opened by hand, '' if there is none: its ports are left as root wants them until
+    an order is due there, and nobody else is opened meanwhile (I4)."""
+    views = situation.sight.nodes
+    names = [node.name for node in situation.snapshot.policy.nodes if node.name not in but]
+    return next((n for n in names if (facts := views[n].facts) is not None and facts.forced), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What to order now to stop a node (None: nothing), and what each rung has said so far."""
@@ -168,4 +203,4 @@ def _undone(attempt: Attempt) -> Attempt:
 def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
     if rung.kind is RungKind.HELPER:
         return order_of_ports(situation.snapshot.policy, situation.state, node.name)
-    return None if operation.kind is Kind.SWITCHOVER else PowerOff(node.name)
+    return None if operation.kind is Kind.SWITCHOVER or not operation.to else PowerOff(node.name)

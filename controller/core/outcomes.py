@@ -107,7 +107,10 @@ def _carry_over_what_is_stopped(draft: Draft, operation: Operation | None) -> No
     state = draft.state
     if operation is not None:
         words = tuple(replace(word, at=_carried_over(draft, word.at)) for word in operation.vouched)
-        operation = replace(operation, vouched=words)
+        accepts = operation.accepts
+        if accepts is not None:
+            accepts = replace(accepts, at=_carried_over(draft, accepts.at))
+        operation = replace(operation, vouched=words, accepts=accepts)
     draft.state = replace(
         state,
         operation=operation,

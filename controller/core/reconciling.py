@@ -77,7 +77,7 @@ def _others_may_be_open(draft: Draft, node: Node) -> bool:
     """I4: who serves is opened when the others are known to be stopped; these are closed first. While
     automation only observes the others are nobody's business."""
     acts = draft.policy.automation is Automation.ACT
-    return acts and bool(ladder.not_stopped(draft.situation, None, node.name))
+    return acts and bool(ladder.to_be_stopped(draft.situation, None, node.name))
 
 
 def _ports_unsettled(draft: Draft, node: Node) -> bool:
@@ -99,6 +99,8 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
     if order_of_ports(draft.policy, draft.state, node.name).terms.stop and record.scope is Scope.USERS:
         return True  # it was not to write either when that was ordered, as it is now
     if dict(record.ports) != wanted:
+        return True
+    if draft.policy.deployment is Deployment.CLUSTER and ladder.unreadable(draft.situation, node.name):
         return True
     return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
 

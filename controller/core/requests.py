@@ -36,8 +36,6 @@ _FROM_IN_A_CLUSTER = {
     RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
 _AT_ONCE = (RequestKind.VOUCH, RequestKind.PROVEN)
-VOUCHED_WITHIN_S = 60.0
-"""A person's word for a node is about now."""
 
 
 def take_up(draft: Draft) -> None:
@@ -78,7 +76,8 @@ def _consider(draft: Draft, request: Request) -> None:
         return
     if request.kind is RequestKind.FAILOVER and succession.insists(draft, request.node, force=request.force):
         operation = draft.running()
-        draft.answer(request, True, f"{operation.kind} {operation.id} is under way", operation.id)
+        said = f"{operation.kind} {operation.id} is under way{_accepted(draft)}"
+        draft.answer(request, True, said, operation.id)
         return
     cases = _cases(draft.situation, request)
     if not cases:
@@ -176,7 +175,13 @@ def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
     else:
         planning.readmit(draft, cases, request.id, reason, request.force)
     operation = draft.running()
-    draft.answer(request, True, f"{operation.kind} {operation.id} started", operation.id)
+    draft.answer(request, True, f"{operation.kind} {operation.id} started{_accepted(draft)}", operation.id)
+
+
+def _accepted(draft: Draft) -> str:
+    """What `--force` was taken for, where one serves."""
+    said = succession.accepted(draft) if succession.runs(draft.policy, draft.running()) else ""
+    return f"; {said}" if said else ""
 
 
 def _note_proven(draft: Draft, request: Request) -> None:
@@ -239,7 +244,8 @@ def _switch_over(draft: Draft, request: Request) -> None:
         draft, Kind.SWITCHOVER, case.node, Cause.OPERATOR, reason, to=request.node, request=request.id,
         force=request.force,
     )  # fmt: skip
-    draft.answer(request, True, f"switchover {draft.running().id} started", draft.running().id)
+    said = f"switchover {draft.running().id} started{_accepted(draft)}"
+    draft.answer(request, True, said, draft.running().id)
 
 
 def _serve_again(draft: Draft, request: Request) -> None:
@@ -265,7 +271,8 @@ def _only_repeats(draft: Draft, finding: Finding) -> bool:
 
 def _vouch(draft: Draft, request: Request) -> None:
     """I4: a person's word that a node is stopped. For the operation that it names, while that waits for a
-    fence of that node, and not long after it was said."""
+    fence of that node and the same leader asks for it: how old a word is nobody can tell by another host's
+    clock, and under a new leader the node may have been started again."""
     operation = draft.state.operation
     if operation is None or not succession.runs(draft.policy, operation):
         refused = "no failover runs that waits for a fence"
@@ -275,8 +282,8 @@ def _vouch(draft: Draft, request: Request) -> None:
         refused = f"operation {operation.id} does not wait for {request.node} to be stopped"
     elif succession.known_to_serve(draft, request.node):
         refused = f"{request.node} answers its clients: it is not stopped"
-    elif request.at.age_s(draft.now) > VOUCHED_WITHIN_S:
-        refused = f"said more than {VOUCHED_WITHIN_S:.0f} s ago: look again, and say it again"
+    elif request.epoch != draft.state.epoch:
+        refused = "another daemon leads since it was said: look again, and say it again"
     else:
         succession.vouch(
             draft, request.node, f"{request.by}: {request.reason}" if request.reason else request.by

@@ -5,23 +5,34 @@ closed, and until every node but the one to be promoted is known to be stopped n
 stopped while nobody could take over (I8). DNS changes when the new one answers from outside (I2).
 
 What fails before that is undone by the same steps with another `to`: one that was opened and does not serve
-is stopped in its turn, and the next best is promoted. So a switchover rolls
-back: the target is stopped before the source is opened again.
+is stopped in its turn, whether or not anybody can take over yet, and the next best is promoted. So a
+switchover rolls back: the target is stopped before the source is opened again, and nobody but these two is
+ever promoted by it.
 
 A failover waits as long as it must for a fence, a candidate, or a person's word; each is said, with what to
-type. It is given back when the source serves again and nothing of it was stopped for certain.
+type. It is given back when the source serves again and nothing of it was stopped for certain; then it does
+not count for `failovers_per_hour`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import inf
 
 from mailward.controller.core import bounds, candidates, doubts, ladder, operations
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import desired_rrsets, order_of_ports
-from mailward.model.fencing import FenceOutcome, Hook
-from mailward.model.orders import Action, KickReplication, OrderPorts, Publish, Result, key_of
+from mailward.model.fencing import FenceOutcome, Hook, PortKind
+from mailward.model.orders import (
+    Action,
+    KickReplication,
+    OrderPorts,
+    PowerOff,
+    Publish,
+    Result,
+    key_of,
+)
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State, Step, Vouched
 
@@ -44,6 +55,7 @@ def advance(draft: Draft) -> None:
             return
         if operation.to not in ("", *draft.policy.node_by_name):
             draft.state = replace(draft.state, operation=replace(operation, to="", step=Step.FENCE))
+        _count(draft)
         phases = draft.state.phases
         draft.waits_for = _STEPS[draft.running().step](draft)
         if draft.waits_for or draft.state.phases != phases:
@@ -61,7 +73,7 @@ def wanted(draft: Draft) -> tuple[Action, ...]:
         return tuple(KickReplication(name) for name in nodes)
     if operation.step is Step.DEMOTE:
         return operations.demotion(policy, state, operation.node)
-    if operation.step is Step.PROMOTE and not ladder.not_stopped(draft.situation, operation, operation.to):
+    if operation.step is Step.PROMOTE and not ladder.to_be_stopped(draft.situation, operation, operation.to):
         return (order_of_ports(policy, state, operation.to, Hook.PROMOTE),)
     if operation.step in (Step.PUBLISH, Step.VERIFY):
         closed = ladder.closed_by_itself(draft.situation, operation.to)
@@ -104,14 +116,47 @@ def note_what_is_over(draft: Draft) -> None:
 
 def _rungs(draft: Draft) -> tuple[Action, ...]:
     operation, situation = draft.running(), draft.situation
-    if not operation.to or _serves_again(draft):
+    if _serves_again(draft):
         return ()
-    found, left = [], ladder.not_stopped(situation, operation, operation.to)
+    fit = operation.to in _fit(draft, _field(draft))
+    left = ladder.to_be_stopped(situation, operation, operation.to) if fit else _opened_in_vain(draft)
+    found = []
     others = tuple(name for name in left if name != operation.node)
     for name in others or left:  # who serves is stopped last: another may be impossible to stop
         choice = ladder.choose(situation, operation, draft.policy.node_by_name[name])
         found += [choice.action] if choice.action is not None else []
     return tuple(found)
+
+
+def _opened_in_vain(draft: Draft) -> tuple[str, ...]:
+    """Who was opened and given up since, and is not known to be stopped: closed though nobody can take over.
+    The source is left as it was, unless it was opened again."""
+    operation = draft.running()
+    left = [n for n in ladder.not_stopped(draft.situation, operation, "") if _is(draft, n, Phase.DEMOTING)]
+    return tuple(name for name in left if name != operation.node or _opened_again(draft))
+
+
+def _opened_again(draft: Draft) -> bool:
+    """Whether the last that the source was ordered, in this operation, was to open."""
+    operation = draft.running()
+    record = draft.ports_of(operation.node)
+    opens = record is not None and any(port.kind is not PortKind.CLOSED for port in record.ports.values())
+    return opens and record is not None and record.at.age_s(draft.now) <= operation.started.age_s(draft.now)
+
+
+def _count(draft: Draft) -> None:
+    """I8: a failover counts for its hour once it has stopped somebody for certain."""
+    operation, now = draft.running(), draft.now
+    began_s = operation.started.age_s(now)
+    if operation.kind is not Kind.FAILOVER or any(at.age_s(now) <= began_s for at in draft.state.fenced_at):
+        return
+    stopping = (
+        key_of(OrderPorts(operation.node, {})),
+        *(key_of(PowerOff(n.name)) for n in draft.policy.nodes),
+    )
+    done = [attempt.key for attempt in operation.attempts if attempt.result is Result.DONE]
+    if operation.step is not Step.FENCE or any(key in stopping for key in done):
+        draft.count_failover()
 
 
 def _fence(draft: Draft) -> str:
@@ -128,15 +173,18 @@ def _fence(draft: Draft) -> str:
         _give_back(draft, f"{operation.node} could not be stopped: {_said(draft, operation.node)}")
         return ""
     held = _choose(draft)
-    if held and _impatient(draft) and _comes_back(draft):
-        draft.end(Ending.HANDED_OVER, f"{held}; mailward explain")
-        return held
-    if held and operation.kind is Kind.SWITCHOVER and not operation.failed:
+    if held and _asked(operation):
+        if _may_pass(draft):
+            return held
         _turn_back(draft, held)
         return ""
-    if held:
+    if held and _impatient(draft) and (_comes_back(draft) or not operation.node):
+        _hand_over(draft, held)
         return held
-    left = ladder.not_stopped(draft.situation, draft.running(), draft.running().to)
+    if held:
+        opened = "".join(f"; {n} is to be closed ({_said(draft, n)})" for n in _opened_in_vain(draft))
+        return f"{held}{opened}"
+    left = ladder.to_be_stopped(draft.situation, draft.running(), draft.running().to)
     if not left:
         draft.enter(Step.RESCUE if operation.kind is Kind.FAILOVER or operation.failed else Step.CATCH_UP)
         return ""
@@ -158,6 +206,16 @@ def _comes_back(draft: Draft) -> bool:
         if not by_hand and all(judgement.condition in WELL for judgement in judged):
             return True
     return False
+
+
+def _hand_over(draft: Draft, held: str) -> None:
+    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it."""
+    operation = draft.running()
+    for node in draft.policy.nodes:
+        if node.name != operation.node and _is(draft, node.name, Phase.DEMOTING):
+            _set(draft, node.name, Phase.OUT, Cause.SERVICE, held)
+    command = "mailward explain" if operation.node else "mailward switchover NODE"
+    draft.end(Ending.HANDED_OVER, f"{held}; {command}")
 
 
 def left_behind(state: State) -> PhaseRecord | None:
@@ -241,9 +299,7 @@ def _failing(draft: Draft, node: str) -> bool:
     return silent and draft.running().step_since.age_s(draft.now) >= patience_s
 
 
-def _become_failover(
-    draft: Draft, cause: Cause = Cause.SERVICE, request: str | None = None, force: bool = False
-) -> None:
+def _become_failover(draft: Draft, cause: Cause = Cause.SERVICE, request: str | None = None) -> None:
     """A failover pre-empts planned work; what was said for that counts no more."""
     before = draft.running()
     draft.end(Ending.ROLLED_BACK, f"{before.node} failed")
@@ -251,7 +307,7 @@ def _become_failover(
     failover = replace(
         before, id=draft.operation_id(), kind=Kind.FAILOVER, step=Step.FENCE, started=draft.now,
         step_since=draft.now, cause=cause, reason=reason or before.reason, request=request, attempts=(),
-        notes=(), to="", failed=(), vouched=(), force=force,
+        notes=(), to="", failed=(), vouched=(), accepts=None,
     )  # fmt: skip
     draft.start(failover)
 
@@ -259,7 +315,7 @@ def _become_failover(
 def waits_for(draft: Draft, node: str) -> bool:
     """Whether the running operation waits for a node to be stopped."""
     operation = draft.running()
-    return node in ladder.not_stopped(draft.situation, operation, operation.to)
+    return node in ladder.to_be_stopped(draft.situation, operation, operation.to)
 
 
 def vouch(draft: Draft, node: str, who: str) -> None:
@@ -278,23 +334,61 @@ def vouch(draft: Draft, node: str, who: str) -> None:
 def _choose(draft: Draft, *, at_last: bool = False) -> str:
     """Settle who is to be promoted, as things are now; why nobody is, '' if somebody is."""
     operation = draft.running()
-    field = candidates.field(
-        draft.situation, operation.node, operation, force=operation.force, at_last=at_last
-    )
-    fit = [name for name in field.fit if name != operation.node or _may_reopen(draft)]
-    asked = operation.kind is Kind.SWITCHOVER and not operation.failed
+    field = _field(draft, at_last=at_last)
+    fit, asked = _fit(draft, field), _asked(operation)
     chosen = operation.to if asked and operation.to in fit else fit[0] if fit and not asked else ""
     if chosen != operation.to and not (asked and not chosen):
         draft.state = replace(draft.state, operation=replace(operation, to=chosen))
     if chosen:
         return ""
-    if operation.failed and _impatient(draft):
-        again = replace(draft.running(), failed=(), step_since=draft.now)
+    if operation.failed and operation.node and _impatient(draft):  # a person who named one wants nobody else
+        failed = _all_but(draft, operation.node) if operation.kind is Kind.SWITCHOVER else ()
+        again = replace(draft.running(), failed=failed, step_since=draft.now)
         draft.state = replace(draft.state, operation=again)
-    said = "; ".join(f"{name} {why}" for name, (why, _) in field.unfit.items() if name != operation.node)
-    held = f"nobody can take over: {said or 'there is no other node'}"
-    insist = f". To go on without that mail: mailward failover {operation.node} --force"
-    return held + (insist if field.loses and operation.node and operation.kind is Kind.FAILOVER else "")
+    return _nobody(draft, field)
+
+
+def _nobody(draft: Draft, field: candidates.Field) -> str:
+    """Why nobody can take over, and what a person may accept."""
+    operation = draft.running()
+    why = {name: why for name, (why, _) in field.unfit.items()}
+    if operation.kind is Kind.SWITCHOVER:
+        name = operation.to if _asked(operation) else operation.node
+        return f"{name} cannot be promoted: {name} {why.get(name, 'is not known to be stopped')}"
+    names = [name for name in why if name != operation.node]
+    if not operation.node:
+        names = [name for name in names if name not in operation.failed] or names
+    held = f"nobody can take over: {'; '.join(f'{n} {why[n]}' for n in names) or 'there is no other node'}"
+    if not (field.loses and operation.node):
+        return held
+    if accepts := operation.accepts:
+        held += f". Accepted was {accepts.node} without {candidates.amount(accepts.seconds)}"
+    most = next(iter(field.loses))
+    return f"{held}. To promote {most} all the same: mailward failover {operation.node} --force"
+
+
+def _field(draft: Draft, *, at_last: bool = False) -> candidates.Field:
+    operation = draft.running()
+    return candidates.field(draft.situation, operation.node, operation, at_last=at_last)
+
+
+def _fit(draft: Draft, field: candidates.Field) -> list[str]:
+    return [name for name in field.fit if name != draft.running().node or _may_reopen(draft)]
+
+
+def _asked(operation: Operation) -> bool:
+    """Whether it is still on its way to the one that a person has asked for."""
+    return operation.kind is Kind.SWITCHOVER and not operation.failed
+
+
+def _may_pass(draft: Draft) -> bool:
+    """Whether the one asked for is held by what is merely not known, and not for long."""
+    _, known = _field(draft).unfit.get(draft.running().to, ("", True))
+    return not known and not _impatient(draft)
+
+
+def _all_but(draft: Draft, node: str) -> tuple[str, ...]:
+    return tuple(each.name for each in draft.policy.nodes if each.name != node)
 
 
 def _may_reopen(draft: Draft) -> bool:
@@ -320,9 +414,11 @@ def _rescue(draft: Draft) -> str:
         return f"{operation.node} answers again; waiting for the verdict to turn"
     if held:
         return held
+    if _in_doubt(draft):
+        return ""
     if lost_s is None or lost_s > 0.0:
-        amount = "an unknown amount" if lost_s is None else f"up to {lost_s:.0f} s"
-        draft.note(f"{draft.running().to} may lack {amount} of the mail of {operation.node}")
+        lacks = candidates.amount(lost_s)
+        draft.note(f"{draft.running().to} may lack {lacks} of the mail of {operation.node}")
     _demote_first(draft)
     return ""
 
@@ -355,10 +451,14 @@ def _catch_up(draft: Draft) -> str:
         return ""
     lost_s = candidates.loss_s(draft.situation, operation.node, operation.to)
     if held := _choose(draft):
+        if _may_pass(draft):
+            return held
         _turn_back(draft, held)
         return ""
-    if lost_s == 0.0 or operation.force:
-        _demote_first(draft)
+    accepted_s = candidates.accepted_s(draft.situation, operation, operation.to)
+    if (inf if lost_s is None else lost_s) <= accepted_s:
+        if not _in_doubt(draft):
+            _demote_first(draft)
         return ""
     if waited_s >= rules.catch_up_wait_s:
         _turn_back(draft, f"{operation.to} had not caught up in {rules.catch_up_wait_s:.0f} s")
@@ -417,9 +517,18 @@ def _turn_back(draft: Draft, why: str) -> None:
     """A switchover goes back: everybody but the source has to be stopped, then that is opened again."""
     draft.note(why)
     operation = draft.running()
-    others = tuple(node.name for node in draft.policy.nodes if node.name != operation.node)
+    others = _all_but(draft, operation.node)
     draft.state = replace(draft.state, operation=replace(operation, to=operation.node, failed=others))
     draft.enter(Step.FENCE)
+
+
+def _in_doubt(draft: Draft) -> bool:
+    """Whether somebody is to be closed once more before anybody is opened: then it goes back to fencing."""
+    operation = draft.running()
+    if not ladder.to_be_stopped(draft.situation, operation, operation.to):
+        return False
+    draft.enter(Step.FENCE)
+    return True
 
 
 def _not_stopped_any_more(draft: Draft) -> str:
@@ -485,7 +594,8 @@ def _cases(draft: Draft, node: str) -> tuple[Case, ...]:
 def _failed(draft: Draft, why: str) -> str:
     """Who was to be promoted cannot be: it is stopped, and the next one tried."""
     operation = draft.running()
-    failed = tuple(dict.fromkeys((*operation.failed, operation.to)))
+    others = _all_but(draft, operation.node) if operation.kind is Kind.SWITCHOVER else ()
+    failed = tuple(dict.fromkeys((*operation.failed, *others, operation.to)))
     draft.state = replace(draft.state, operation=replace(operation, failed=failed))
     return _step_back(draft, f"{operation.to} was not promoted: {why}")
 
@@ -587,8 +697,29 @@ def begin(
     """Start to move service away from `source` ('' where nobody serves)."""
     names = [endpoint.name for endpoint in draft.policy.endpoints]
     operation = operations.operation_of(draft, kind, source, names, cause, reason, row, request, Step.FENCE)
-    draft.start(replace(operation, to=to, force=force, failed=failed))
+    draft.start(replace(operation, to=to, failed=failed))
+    if force and source:
+        _accept(draft, to)
     _set(draft, source, Phase.DEMOTING, cause, reason)
+
+
+def _accept(draft: Draft, to: str = "") -> None:
+    """A person insists: what is lacking now is accepted, of the one who would be promoted now."""
+    operation = draft.running()
+    accepts = candidates.acceptable(draft.situation, operation.node, operation, to)
+    if accepts is not None:
+        draft.state = replace(draft.state, operation=replace(operation, accepts=accepts))
+        draft.note(f"by hand: {accepted(draft)}")
+
+
+def accepted(draft: Draft) -> str:
+    """What a person has accepted of the running operation, in words; '' where that is nothing."""
+    operation = draft.running()
+    accepts = operation.accepts
+    if accepts is None:
+        return ""
+    lacks = candidates.amount(accepts.seconds)
+    return f"{accepts.node} may be promoted though it may lack {lacks} of the mail of {operation.node}"
 
 
 def serve_at_once(draft: Draft) -> str:
@@ -610,9 +741,9 @@ def insists(draft: Draft, node: str, *, force: bool) -> bool:
     if operation.node != node:
         return False
     if operation.kind is Kind.SWITCHOVER:
-        _become_failover(draft, Cause.OPERATOR, force=force)
-        return True
-    draft.state = replace(draft.state, operation=replace(operation, force=operation.force or force))
+        _become_failover(draft, Cause.OPERATOR)
+    if force:
+        _accept(draft)
     return True
 
 

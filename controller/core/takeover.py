@@ -47,9 +47,11 @@ def heir(case: Case) -> Finding:
     unfit = {name: why for name, why in field.unfit.items() if name != case.node}
     said = "; ".join(f"{name} {why}" for name, (why, _) in unfit.items()) or "there is no other node"
     known = all(known for _, known in unfit.values())
-    command = (
-        f"mailward failover {case.node} --force" if field.loses and set(field.loses) == set(unfit) else ""
-    )
+    losers = [name for name in field.loses if name != case.node]
+    if not losers:
+        return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said)
+    command = f"mailward failover {case.node} --force"
+    said += f". With --force {losers[0]} is promoted, whatever it lacks now"
     return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said, command)
 
 
@@ -72,8 +74,18 @@ def promotable(case: Case) -> Finding:
     return Finding("heir", Answered.NO if known else Answered.UNKNOWN, f"{case.node} {why}")
 
 
+def closed_to_clients(case: Case) -> Finding:
+    """I4: of one that does not serve, whether root has opened it all the same. It is left so until an order
+    is due there, or root closes it; nobody else is opened before."""
+    if ladder.open_by_hand(case.situation, *(n for n in case.sight.nodes if n != case.node)) != case.node:
+        return Finding(BY_HAND, Answered.YES, "nobody has opened it by hand")
+    said = f"root has opened {case.node} by hand: two nodes may serve. On {case.node}, as root: {_CLOSE}"
+    return Finding(BY_HAND, Answered.NO, said, _CLOSE)
+
+
+BY_HAND, _CLOSE = "by-hand", "mailward-node close"
 _SERVED = (Phase.IN_SERVICE, Phase.DEMOTING)
-STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable)
+STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable, closed_to_clients)
 """What is told of a standby; what makes it serve are the gates of whoever serves."""
 AGAIN: tuple[Gate, ...] = (
     gates.acting, gates.not_paused, gates.votes, gates.self_trust, heir, gates.claimed, gates.one_operation,
@@ -98,7 +110,7 @@ def before_switchover(case: Case, to: str) -> tuple[Finding, ...]:
         why, known = field.unfit.get(to, ("is not configured", True))
         command = f"mailward switchover {to} --force" if to in field.loses else ""
         found.append(Finding("heir", Answered.NO if known else Answered.UNKNOWN, f"{to} {why}", command))
-    third = [n for n in ladder.not_stopped(case.situation, None, to) if n != case.node]
+    third = [n for n in ladder.to_be_stopped(case.situation, None, to) if n != case.node]
     if third:
         said = f"{', '.join(third)} is not known to be stopped, and would have to be first"
         found.append(Finding("others", Answered.UNKNOWN, said, f"mailward explain {third[0]}"))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailward.model.policy import Automation, Loss
-from mailward.model.state import Cause, Kind, Operation, Phase
+from mailward.model.state import Accepted, Cause, Kind, Operation, Phase, Step
 from mailward.simulator.checkers.truth import OLD_S, News, Truth
 from mailward.simulator.nodes import MailNode
 from mailward.simulator.store import Written
@@ -58,21 +58,24 @@ class OnlyDemoted:
 
 @dataclass
 class NotTooMuchLost:
-    """I5: who is promoted without a person's force lacks no more of the mail of who served than the policy
-    allows, as it truly is."""
+    """I5: who is promoted lacks no more of the mail of who served than the policy allows, or a person has
+    accepted of just this one, as it truly is."""
 
     truth: Truth
     rule: str = "I5"
+    _accepted: tuple[Accepted | None, float] = (None, 0.0)
 
     def look(self, world: World, news: News) -> Sequence[str]:
         found = []
         for commit in news.commits:
             operation = commit.after.operation
+            if operation is not None and operation.accepts != self._accepted[0]:
+                self._accepted = operation.accepts, world.now_s
             for record in commit.after.phases:
                 before = commit.before.phase_of(record.node, record.endpoint)
                 if operation is None or record.phase is not Phase.PROMOTING or before is None:
                     continue
-                if before.phase is not Phase.PROMOTING and not operation.force:
+                if before.phase is not Phase.PROMOTING:
                     found += self._promoted(world, operation, record.node)
         return list(dict.fromkeys(found))
 
@@ -84,6 +87,10 @@ class NotTooMuchLost:
         lost_s = world.now_s - min(missing) if missing else 0.0
         rules = world.policy.rules
         most_s = {Loss.LOSSLESS: 0.0, Loss.BALANCED: rules.max_lag_s}.get(rules.loss, float("inf"))
+        accepts = operation.accepts
+        if accepts is not None and accepts.node == name:
+            said_s = float("inf") if accepts.seconds is None else accepts.seconds
+            most_s = max(most_s, said_s + world.now_s - self._accepted[1] + LOOK_S)
         if lost_s <= most_s:
             return []
         return [f"{name} promoted without {len(missing)} messages of {source.name}, for {lost_s:.0f} s"]
@@ -92,11 +99,12 @@ class NotTooMuchLost:
 @dataclass
 class Takeovers:
     """I6, I7 and I8: automation moves service away from a node that enough observers could see broken for as
-    long as a takeover waits, while another was known to be well; and not too often."""
+    long as a takeover waits, while another was known to be well; and not too often: only what got past its
+    fence has stopped anybody."""
 
     truth: Truth
     rule: str = ""
-    _began_s: list[float] = field(default_factory=list)
+    _fenced: dict[str, float] = field(default_factory=dict)
 
     def look(self, world: World, news: News) -> Sequence[str]:
         found = []
@@ -104,6 +112,8 @@ class Takeovers:
             operation, known = commit.after.operation, commit.before.operation
             if operation is None or operation.kind is not Kind.FAILOVER or operation.request is not None:
                 continue
+            if operation.step is not Step.FENCE:
+                self._fenced.setdefault(operation.id, world.now_s)
             if (known is None or known.id != operation.id) and operation.node:
                 found += self._begun(world, operation, commit)
         return found
@@ -113,10 +123,9 @@ class Takeovers:
         if policy.automation is not Automation.ACT and not _was_planned(commit):
             found.append(f"I8: {name} is failed over, and automation only observes")
         oldest_s = max(world.now_s - 3600.0 + LOOK_S, world.memory_from_s)
-        self._began_s = [at_s for at_s in self._began_s if at_s > oldest_s]
-        self._began_s.append(world.now_s)
-        if len(self._began_s) > policy.rules.failovers_per_hour and not _was_planned(commit):
-            found.append(f"I8: {len(self._began_s)} failovers within an hour")
+        self._fenced = {id: at_s for id, at_s in self._fenced.items() if at_s > oldest_s}
+        if len(self._fenced) >= policy.rules.failovers_per_hour and not _was_planned(commit):
+            found.append(f"I8: one more after {len(self._fenced)} failovers within an hour")
         full = operation.cause is Cause.DISK
         for_s = 0.0 if full else max(0.0, policy.rules.takeover_after_s - LOOK_S)
         for_s = min(for_s, world.now_s - world.memory_from_s)  # who serves may have been said a moment ago

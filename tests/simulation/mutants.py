@@ -353,6 +353,11 @@ MUTANTS: Mapping[str, Mutant] = {
     "promoted before it opens": _opened_unpromoted,
     "demoted before it stands by": answering(operations.demotion, ()),
     "a demotion opens nothing": answering(draft.stays_closed, False),
+    "who was opened in vain is closed": answering(succession._opened_in_vain, ()),
+    "who has stopped somebody counts": answering(succession._count, None),
+    "a firewall that cannot be read": answering(ladder.unreadable, False),
+    "opened by root's hand": answering(ladder.open_by_hand, ""),
+    "just what was accepted": answering(candidates.accepted_s, float("inf")),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

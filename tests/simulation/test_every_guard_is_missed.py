@@ -41,6 +41,7 @@ _PUBLISHING = "tests/unit/core/test_publishing.py"
 _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
 _FAILOVER = "tests/unit/core/test_a_failover_in_a_cluster.py"
+_TWO = "tests/unit/core/test_two_may_serve.py"
 _SELDOM_WATCHED = "a run by chance seldom looks at just that second"
 _REQUESTS = "tests/unit/core/test_requests.py"
 _STORE = "tests/simulation/test_simulated_store.py"
@@ -113,6 +114,31 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "tests/unit/core/test_hooks.py",
         "test_a_failover_goes_on_without_a_demotion_that_fails_and_the_node_stays_stopped",
         "who does not count as stopped any more is stopped once more, and that costs a moment",
+    ),
+    "who was opened in vain is closed": Unit(
+        "tests/unit/core/test_who_was_opened_in_vain.py",
+        "test_who_was_opened_in_vain_is_closed_though_nobody_can_take_over",
+        "it is stopped as soon as anybody can take over",
+    ),
+    "who has stopped somebody counts": Unit(
+        "tests/unit/core/test_failovers_an_hour.py",
+        "test_the_limit_holds_the_next_one",
+        "there are seldom so many failovers within an hour there",
+    ),
+    "a firewall that cannot be read": Unit(
+        _TWO,
+        "test_before_anybody_is_opened_who_cannot_be_read_is_closed_once_more",
+        "there a firewall can always be read",
+    ),
+    "opened by root's hand": Unit(
+        _TWO,
+        "test_nobody_else_is_promoted_while_root_has_opened_a_standby",
+        "nobody is root there",
+    ),
+    "just what was accepted": Unit(
+        "tests/unit/core/test_what_force_accepts.py",
+        "test_it_counts_up_to_that_amount_and_what_its_age_adds[700.0-False]",
+        "replication seldom falls behind there after a person has insisted",
     ),
     "publishers compare tokens": Unit(
         "tests/unit/dns/test_publication.py",

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.unit.app.set_up import configured, mailward
-from tests.unit.core.scene import Scene, cluster_of
+from tests.unit.core.scene import Scene, cluster_of, facts
 
 from mailward.app import render, summary
 from mailward.app.exits import Exit
 from mailward.app.live import View
+from mailward.app.status import Mode
 from mailward.model.orders import Result
 from mailward.model.policy import RungKind
+from mailward.model.snapshot import Standing
 from mailward.model.state import RequestKind
 
 Golden = Callable[[str, str], None]
@@ -42,7 +44,33 @@ def moving() -> Scene:
     return scene
 
 
-SCENES = {"cluster_healthy": healthy, "cluster_held": held, "cluster_moving": moving}
+def opened_by_hand() -> Scene:
+    scene = healthy()
+    scene.facts["b"] = replace(facts("b"), forced=True)
+    scene.run(60)
+    return scene
+
+
+def too_much_lost() -> Scene:
+    """What a person accepted was less."""
+    scene = healthy()
+    scene.lag("a", "b", 400.0)
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off": None})
+    scene.ask(RequestKind.FAILOVER, "a", force=True)
+    scene.run(5)
+    scene.lag("a", "b", 2000.0)
+    scene.run(5)
+    return scene
+
+
+SCENES = {
+    "cluster_healthy": healthy,
+    "cluster_held": held,
+    "cluster_moving": moving,
+    "cluster_opened_by_hand": opened_by_hand,
+    "cluster_too_much_lost": too_much_lost,
+}
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -76,6 +104,17 @@ def test_where_all_serve_a_node_may_boot_as_it_was_ordered() -> None:
     assert known is not None
     scene.facts["a"] = replace(known, boot="as-ordered")
     assert not [each for each in notices(scene) if "boot" in each]
+
+
+def test_ports_that_root_has_opened_are_told_by_whoever_follows_too() -> None:
+    scene = opened_by_hand()
+    scene.standing = Standing.FOLLOWING
+    view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
+    now = summary.status_of(view).automation
+    assert (now.mode, now.node) == (Mode.HELD, "b")
+    scene.facts["b"] = facts("b")
+    view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
+    assert "by hand" not in summary.status_of(view).automation.reason
 
 
 @pytest.fixture

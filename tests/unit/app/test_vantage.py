@@ -1,13 +1,15 @@
-"""Which way services are probed while ports are closed and opened."""
+"""Which way services are probed while ports are closed and opened; and when replication is waited for."""
 
 from dataclasses import replace
+
+import pytest
 
 from mailward.controller.vantage import Vantages
 from mailward.model.clock import Moment
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, PortState, Scope
 from mailward.model.health import Vantage
 from mailward.model.orders import Order, OrderPorts
-from mailward.model.state import PortsRecord, State
+from mailward.model.state import Cause, Kind, Operation, PortsRecord, State, Step
 from mailward.model.token import Token
 
 NOW = Moment("boot", 0.0, 0.0)
@@ -57,3 +59,22 @@ def test_while_an_order_is_out_the_way_stays() -> None:
     assert vantages.of("mail-a", "imaps") is Vantage.HELPER
     assert vantages.update(state(OPEN, FenceOutcome.CONFIRMED))
     assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "waited_for"),
+    [
+        (Kind.FAILOVER, Step.RESCUE, True),
+        (Kind.SWITCHOVER, Step.CATCH_UP, True),
+        (Kind.SWITCHOVER, Step.FENCE, False),
+        (Kind.READMIT, Step.CATCH_UP, False),
+    ],
+)
+def test_replication_is_waited_for_while_service_moves(kind: Kind, step: Step, waited_for: bool) -> None:
+    vantages, before = Vantages(), State(TOKEN.store_id, 1)
+    assert not vantages.mail_is_waited_for
+    operation = Operation("1-1", kind, "mail-a", (), step, NOW, NOW, Cause.NONE, "because", 0)
+    vantages.update(replace(before, operation=operation))
+    assert vantages.mail_is_waited_for is waited_for
+    vantages.update(before)
+    assert not vantages.mail_is_waited_for

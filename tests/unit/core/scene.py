@@ -242,8 +242,9 @@ class Scene:
     def vouch(self, node: str, operation: str) -> Request:
         self.asked += 1
         request = Request(
-            f"r{self.asked}", RequestKind.VOUCH, node, "ann", "because", self.now, operation=operation
-        )
+            f"r{self.asked}", RequestKind.VOUCH, node, "ann", "because", self.now, operation=operation,
+            epoch=self.epoch,
+        )  # fmt: skip
         self.requests.append(request)
         return request
 

@@ -396,18 +396,31 @@ def test_who_is_not_known_to_be_stopped_is_not_opened_again_by_a_failover() -> N
     assert opened(scene) == []
 
 
-def test_an_old_word_does_not_count() -> None:
+def test_a_word_said_under_another_leader_does_not_count() -> None:
     scene = Scene.of_a_cluster()
     scene.gone("a", for_s=31)
     scene.answers["order-ports:a"] = Result.UNKNOWN
     scene.run(20)
     assert scene.state.operation is not None
     scene.vouch("a", scene.state.operation.id)
-    scene.now_s += 61
+    scene.restarted()
     scene.run(2)
     assert [answer.detail for answer in scene.state.answers] == [
-        "said more than 60 s ago: look again, and say it again"
+        "another daemon leads since it was said: look again, and say it again"
     ]
+    assert opened(scene) == []
+
+
+def test_a_word_counts_whatever_the_clock_of_the_host_says_on_which_it_was_typed() -> None:
+    scene = Scene.of_a_cluster()
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.run(20)
+    assert scene.state.operation is not None
+    word = scene.vouch("a", scene.state.operation.id)
+    scene.requests = [replace(word, at=replace(word.at, boot_id="another", wall_s=word.at.wall_s - 7200))]
+    scene.run(20)
+    assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
 
 
 @pytest.mark.parametrize("silent", [True, False])

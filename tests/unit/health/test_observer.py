@@ -53,8 +53,10 @@ class FakeHelper:
 class FakeLag:
     fails: bool = False
     takes_s: float = 0.1
+    measured: int = 0
 
     async def measure(self) -> Sequence[Lag]:
+        self.measured += 1
         await asyncio.sleep(self.takes_s)
         if self.fails:
             await asyncio.Event().wait()
@@ -319,3 +321,40 @@ def test_a_task_that_fails_is_logged_and_begins_again(caplog: pytest.LogCaptureF
     virtual.run(story())
     assert [at - began[0] for at in began] == [0.0, 1.0, 2.0, 3.0]
     assert "watch mail-a smtp failed" in caplog.text
+
+
+def ages_of_lag(scene: Scene, from_s: float) -> list[float]:
+    """How old the figure was in each report since."""
+    return [report.lags[0].age_s for when, report in scene.reports if when >= from_s]
+
+
+def test_lag_that_is_waited_for_is_measured_at_once_and_every_second_and_each_figure_is_told() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(6.0)
+        calm_s = scene.now
+        await asyncio.sleep(6.0)
+        assert max(ages_of_lag(scene, calm_s)) > 3
+        scene.observer.hurry_lags(True)
+        began_s = scene.now
+        await asyncio.sleep(0.2)
+        assert scene.reports[-1][0] > began_s
+        assert ages_of_lag(scene, began_s)[-1] <= 0.2
+        await asyncio.sleep(4)
+        assert max(ages_of_lag(scene, began_s + 1)) <= 1.2
+        assert len(ages_of_lag(scene, began_s)) >= 4
+        scene.observer.hurry_lags(False)
+        await asyncio.sleep(20)
+        assert max(ages_of_lag(scene, began_s + 5)) > 3
+
+    play(story)
+
+
+def test_who_hurries_already_is_not_woken_again() -> None:
+    async def story(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        for _ in range(200):
+            scene.observer.hurry_lags(True)
+            await asyncio.sleep(0.02)
+        assert 3 <= scene.lag.measured <= 9
+
+    play(story)
