@@ -31,6 +31,11 @@ PortMap = Mapping[str, PortState]
 """Service name to state: always of every configured service, never a part."""
 
 
+def opens(ports: PortMap) -> bool:
+    """Whether a map leaves clients any port."""
+    return any(port.kind is not PortKind.CLOSED for port in ports.values())
+
+
 class Hook(StrEnum):
     """The admin's own commands on a node, as its `node.json` names them."""
 

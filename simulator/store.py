@@ -267,7 +267,7 @@ class Session:
     async def read(self) -> Recorded:
         asked_s = self._now_s()
         recorded, leader, reports = await self._in_session(self._ensemble.read)
-        self._heard.read(asked_s, reports)
+        self._heard.read(asked_s, reports, self._now_s())
         if leader != self._led:
             self._led = None
         self._stands = leader is not None and leader.session == self._session

@@ -15,7 +15,7 @@ from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
 from mailward.model.dns import in_common
-from mailward.model.fencing import FenceOutcome, PortKind, Scope
+from mailward.model.fencing import FenceOutcome, Scope, opens
 from mailward.model.orders import (
     Action,
     ClaimHelper,
@@ -191,9 +191,8 @@ class Draft:
         if isinstance(action, OrderPorts):
             helper = self.helper(action.node)
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))
-            unknown = FenceOutcome.UNKNOWN
-            self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
-            if any(port.kind is not PortKind.CLOSED for port in action.ports.values()):
+            self.put_ports(_ordered(self.ports_of(action.node), action, token, self.now))
+            if opens(action.ports):
                 self.forget_power(action.node)  # who is to be opened is not off
         if isinstance(action, PowerOff):
             expires_s, unknown = self._expires_s(action), FenceOutcome.UNKNOWN
@@ -335,6 +334,24 @@ class Draft:
     def tally(self, name: str) -> None:
         tallies: Mapping[str, int] = {**self.state.tallies, name: self.state.tallies.get(name, 0) + 1}
         self.state = replace(self.state, tallies=dict(sorted(tallies.items())))
+
+
+def _ordered(before: PortsRecord | None, action: OrderPorts, token: Token, now: Moment) -> PortsRecord:
+    """What is known of a node's ports when an order to it leaves: of its lease what was known before, or that
+    there is none; who was closed, and is opened under a lease, is closed or open under that."""
+    record = PortsRecord(action.node, token, action.ports, FenceOutcome.UNKNOWN, Scope.NONE, now)
+    if not opens(action.ports):
+        if before is None:
+            return record
+        return replace(record, lease_s=before.lease_s, opened=before.opened, lapsed=before.lapsed)
+    lease_s = action.terms.lease_s
+    if lease_s is None or before is None:
+        return record
+    if before.lapsed is None and not before.closed:
+        if before.lease_s is None:
+            return record
+        lease_s = max(lease_s, before.lease_s)
+    return replace(record, lease_s=lease_s, opened=now)
 
 
 def _went_out(operation: Operation, ending: Ending) -> bool:

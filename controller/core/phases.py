@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.model.dns import RRset
-from mailward.model.fencing import CLOSED, OPEN, PLAIN, PortKind, PortState, Scope, Terms
+from mailward.model.fencing import CLOSED, OPEN, PortKind, PortState, Scope, Terms, opens
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Deployment, Endpoint, Policy
 from mailward.model.state import Phase, State
@@ -104,14 +104,14 @@ def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
 
 
 def order_of_ports(policy: Policy, state: State, node: str) -> OrderPorts:
-    """A node's whole port map, and what goes with it: where a closed node of a cluster must not write either,
-    its writers are stopped."""
+    """A node's whole port map, and what goes with it: in a cluster what is opened is so for a lease, where
+    there are any; and where a closed node must not write either, its writers are stopped."""
     ports = port_map(policy, state, node)
-    closed = all(port.kind is PortKind.CLOSED for port in ports.values())
-    stops = (
-        closed and policy.deployment is Deployment.CLUSTER and policy.rules.fence_scope.covers(Scope.WRITES)
-    )
-    return OrderPorts(node, ports, Terms(stop=True) if stops else PLAIN)
+    if policy.deployment is not Deployment.CLUSTER:
+        return OrderPorts(node, ports)
+    if opens(ports):
+        return OrderPorts(node, ports, Terms(lease_s=policy.rules.lease_s))
+    return OrderPorts(node, ports, Terms(stop=policy.rules.fence_scope.covers(Scope.WRITES)))
 
 
 def _effects(policy: Policy, state: State, node: str, endpoint: str) -> Effects:

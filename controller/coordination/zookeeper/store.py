@@ -175,7 +175,7 @@ class ZooKeeperStore:
         )
         marked = {name: found.znodes[path] for name, path in reports.items() if path in found.znodes}
         heard = dict(self._understood_reports(marked))
-        self._heard.read(asked_s, heard)
+        self._heard.read(asked_s, heard, self._now_s())
         if self._name in heard and heard[self._name][1].nonce != self.nonce and asked_s > self._reported_s:
             self._rival_s = asked_s
         if self._led is not None:
@@ -378,3 +378,4 @@ class ZooKeeperStore:
                 yield name, (znode.moved, tree.report(znode, self._tree.report(name)))
             except StoreError as error:
                 log.warning("the report of %s is passed over: %s", name, error)
+                self._heard.garbled(name, self._now_s())
