@@ -237,13 +237,18 @@ class Session:
             return
         self._contact.acknowledged(sent_s)
 
+    @property
+    def in_touch(self) -> bool:
+        """Whether it is certain just now that the ensemble knows us: only then it may lead."""
+        return self._session is not None and self._now_s() < self._deadline_s()
+
     # Coordination
 
     async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         if not willing:
             await self._step_down()
             return Standing.FOLLOWING
-        if not self._may_lead or self._session is None or self._now_s() >= self._deadline_s():
+        if not self._may_lead or not self.in_touch:
             return Standing.FOLLOWING
         if self._led is None:
             try:
