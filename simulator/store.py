@@ -87,6 +87,7 @@ class Ensemble:
     pause_version: int = 1
     requests: dict[str, Request] = field(default_factory=dict)
     reports: dict[str, tuple[int, Report]] = field(default_factory=dict)
+    reported: dict[int, int] = field(default_factory=dict)
     history: list[tuple[float, Ephemeral]] = field(default_factory=list)
     on_commit: Callable[["Written"], None] = lambda _written: None
     _sessions: dict[int, float] = field(default_factory=dict)
@@ -175,7 +176,11 @@ class Ensemble:
         self.leader = None
 
     def report(self, session: int, name: str, report: Report) -> None:
+        """What one process sends arrives in its order: an older one that comes later was overwritten."""
         self.touch(session)
+        if self.reported.get(session, -1) > report.seq:
+            return
+        self.reported[session] = report.seq
         seq = self.reports[name][0] + 1 if name in self.reports else 1
         self.reports[name] = (seq, report)
 
@@ -277,6 +282,10 @@ class Session:
             self._led = None
         self._stands = leader is not None and leader.session == self._session
         return recorded
+
+    async def recorded(self) -> State:
+        """The state alone, as `read` has it."""
+        return (await self._in_session(self._ensemble.read))[0].state
 
     async def record(self, state: State, seen: Versions) -> Commit:
         try:
