@@ -292,6 +292,8 @@ class Daemon:
             read_at=self._loop.read_at if self._loop else None,
             apart=self._peers.apart,
             rival=self._store.rival,
+            lease=self._keeper.kept() if self._keeper is not None else None,
+            bound=self._promises.binds() if may_lead(self._config) else "",
         )
 
     def dry_run(self, request: Request) -> Decision:
