@@ -37,10 +37,11 @@ WINDOW_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How the lease stands, for people. `renewed_s` is how long ago it was last renewed, None where it never
-    was; `trouble` why it just now is not, '' where it is, or is not to be; `by_promise`: without the store.
-    """
+    """How the lease of `node` stands, for people. `renewed_s` is how long ago it was last renewed, None where
+    it never was; `trouble` why it just now is not, '' where it is, or is not to be; `by_promise`: without the
+    store."""
 
+    node: str
     wanted: bool
     renewed_s: float | None
     trouble: str
@@ -98,7 +99,7 @@ class LeaseKeeper:
 
     def kept(self) -> Kept:
         renewed_s = None if self._renewed_s is None else self._now_s() - self._renewed_s
-        return Kept(self._wanted, renewed_s, self._trouble, self._by_promise)
+        return Kept(self._node, self._wanted, renewed_s, self._trouble, self._by_promise)
 
     async def _round(self) -> float | None:
         """How long to wait then: None until the next is due."""

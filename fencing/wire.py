@@ -143,6 +143,7 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
         lease_s=_seconds(lease, "lease_s"),
         lease_left_s=_seconds(lease, "left_s"),
         stopped=_yes_no_or_none(status, "stopped"),
+        firewall=str(status.get("firewall", ""))[:64],
     )
 
 

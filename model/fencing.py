@@ -181,6 +181,7 @@ class NodeFacts:
     `forced` that root opened the ports by hand. `lease_s` is the lease under which ports are open (None:
     under none), `lease_left_s` how many whole seconds of it are left: 0 when it has lapsed, and in its last
     second; None when that cannot be told. `stopped` says whether all writers are (None: no order wants it).
+    `firewall` is the program that closes ports, '' where that is not told; only nftables knows leases.
     """
 
     hostname: str
@@ -195,3 +196,4 @@ class NodeFacts:
     lease_s: float | None = None
     lease_left_s: float | None = None
     stopped: bool | None = None
+    firewall: str = ""

@@ -184,6 +184,13 @@ class ZooKeeperStore:
         waiting = tuple(request for request in recorded.requests if request.id not in answered)
         return Recorded(recorded.state, recorded.versions, recorded.pause, waiting, leader)
 
+    async def recorded(self) -> State:
+        """The state alone; StoreError as in `read`."""
+        at = self._tree
+        found = (await self._client.read([at.store, at.state])).znodes
+        self._must_be_ours(found.get(at.store))
+        return self._understood(self._must_be_there(found, at.state))
+
     async def record(self, state: State, seen: Versions) -> Commit:
         at, read, content = self._tree, self._read, tree.of_state(state)
         if read is None or self._led is None or seen.epoch != read.epoch or self._led.epoch != read.epoch:
