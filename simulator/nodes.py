@@ -219,7 +219,7 @@ class MailNode:
     def _lease_left_s(self) -> float | None:
         """Whole seconds, as the kernel tells it."""
         lease = self.helper.lease
-        return None if lease is None else max(0.0, float(int(lease.left_s(running_loop().time()))))
+        return None if lease is None else float(int(max(0.0, lease.left_s(running_loop().time()))))
 
 
 def _open(port: PortState) -> bool:
