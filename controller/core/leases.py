@@ -24,7 +24,7 @@ from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import unheard
 from mailward.model.clock import Moment
-from mailward.model.fencing import NodeFacts, PortKind, Terms, opens
+from mailward.model.fencing import NodeFacts, PortKind, Scope, Terms, opens
 from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Deployment, Rules, lease_over_s
 from mailward.model.snapshot import ObserverView
@@ -138,6 +138,10 @@ def remaining(situation: Situation, node: str) -> Remaining:
     record, rules = situation.state.ports_of(node), situation.snapshot.policy.rules
     if record is None or record.lease_s is None or record.opened is None or rules.lease_s is None:
         return Remaining("its client ports may be open without one", answered=True)
+    if not Scope.USERS.covers(rules.fence_scope):
+        return Remaining(f"it stops users only, and `fence_scope` is {rules.fence_scope}", answered=True)
+    if record.lapsed is not None:
+        return Remaining("it has run out", answered=True)
     keepers = _keepers(situation, node)
     if not keepers:
         return Remaining("no daemon beside it has ever told of it", answered=True)
