@@ -18,19 +18,23 @@ from typing import Any
 
 from mailward.app.api import Listening, serve
 from mailward.app.compose import Parts, build, devices_of, power_mistakes
+from mailward.app.elsewhere import Place
 from mailward.app.live import Counters, View
 from mailward.app.notify import notify
-from mailward.app.peering import listen_of, may_lead, observer_of, peers_of
+from mailward.app.peering import beside, listen_of, may_lead, observer_of, peers_of
 from mailward.app.petting import keep, watchdog_of
 from mailward.app.petting import stop as stop_petting
 from mailward.app.rungs import Means, try_all
 from mailward.app.status import RungTried
 from mailward.app.stores import store_of
+from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
 from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
+from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
+from mailward.controller.promises import Promises, is_asked_for
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
@@ -59,7 +63,15 @@ class Daemon:
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
-        self._peers = peers_of(config, self._store.nonce, self._clock, self._own_report, self._tell_now)
+        self._place = Place(config)
+        self._peers = peers_of(
+            config, self._store.nonce, self._clock, self._own_report, self._tell_now, self._answer
+        )
+        self._promises = Promises(
+            name=self._name, policy=policy_of(config), clock=self._clock, may_act=self._may_act,
+            ask=self._peers.ask,
+        )  # fmt: skip
+        self._keeper: LeaseKeeper | None = None
         self._waits_for = self._unpublished = ""
         self._parts: Parts | None = None
         self._observer: Observer | None = None
@@ -78,7 +90,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._api())
             stack.push_async_callback(self._store.leave)
-            await self._store.lead()
+            await self._store.lead(willing=not self._promises.binds())
             watchdog = watchdog_of(self._config.watchdog)
             bodies = {
                 "store": self._store.run(),
@@ -112,9 +124,13 @@ class Daemon:
             for dns in parts.dns.values():
                 if dns.server is not None:
                     await dns.server.start()
+            self._keeper = self._make_keeper(parts)
             self._observer = self._make_observer(parts)
             self._loop = self._make_loop(parts)
-            await _until(None, {"observer": self._observer.run(), "controller": self._loop.run()})
+            bodies = {"observer": self._observer.run(), "controller": self._loop.run()}
+            if self._keeper is not None:
+                bodies["lease"] = self._keeper.run()
+            await _until(None, bodies)
 
     def _build(self, store_id: str) -> Parts:
         others = self._peers if self._config.coordination.zookeeper is not None else None
@@ -133,6 +149,21 @@ class Daemon:
                 self._waits_for = str(error)
             await asyncio.sleep(FIRST_READING_S)
 
+    def _make_keeper(self, parts: Parts) -> LeaseKeeper | None:
+        """For the lease of the node beside us, where there are leases."""
+        node = beside(self._config)
+        if node is None or parts.policy.rules.lease_s is None:
+            return None
+        return LeaseKeeper(
+            node=node,
+            policy=parts.policy,
+            helper=parts.helpers[node],
+            clock=self._clock,
+            publish=self._publish_now,
+            read=self._store.recorded,
+            promised=self._promises.all_given,
+        )
+
     def _make_observer(self, parts: Parts) -> Observer:
         return Observer(
             name=self._name,
@@ -143,6 +174,7 @@ class Daemon:
             clock=self._clock,
             publish=self._heard,
             gone=lambda: self._peers.gone,
+            lease=lambda: self._keeper.report() if self._keeper is not None else None,
         )
 
     def _make_loop(self, parts: Parts) -> Loop:
@@ -167,6 +199,7 @@ class Daemon:
             views_apart=self._views_apart,
             clock=self._clock,
             tilted=self._tilted,
+            bound=self._promises.binds,
             on_decision=self._decided,
         )
 
@@ -182,6 +215,21 @@ class Daemon:
         if trouble and trouble != self._unpublished:
             log.warning("what this daemon sees reaches nobody, and its vote does not count: %s", trouble)
         self._unpublished = trouble
+
+    async def _publish_now(self) -> None:
+        """StoreError when our report as of now was not acknowledged."""
+        assert self._observer is not None
+        await self._store.publish(self._observer.report())
+
+    def _may_act(self) -> str:
+        if self._loop is not None and self._loop.leads:
+            return "it leads"
+        return "the store is in touch with it" if self._store.in_touch else ""
+
+    async def _answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What other daemons ask."""
+        give = self._promises.give if is_asked_for(question) else self._place.answer
+        return await give(question)
 
     def _tell_now(self) -> None:
         if self._observer is not None:
@@ -263,6 +311,8 @@ class Daemon:
             read_at=self._loop.read_at if self._loop else None,
             apart=self._peers.apart,
             rival=self._store.rival,
+            lease=self._keeper.kept() if self._keeper is not None else None,
+            bound=self._promises.binds() if may_lead(self._config) else "",
         )
 
     def dry_run(self, request: Request) -> Decision:

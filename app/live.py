@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailward.app.status import RungTried
+from mailward.controller.lease import Kept
 from mailward.model.clock import Moment
 from mailward.model.decision import Decision
 from mailward.model.ports import Commit
@@ -34,7 +35,8 @@ class View:
 
     `may_act` says whether a lead would still count just now, `read_at` when the store was last read,
     `apart` of each observer that should be connected to directly why it is not, '' where it is. `rival`
-    says that another process reports under our name."""
+    says that another process reports under our name. `lease` is that of the node beside us, `bound` why we
+    have promised not to lead, or '' where we have not."""
 
     observer: str
     started: Moment
@@ -47,6 +49,8 @@ class View:
     read_at: Moment | None = None
     apart: Mapping[str, str] = field(default_factory=dict)
     rival: bool = False
+    lease: Kept | None = None
+    bound: str = ""
 
 
 class Live(Protocol):

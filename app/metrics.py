@@ -94,7 +94,19 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
         "What the last order to the client ports achieved.",
         labels=("node", "outcome"),
     )
+    renewed = GaugeMetricFamily(
+        "mailward_lease_age_seconds",
+        "Since the lease of the client ports was renewed.",
+        labels=("node",),
+    )
+    ran_out = GaugeMetricFamily(
+        "mailward_lease_ran_out", "1 if the kernel refuses clients because nobody renewed.", labels=("node",)
+    )
     for node in nodes:
+        if node.helper.lease_s is not None:
+            ran_out.add_metric((node.node,), float(node.helper.lease_ran_out))
+        if node.helper.renewed_ago_s is not None:
+            renewed.add_metric((node.node,), node.helper.renewed_ago_s)
         for each in node.endpoints:
             where = (node.node, each.endpoint)
             for phase in Phase if each.phase is not None else ():
@@ -108,7 +120,7 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
         for outcome in FenceOutcome if node.ports else ():
             now = node.ports is not None and outcome is node.ports.fence
             fences.add_metric((node.node, outcome.value.lower()), float(now))
-    yield from (phases, conditions, held, helpers, fences)
+    yield from (phases, conditions, held, helpers, fences, renewed, ran_out)
 
 
 def _each(nodes: tuple[NodeStatus, ...]) -> Iterator[tuple[tuple[str, str], ServiceStatus]]:

@@ -185,7 +185,17 @@ def _facts(facts: NodeFacts, age_s: float, error: str, claimed: bool, rules: Rul
         units=units,
         low_space=tuple(printable(text, 120) for text in full_paths(facts, rules)),
         claimed=claimed,
+        lease_s=facts.lease_s,
+        renewed_ago_s=_renewed_ago_s(facts, age_s),
+        lease_ran_out=facts.lease_left_s is not None and facts.lease_left_s <= 0,
     )
+
+
+def _renewed_ago_s(facts: NodeFacts, age_s: float) -> float | None:
+    """None also where it ran out: since when is not known."""
+    if facts.lease_s is None or not facts.lease_left_s:
+        return None
+    return facts.lease_s - facts.lease_left_s + age_s
 
 
 def _ports(state: State, now: Moment, node: str) -> PortsStatus | None:

@@ -81,6 +81,14 @@ def notices(view: View) -> tuple[str, ...]:
             f"another process reports as {view.observer}: two daemons have the same `observer`, or one was "
             "started twice; stop one of them"
         )
+    if view.lease is not None and view.lease.trouble:
+        found.append(f"the lease of {view.lease.node} is not renewed: {view.lease.trouble}")
+    elif view.lease is not None and view.lease.by_promise:
+        found.append(
+            f"{view.lease.node} goes on serving without the store: all daemons have promised not to lead"
+        )
+    if view.bound:
+        found.append(f"this daemon does not lead yet: {view.bound}")
     if snapshot is None or len(snapshot.policy.observers) == 1:
         return tuple(found)
     if view.not_ready and view.read_at is not None:

@@ -1,10 +1,11 @@
 """Which of the observers this daemon is, and where it meets the others."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from mailward.app.elsewhere import Place
 from mailward.app.zookeeper import servers_of
+from mailward.configs import effective
 from mailward.configs.schema import Config
 from mailward.controller.coordination.peers import Peer, Peers
 from mailward.model.errors import ConfigError
@@ -29,12 +30,18 @@ def may_lead(config: Config) -> bool:
     to itself."""
     entry = next(observer for observer in config.observers if observer.name == observer_of(config))
     alone = config.coordination.zookeeper is None
-    return entry.leader != "never" and not (alone and config.on_node is not None)
+    return entry.leader != "never" and not (alone and beside(config) is not None)
+
+
+def beside(config: Config) -> str | None:
+    """The node that this daemon runs beside, if any."""
+    return effective.beside(config, observer_of(config))
 
 
 def peers_of(
-    config: Config, nonce: str, clock: Clock, report: Callable[[], Report | None], on_end: Callable[[], None]
-) -> Peers:
+    config: Config, nonce: str, clock: Clock, report: Callable[[], Report | None], on_end: Callable[[], None],
+    answer: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]],
+) -> Peers:  # fmt: skip
     """The other daemons, as far as the configuration says where they are."""
     zookeeper, name = config.coordination.zookeeper, observer_of(config)
     others = [observer for observer in config.observers if observer.name != name and zookeeper is not None]
@@ -42,7 +49,7 @@ def peers_of(
     tls = servers_of(zookeeper).tls if zookeeper is not None else None
     return Peers(
         config.cluster, name, nonce, peers, clock, tls,
-        report=report, answer=Place(config).answer, admitted=[other.name for other in others], on_end=on_end,
+        report=report, answer=answer, admitted=[other.name for other in others], on_end=on_end,
     )  # fmt: skip
 
 

@@ -212,9 +212,19 @@ def _ports(node: NodeStatus) -> str:
     if not node.fenced:
         return "no helper is configured: mailward cannot close them"
     ordered = _ordered(node.ports) if node.ports else "no order yet, as the node has them"
+    ordered += _leased(node.helper)
     if _remarkable(node.helper) or node.helper.age_s is None:
         return ordered
     return f"{ordered}; helper answered {duration(node.helper.age_s)} ago"
+
+
+def _leased(helper: HelperStatus) -> str:
+    if helper.lease_ran_out:
+        return "; their lease HAS RUN OUT, clients are refused"
+    if helper.lease_s is None:
+        return ""
+    ago_s = helper.renewed_ago_s
+    return f"; leased, {'nobody knows since when' if ago_s is None else f'renewed {duration(ago_s)} ago'}"
 
 
 def _ordered(ports: PortsStatus) -> str:

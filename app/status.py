@@ -101,7 +101,8 @@ class PortsStatus:
 
 @dataclass(frozen=True, slots=True)
 class HelperStatus:
-    """What `mailward-node` last said. `age_s` None: it never answered this daemon."""
+    """What `mailward-node` last said. `age_s` None: it never answered this daemon. `lease_s` is the lease
+    under which its ports are open, None where they are not; `renewed_ago_s` None: nobody knows."""
 
     age_s: float | None = None
     error: str = ""
@@ -111,6 +112,9 @@ class HelperStatus:
     units: Mapping[str, str] = field(default_factory=dict)
     low_space: tuple[str, ...] = ()
     claimed: bool = False
+    lease_s: float | None = None
+    renewed_ago_s: float | None = None
+    lease_ran_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

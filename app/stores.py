@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mailward.app.peering import observer_of
+from mailward.app.peering import beside, observer_of
 from mailward.app.zookeeper import rights_of, servers_of
 from mailward.configs.policy import policy_of
 from mailward.configs.schema import Config
@@ -34,6 +34,11 @@ class Store(Coordination, Protocol):
     @property
     def rival(self) -> bool: ...
 
+    @property
+    def in_touch(self) -> bool:
+        """Whether it is certain just now that the store knows us: only then it may lead."""
+        ...
+
     async def run(self) -> None: ...
 
     async def leave(self) -> None:
@@ -41,6 +46,11 @@ class Store(Coordination, Protocol):
         ...
 
     async def publish(self, report: Report) -> None: ...
+
+    async def recorded(self) -> State:
+        """The recorded state alone, not older than anything that was acknowledged before; the lead, and what
+        is known of the reports, stay as they are."""
+        ...
 
     def views(self) -> Sequence[ObserverView]:
         """Every configured observer's newest report."""
@@ -51,7 +61,7 @@ def store_of(config: Config, clock: Clock, on_change: Callable[[], None]) -> Sto
     name = observer_of(config)
     if config.coordination.zookeeper is None:
         directory = Path(config.coordination.local.directory)
-        return LocalStore(directory, observe_only=config.on_node is not None)
+        return LocalStore(directory, observe_only=beside(config) is not None)
     entry = next(observer for observer in config.observers if observer.name == name)
     return ZooKeeperStore(
         config.cluster, name, servers_of(config.coordination.zookeeper), clock, policy_of(config).observers,

@@ -93,6 +93,11 @@ class ObserverEntry(Section):
         description="Where the other daemons reach it, with a port, such as mail-a.example.com:7443: they see"
         " there that its process has ended, and need not wait for its session. With ZooKeeper only.",
     )
+    node: Name | None = Field(
+        default=None,
+        description="The node this daemon runs beside. With `lease_s` one is beside each: it renews the lease"
+        " of that node's client ports.",
+    )
     leader: Literal["may", "never"] = Field(
         default="may", description="`may` (the default), or `never`: it watches and votes, and others lead."
     )

@@ -24,6 +24,12 @@ def sites_of(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def beside(config: Config, observer: str) -> str | None:
+    """The node that this daemon, the named observer, runs beside: by its entry, or by this host's file."""
+    entry = next((each for each in config.observers if each.name == observer), None)
+    return entry.node if entry is not None and entry.node is not None else config.on_node
+
+
 def probe_address_of(config: Config, node: str) -> str:
     """Where a node is probed and otherwise reached."""
     entry = config.nodes[node]

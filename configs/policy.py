@@ -6,7 +6,17 @@ from typing import Any
 
 from mailward.configs import effective
 from mailward.configs.schema import Config
-from mailward.model.policy import Endpoint, Node, Observer, Policy, Rules, Rung, RungKind, Service
+from mailward.model.policy import (
+    Endpoint,
+    Node,
+    Observer,
+    Policy,
+    Rules,
+    Rung,
+    RungKind,
+    Service,
+    lease_over_s,
+)
 
 # What only concerns one host: daemons that differ in it still see the same cluster.
 _OF_ONE_HOST = frozenset({"observer", "on_node", "api", "coordination", "watchdog"})
@@ -52,9 +62,11 @@ def _ladder(config: Config, name: str) -> tuple[Rung, ...]:
     """The rungs that can be tried, the surest and fastest first."""
     if effective.ssh_of(config, name) is None:
         return ()
-    agent = config.nodes[name].agent
+    agent, lease_s = config.nodes[name].agent, config.policy.lease_s
     power = (Rung(RungKind.AGENT, agent.timeout_s),) if agent is not None else ()
-    return (Rung(RungKind.HELPER, config.policy.order_timeout_s), *power)
+    kept = lease_s is not None and any(observer.node == name for observer in config.observers)
+    lease = (Rung(RungKind.LEASE, lease_over_s(lease_s)),) if lease_s is not None and kept else ()
+    return (Rung(RungKind.HELPER, config.policy.order_timeout_s), *lease, *power)
 
 
 def _endpoint(config: Config, name: str) -> Endpoint:

@@ -56,6 +56,8 @@ def unknown_names(config: Config, names: Names) -> Iterator[Problem]:
     for position, observer in enumerate(config.observers):
         if observer.site is not None and observer.site not in sites:
             yield _unknown(("observers", position, "site"), "site", observer.site, sites)
+        if observer.node is not None and observer.node not in names.nodes:
+            yield _unknown(("observers", position, "node"), "node", observer.node, names.nodes)
     observers = [observer.name for observer in config.observers]
     if config.observer is not None and config.observer not in observers:
         listed = ", ".join(observers) or "none"

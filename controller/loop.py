@@ -43,9 +43,10 @@ class Counters:
 
 class Loop:
     """`name` is this observer's. `views` gives the newest reports, `views_apart` those that come without the
-    store; who is `tilted`, its sense of time in doubt, steps down from leading; `on_decision` is called after
-    every step. `leading` says whether this controller may lead, `deposing` why the leader is, or is not,
-    stood against; `read_at` is when the store was last read."""
+    store; who is `tilted`, its sense of time in doubt, or `bound` by a promise not to lead (which says by
+    what, or ''), steps down from leading; `on_decision` is called after every step. `leading` says whether
+    this controller may lead, `deposing` why the leader is, or is not, stood against; `read_at` is when the
+    store was last read."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Loop:
         views_apart: Callable[[], Sequence[ObserverView]] | None = None,
         clock: Clock,
         tilted: Callable[[], bool] = lambda: False,
+        bound: Callable[[], str] = lambda: "",
         on_decision: Callable[[Snapshot, Decision], None] = lambda _snapshot, _decision: None,
     ) -> None:
         self.counters = Counters()
@@ -75,6 +77,7 @@ class Loop:
         self._views_apart = views_apart or views
         self._clock = clock
         self._tilted = tilted
+        self._bound = bound
         self._on_decision = on_decision
         self._outcomes: list[Outcome] = []
         self._wake = asyncio.Event()
@@ -138,8 +141,7 @@ class Loop:
         self.read_at = snapshot.now
         self.leading = may_lead(snapshot, self._name)
         if self._standing is Standing.LEADING and not self._willing():
-            blames = self.leading.answer is Answered.NO
-            log.warning("leaving the lead: %s", self.leading.reason if blames else "time went wrong here")
+            log.warning("leaving the lead: %s", self._why_not())
             self._standing = await self._coordination.lead(willing=False)
             snapshot = replace(snapshot, standing=self._standing)
         if await self._stands_against_the_leader(snapshot):
@@ -170,7 +172,19 @@ class Loop:
 
     def _willing(self) -> bool:
         """As of the last reading, and of our sense of time just now."""
-        return not self._tilted() and (self.leading is None or self.leading.answer is Answered.YES)
+        return not self._why_not()
+
+    def _why_not(self) -> str:
+        if self.leading is not None and self.leading.answer is not Answered.YES:
+            return self.leading.reason
+        if self._tilted():
+            return "time went wrong here"
+        return self._bound()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads, as far as it knows: then what it decides may just be recorded."""
+        return self._standing is Standing.LEADING
 
     async def _stands_against_the_leader(self, snapshot: Snapshot) -> bool:
         """Whether we lead now in the place of one who is gone. It is the leader just read that we stand

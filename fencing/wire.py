@@ -145,6 +145,7 @@ def facts_from_wire(found: Mapping[str, Any]) -> NodeFacts:
         lease_left_s=_seconds(lease, "left_s"),
         stopped=_yes_no_or_none(status, "stopped"),
         boot=_text_or_none(status, "boot"),
+        firewall=str(status.get("firewall", ""))[:64],
     )
 
 

@@ -20,7 +20,7 @@ from mailward.health.tasks import guarded
 from mailward.health.tilt import TICK_S, Tilt
 from mailward.model.health import Vantage, Verdict
 from mailward.model.ports import Clock, Helper, LagSource
-from mailward.model.report import NodeReport, Report
+from mailward.model.report import LeaseReport, NodeReport, Report
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class _NodeWatch:
 class Observer:
     """Runs all watching of one daemon. `vantage` says which way a (node, service) is to be probed
     now; `publish` gets every report, one at a time, within `Rhythm.publish_s`; `gone` are the processes of
-    other daemons that were seen to end."""
+    other daemons that were seen to end, `lease` what is done for that of the node beside us."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Observer:
         rhythm: Rhythm | None = None,
         rng: random.Random | None = None,
         gone: Callable[[], tuple[str, ...]] = tuple,
+        lease: Callable[[], LeaseReport | None] = lambda: None,
     ) -> None:
         self.name = name
         self.latest: Report | None = None
@@ -78,6 +79,7 @@ class Observer:
         self._clock = clock
         self._deliver = publish
         self._gone = gone
+        self._lease = lease
         self._rhythm = rhythm or Rhythm()
         self._rng = rng or random.Random()
         self._slots = asyncio.Semaphore(self._rhythm.probes_at_once)
@@ -127,6 +129,7 @@ class Observer:
             lags=tuple(lag for poll in self._lags for lag in poll.lags()),
             tilted=self.tilted(),
             gone=self._gone(),
+            lease=self._lease(),
         )
         return self.latest
 

@@ -31,6 +31,11 @@ PortMap = Mapping[str, PortState]
 """Service name to state: always of every configured service, never a part."""
 
 
+def opens(ports: PortMap) -> bool:
+    """Whether a map leaves clients any port."""
+    return any(port.kind is not PortKind.CLOSED for port in ports.values())
+
+
 class Hook(StrEnum):
     """The admin's own commands on a node, as its `node.json` names them."""
 
@@ -182,6 +187,7 @@ class NodeFacts:
     under none), `lease_left_s` how many whole seconds of it are left: 0 when it has lapsed, and in its last
     second; None when that cannot be told. `stopped` says whether all writers are (None: no order wants it).
     `boot` is what the ports are after a reboot, `closed` or `as-ordered`; an earlier release tells None.
+    `firewall` is the program that closes ports, '' where that is not told; only nftables knows leases.
     """
 
     hostname: str
@@ -197,6 +203,7 @@ class NodeFacts:
     lease_left_s: float | None = None
     stopped: bool | None = None
     boot: str | None = None
+    firewall: str = ""
 
     @property
     def boots_closed(self) -> bool:

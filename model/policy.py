@@ -95,6 +95,13 @@ class Observer:
     leads: bool = True
 
 
+def lease_over_s(lease_s: float) -> float:
+    """For how long nothing may have been renewed until what is leased for `lease_s` is closed for certain. A
+    renewal may begin at the last moment of the one before, and lasts as long as that: two of them, and a
+    margin for clocks that differ and for looking at the store."""
+    return 2.1 * lease_s + 2.0
+
+
 @dataclass(frozen=True)
 class Rules:
     """The numbers of the policy."""
@@ -129,9 +136,8 @@ class Rules:
     @property
     def lease_over_s(self) -> float | None:
         """For how long nothing may have been renewed until leased ports are closed for certain; None: there
-        are no leases. A renewal may begin at the last moment of the one before, and lasts as long as that:
-        two of them, and a margin for clocks that differ and for looking at the store."""
-        return None if self.lease_s is None else 2.1 * self.lease_s + 2.0
+        are no leases."""
+        return None if self.lease_s is None else lease_over_s(self.lease_s)
 
 
 @dataclass(frozen=True)

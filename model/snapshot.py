@@ -15,12 +15,14 @@ from mailward.model.state import Pause, Request, State
 
 @dataclass(frozen=True, slots=True)
 class ObserverView:
-    """A configured observer: its newest report (None: never heard) and how long ago it moved."""
+    """A configured observer: its newest report (None: never heard) and how long ago it moved: not longer
+    than `age_s`, and `still_s` at least, by our own clock when the store was last asked."""
 
     name: str
     votes: int
     report: Report | None
     age_s: float
+    still_s: float = 0.0
 
 
 class Standing(StrEnum):

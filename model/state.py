@@ -12,7 +12,7 @@ from functools import cached_property
 
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
-from mailward.model.fencing import FenceOutcome, Hook, PortState, Scope
+from mailward.model.fencing import FenceOutcome, Hook, PortMap, Scope, opens
 from mailward.model.orders import Order, Result
 from mailward.model.token import NOTHING_SENT, Sent, Token
 
@@ -168,17 +168,28 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class PortsRecord:
-    """The port map last ordered on a node and what is known of it. `leased`: whatever came of that order,
-    what may be open there is so under a lease."""
+    """The port map last ordered on a node and what is known of it.
+
+    `lease_s`: whatever came of that order, what may be open there is so under a lease of at most so many
+    seconds; None: it may be open under none. `opened` is when it was last ordered open under one, or had said
+    that it was; `lapsed` since when whatever was leased there is refused for certain, until it is ordered
+    open again."""
 
     node: str
     token: Token
-    ports: Mapping[str, PortState]
+    ports: PortMap
     fence: FenceOutcome
     scope: Scope
     at: Moment
     detail: str = ""
-    leased: bool = False
+    lease_s: float | None = None
+    opened: Moment | None = None
+    lapsed: Moment | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether every client port was seen to refuse after it was ordered to."""
+        return self.fence is FenceOutcome.CONFIRMED and not opens(self.ports)
 
 
 @dataclass(frozen=True, slots=True)

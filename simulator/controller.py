@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailward.controller.executor import Executor
+from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
+from mailward.controller.promises import Promises
 from mailward.controller.vantage import Vantages
 from mailward.dns.publication import TargetPublisher
 from mailward.fencing.rung import HelperRung
@@ -71,11 +73,15 @@ class Controller:
         process = self.process = Process(self.name)
         clock = HostClock(self.host, asyncio.get_running_loop())
         around = self._around
-        around.daemons[self.name] = Running(self.host.name, nonce, process)
+        around.daemons[self.name] = Running(self.host.name, nonce, process, lambda: promises)
         peers = Peers(self.name, self.host.name, around.network, around.daemons)
         session = Session(
             self.name, around.ensemble, around.network, self.host.name, around.ensemble_host, clock,
             self.policy.observers, nonce,
+        )  # fmt: skip
+        promises = Promises(
+            name=self.name, policy=self.policy, clock=clock, may_act=lambda: self._may_act(session),
+            ask=peers.ask,
         )  # fmt: skip
         vantages = Vantages()
         helpers = {n: HelperClient(around.network, self.host.name, node) for n, node in around.nodes.items()}
@@ -86,7 +92,18 @@ class Controller:
         observer = SimObserver(
             self.name, self.policy.digest, around.network, self.host.name, around.nodes, clock,
             vantages.of, helpers, lags, session.publish, self._observer_rng, peers, self._wake,
+            lease=lambda: keeper.report() if keeper is not None else None,
         )  # fmt: skip
+
+        async def publish() -> None:
+            await session.publish(observer.report(clock.now()))
+
+        keeper: LeaseKeeper | None = None
+        if self.name in around.nodes and self.policy.rules.lease_s is not None:
+            keeper = LeaseKeeper(
+                node=self.name, policy=self.policy, helper=helpers[self.name], clock=clock,
+                publish=publish, read=session.recorded, promised=promises.all_given,
+            )  # fmt: skip
 
         def decided(_snapshot: Snapshot, decision: Decision) -> None:
             self.decisions += 1
@@ -110,11 +127,14 @@ class Controller:
             views=session.views,
             clock=clock,
             tilted=observer.tilted,
+            bound=promises.binds,
             on_decision=decided,
         )
         process.run(session.run(), "session")
         process.run(observer.run(), "observer")
         process.run(self._lead(self.loop, session), "loop")
+        if keeper is not None:
+            process.run(keeper.run(), "lease")
 
     def kill(self) -> None:
         if self.process is not None and self.process.alive:
@@ -125,6 +145,11 @@ class Controller:
         """At the end of a run."""
         for process in [*self._buried, *([self.process] if self.process else [])]:
             process.bury()
+
+    def _may_act(self, session: Session) -> str:
+        if self.loop is not None and self.loop.leads:
+            return "it leads"
+        return "the store is in touch with it" if session.in_touch else ""
 
     def _wake(self) -> None:
         """As a watch on the reports does: somebody's end is looked at when it is reported."""

@@ -89,14 +89,18 @@ def host_crashes(world: World, name: str) -> End:
 
 def host_freezes(world: World, name: str) -> End:
     """A paused virtual machine: everything on it stands still, its daemon as well, and wakes unaware."""
-    host, controller = world.network.hosts[name], world.controllers.get(name)
+    host, controller, node = world.network.hosts[name], world.controllers.get(name), world.nodes.get(name)
     process = controller.process if controller is not None else None
     host.frozen = True
+    if node is not None:
+        node.helper.stands_still(world.now_s)
     if process is not None:
         process.stop()
 
     def end() -> None:
         _sends_what_was_begun(world)
+        if node is not None:
+            node.helper.goes_on(world.now_s)
         host.frozen = False
         if process is not None:
             process.proceed()

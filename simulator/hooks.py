@@ -33,6 +33,7 @@ class Run:
     hook: Hook
     token: Token
     boots: int
+    lease_s: float | None
     goes: bool = False
     answer: HelperAnswer | None = None
 
@@ -44,14 +45,14 @@ class Hooks:
 
     host: Host
     latest: Callable[[], Token | None]
-    opens: Callable[[dict[str, PortState]], None]
+    opens: Callable[[dict[str, PortState], float | None], None]
     work: HookWork = HookWork.WELL
     demoted: bool = False
     _free_s: float = field(default=0.0, init=False)
 
-    def begin(self, hook: Hook, token: Token, ports: dict[str, PortState]) -> Run:
+    def begin(self, hook: Hook, token: Token, ports: dict[str, PortState], lease_s: float | None) -> Run:
         """What was ordered before comes first."""
-        loop, run = asyncio.get_running_loop(), Run(hook, token, self.host.boots)
+        loop, run = asyncio.get_running_loop(), Run(hook, token, self.host.boots, lease_s)
         starts_s = max(loop.time(), self._free_s)
         self._free_s = starts_s + (HANGS_S if self.work is HookWork.HANGS else TAKES_S)
         loop.call_at(starts_s, self._start, run)
@@ -82,7 +83,7 @@ class Hooks:
         else:
             if run.hook is Hook.PROMOTE:
                 self.demoted = False
-                self.opens(ports)
+                self.opens(ports, run.lease_s)
             run.answer = HelperAnswer(HelperReply.OBEYED, run.token, ports, hook=told)
 
     def _alive(self, run: Run) -> bool:

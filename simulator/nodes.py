@@ -1,13 +1,14 @@
 """Mail nodes as they truly are: services, ports, the helper's memory, mailboxes.
 
 The helper obeys as the real one: higher tokens of its own store only, within two seconds of its hello, and
-its memory outlives a boot. Replication carries every message to the other node while both run and the link
+its memory outlives a boot. What it has opened for a lease the kernel refuses when that has run out, and only
+a new order opens it again. Replication carries every message to the other node while both run and the link
 is whole; what it has not carried is the lag.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from mailward.fencing.verification import Seen, Sight
@@ -24,12 +25,14 @@ from mailward.model.fencing import (
     Space,
     Terms,
     UnitState,
+    opens,
 )
 from mailward.model.replication import Confidence, Lag
 from mailward.model.token import Token
 from mailward.simulator import virtual
 from mailward.simulator.hooks import Hooks, Run
 from mailward.simulator.network import Host, Network
+from mailward.simulator.virtual import running_loop
 
 WINDOW_S = 2.0
 """From the helper's hello to the order: what comes later is void."""
@@ -56,21 +59,90 @@ class Obeyed:
 
 
 @dataclass
+class Lease:
+    """What the kernel counts: open until `until_s`, by a clock that stands still while its machine does,
+    since `still_s`. By an honest clock it would be over at `honest_s`."""
+
+    lease_s: float
+    until_s: float
+    honest_s: float
+    still_s: float | None = None
+
+    def left_s(self, now_s: float) -> float:
+        return self.until_s - (now_s if self.still_s is None else self.still_s)
+
+    def renew(self, now_s: float) -> None:
+        """While it runs; what should have been over for long stays so."""
+        self.until_s = now_s + self.lease_s
+        if now_s < self.honest_s:
+            self.honest_s = self.until_s
+
+
+@dataclass
 class Helper:
     """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
-    booted every port is closed, whatever is remembered, until the next order."""
+    booted every port is closed, whatever is remembered, until the next order; `lease`: under which it is
+    open."""
 
     ports: dict[str, PortState]
     token: Token | None = None
     works: bool = True
     held: bool = False
+    lease: Lease | None = None
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
 
     def opens(self, service: str) -> bool:
-        return self.ports[service].kind is PortKind.OPEN and not self.held
+        return self.ports[service].kind is PortKind.OPEN and not self.held and self.lets_in
 
-    def obey(self, token: Token, at_s: float, ports: PortMap | None, hello_s: float) -> HelperAnswer:
+    @property
+    def lets_in(self) -> bool:
+        """Whether its lease runs, or there is none."""
+        return self.lease is None or self.lease.left_s(running_loop().time()) > 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it is open only since its kernel's clock has stood still."""
+        return self.lease is not None and self.lets_in and running_loop().time() >= self.lease.honest_s
+
+    def stands_still(self, now_s: float) -> None:
+        """Its machine does, and its kernel's clock."""
+        if self.lease is not None and self.lease.still_s is None:
+            self.lease.still_s = now_s
+
+    def goes_on(self, now_s: float) -> None:
+        if self.lease is not None and self.lease.still_s is not None:
+            self.lease.until_s += now_s - self.lease.still_s
+            self.lease.still_s = None
+
+    def boots(self) -> None:
+        """What was leased is refused then."""
+        if self.lease is not None:
+            self.lease = Lease(self.lease.lease_s, float("-inf"), float("-inf"))
+
+    def renew(self, token: Token, at_s: float) -> HelperAnswer:
+        """However late it comes, while the lease runs."""
+        said = self._said_of(token)
+        if said is not None:
+            return HelperAnswer(said, self.token, detail=f"it has obeyed {self.token}")
+        if self.lease is None or self.held:
+            return HelperAnswer(HelperReply.REFUSED, self.token, detail="no port is open under a lease")
+        if not self.lets_in:
+            return HelperAnswer(HelperReply.LAPSED, self.token, detail="the lease has lapsed")
+        self.lease.renew(at_s)
+        return HelperAnswer(HelperReply.OBEYED, self.token, dict(self.ports))
+
+    def _said_of(self, token: Token) -> HelperReply | None:
+        """What a renewal is refused with that does not name the highest."""
+        if self.token is None or token == self.token:
+            return None if self.token is not None else HelperReply.REFUSED
+        if token.store_id != self.token.store_id:
+            return HelperReply.FOREIGN
+        return HelperReply.STALE if token < self.token else HelperReply.REFUSED
+
+    def obey(
+        self, token: Token, at_s: float, ports: PortMap | None, hello_s: float, lease_s: float | None = None
+    ) -> HelperAnswer:
         if at_s - hello_s > WINDOW_S:
             return HelperAnswer(HelperReply.REFUSED, self.token, detail="late")
         if self.token is not None and token.store_id != self.token.store_id:
@@ -82,14 +154,20 @@ class Helper:
         self.token = token
         if ports is not None:
             self.ports, self.held = dict(ports), False
+            self.lease = _leased(ports, lease_s, at_s)
         self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
         self.on_obeyed(self.log[-1])
         return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
 
-    def promoted(self, ports: dict[str, PortState]) -> None:
-        """What was ordered with a hook opens when that is verified."""
+    def promoted(self, ports: dict[str, PortState], lease_s: float | None) -> None:
+        """What was ordered with a hook opens when that is verified, and its lease begins."""
         self.ports, self.held = ports, False
+        self.lease = _leased(ports, lease_s, running_loop().time())
         self.on_obeyed(self.log[-1])
+
+
+def _leased(ports: PortMap, lease_s: float | None, at_s: float) -> Lease | None:
+    return None if lease_s is None or not opens(ports) else Lease(lease_s, at_s + lease_s, at_s + lease_s)
 
 
 @dataclass
@@ -129,6 +207,7 @@ class MailNode:
         self.services = dict.fromkeys(self.services, Work.WELL)
         self.restarting = False
         self.booted_s = asyncio.get_running_loop().time()
+        self.helper.boots()
         self.helper.held = self.boots_closed and self.helper.token is not None
 
     @property
@@ -148,7 +227,14 @@ class MailNode:
             units={"dovecot": unit},
             package_manager=False,
             paths={"mail": Space(free, 20 * GIB, 10**6, 2 * 10**6)},
+            lease_s=self.helper.lease.lease_s if self.helper.lease is not None else None,
+            lease_left_s=self._lease_left_s(),
         )
+
+    def _lease_left_s(self) -> float | None:
+        """Whole seconds, as the kernel tells it."""
+        lease = self.helper.lease
+        return None if lease is None else float(int(max(0.0, lease.left_s(running_loop().time()))))
 
 
 def _open(port: PortState) -> bool:
@@ -163,7 +249,7 @@ def mail_node(host: Host, services: Sequence[str]) -> MailNode:
 
 class HelperClient:
     """The port `Helper` from one host to a node: hello, then the order within the helper's window. Of terms
-    only hooks are played: what wants another is refused."""
+    leases and hooks are played: what wants another is refused."""
 
     def __init__(self, network: Network, source: str, node: MailNode, timeout_s: float = 3.0) -> None:
         self.name = f"helper of {node.name}"
@@ -173,23 +259,33 @@ class HelperClient:
         self._timeout_s = timeout_s
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
-        if replace(terms, hook=None) != PLAIN:
+        if terms != Terms(lease_s=terms.lease_s, hook=terms.hook):
             return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no such terms")
         if terms.hook is None:
-            return await self._told(token, ports)
+            return await self._told(token, ports, terms.lease_s)
         hook, runs = terms.hook, list[Run]()
 
         def begin() -> None:
-            runs.append(self._node.hooks.begin(hook, token, dict(ports)))
+            runs.append(self._node.hooks.begin(hook, token, dict(ports), terms.lease_s))
 
-        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, begin)
+        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, then=begin)
         return await self._ended(runs[0], terms.extra_s) if runs else answer
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._told(token, None)
 
     async def renew(self, token: Token) -> HelperAnswer:
-        return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no leases")
+        """By the daemon beside it; the program that carries it out may be late, and outlive that."""
+        loop, node = running_loop(), self._node
+
+        def renew() -> HelperAnswer | None:
+            return node.helper.renew(token, loop.time()) if node.helper.works else None
+
+        try:
+            answer = await self._network.call_beside(node.name, renew, self._timeout_s)
+        except TimeoutError:
+            return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
+        return answer or HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
     async def status(self) -> NodeFacts | str:
         def there() -> NodeFacts | str:
@@ -215,7 +311,11 @@ class HelperClient:
         return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer of {run.hook}")
 
     async def _told(
-        self, token: Token, ports: PortMap | None, then: Callable[[], None] = lambda: None
+        self,
+        token: Token,
+        ports: PortMap | None,
+        lease_s: float | None = None,
+        then: Callable[[], None] = lambda: None,
     ) -> HelperAnswer:
         loop, node = asyncio.get_running_loop(), self._node
         until_s = loop.time() + self._timeout_s
@@ -229,7 +329,7 @@ class HelperClient:
                 return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
             def obey() -> HelperAnswer:
-                answer = node.helper.obey(token, loop.time(), ports, greeted_s)
+                answer = node.helper.obey(token, loop.time(), ports, greeted_s, lease_s)
                 if answer.reply is HelperReply.OBEYED:
                     then()
                 return answer

@@ -14,7 +14,7 @@ from mailward.health.detector import Detection, Thresholds
 from mailward.health.tilt import Tilt
 from mailward.model.clock import Moment
 from mailward.model.errors import StoreError
-from mailward.model.fencing import NodeFacts, PortKind
+from mailward.model.fencing import NodeFacts
 from mailward.model.health import (
     Failure,
     FailureKind,
@@ -25,7 +25,7 @@ from mailward.model.health import (
     Verdict,
 )
 from mailward.model.replication import Confidence, Lag
-from mailward.model.report import NodeReport, Report
+from mailward.model.report import LeaseReport, NodeReport, Report
 from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
 from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
@@ -62,7 +62,7 @@ class _Facts:
 @dataclass
 class SimObserver:
     """`vantage` says which way a service is looked at; `publish` takes the reports; `on_end` is called when a
-    report has told of another daemon's end."""
+    report has told of another daemon's end; `lease` is what is done for that of the node beside it."""
 
     name: str
     digest: str
@@ -78,6 +78,7 @@ class SimObserver:
     peers: Peers
     on_end: Callable[[], None]
     thresholds: Thresholds = field(default_factory=Thresholds)
+    lease: Callable[[], LeaseReport | None] = lambda: None
 
     def __post_init__(self) -> None:
         self._watched: dict[str, dict[str, _Watched]] = {}
@@ -134,6 +135,7 @@ class SimObserver:
             lags=tuple(lag for name in self.lags for lag in self._lags_of(name, now.boot_s)),
             tilted=self._tilt.tilted(now),
             gone=self.peers.gone,
+            lease=self.lease(),
         )
 
     def _restart(self) -> None:
@@ -258,7 +260,7 @@ def _probe(node: MailNode, service: str, vantage: Vantage, reached: bool) -> Pro
             return ProbeResult(Failure(FailureKind.LOCAL, "connect", "the helper does not answer"))
     elif not reached:
         return ProbeResult(Failure(FailureKind.TIMEOUT, "connect"))
-    elif node.helper.ports[service].kind is not PortKind.OPEN:
+    elif not node.helper.opens(service):
         return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
     work = node.services[service]
     if work is Work.CRASHED:

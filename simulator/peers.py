@@ -6,12 +6,17 @@ process that stands still: that is silence, and the connection counts as lost. T
 answers under the same name shows that the one before has ended.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from mailward.controller.promises import Object, Promises
 from mailward.model.report import MOST_GONE
 from mailward.simulator.network import Network
 from mailward.simulator.virtual import Process
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Running:
     host: str
     nonce: str
     process: Process
+    promises: Callable[[], Promises | None] = lambda: None
 
 
 @dataclass
@@ -61,6 +67,36 @@ class Peers:
             self._saw_end(known)
         self._held[name], self._known[name] = there, there.nonce
 
+    async def ask(self, question: Object, within_s: float) -> Mapping[str, Object]:
+        """What the others answer, of those that do in time."""
+        found: dict[str, Object] = {}
+
+        async def one(name: str, there: Running) -> None:
+            def asked() -> Object | None:
+                promises = there.promises()
+                runs = there.process.alive and not there.process.stopped
+                return _at_once(promises.give(question)) if runs and promises is not None else None
+
+            try:
+                answer = await self.network.call(self.host, there.host, asked, within_s)
+            except TimeoutError:
+                return
+            if answer is not None:
+                found[name] = answer
+
+        others = [(name, there) for name, there in sorted(self.daemons.items()) if name != self.name]
+        await asyncio.gather(*(one(name, there) for name, there in others))
+        return found
+
     def _saw_end(self, nonce: str) -> None:
         if nonce not in self.gone:
             self.gone = (*self.gone, nonce)[-MOST_GONE:]
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The answer of what waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    raise RuntimeError("an answer to another daemon waits for something")

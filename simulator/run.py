@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules
+from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules, RungKind
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
@@ -107,7 +107,8 @@ def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
     )
     if rng.random() < 0.5:
         return replace(policy, rules=rules)
-    nodes = tuple(replace(node, ladder=node.ladder[:1]) for node in policy.nodes)
+    ladders = [tuple(rung for rung in n.ladder if rung.kind is not RungKind.AGENT) for n in policy.nodes]
+    nodes = tuple(replace(n, ladder=ladder) for n, ladder in zip(policy.nodes, ladders, strict=True))
     return replace(policy, rules=rules, nodes=nodes)
 
 

@@ -87,6 +87,7 @@ class Ensemble:
     pause_version: int = 1
     requests: dict[str, Request] = field(default_factory=dict)
     reports: dict[str, tuple[int, Report]] = field(default_factory=dict)
+    reported: dict[int, int] = field(default_factory=dict)
     history: list[tuple[float, Ephemeral]] = field(default_factory=list)
     on_commit: Callable[["Written"], None] = lambda _written: None
     _sessions: dict[int, float] = field(default_factory=dict)
@@ -175,7 +176,11 @@ class Ensemble:
         self.leader = None
 
     def report(self, session: int, name: str, report: Report) -> None:
+        """What one process sends arrives in its order: an older one that comes later was overwritten."""
         self.touch(session)
+        if self.reported.get(session, -1) > report.seq:
+            return
+        self.reported[session] = report.seq
         seq = self.reports[name][0] + 1 if name in self.reports else 1
         self.reports[name] = (seq, report)
 
@@ -237,13 +242,18 @@ class Session:
             return
         self._contact.acknowledged(sent_s)
 
+    @property
+    def in_touch(self) -> bool:
+        """Whether it is certain just now that the ensemble knows us: only then it may lead."""
+        return self._session is not None and self._now_s() < self._deadline_s()
+
     # Coordination
 
     async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
         if not willing:
             await self._step_down()
             return Standing.FOLLOWING
-        if not self._may_lead or self._session is None or self._now_s() >= self._deadline_s():
+        if not self._may_lead or not self.in_touch:
             return Standing.FOLLOWING
         if self._led is None:
             try:
@@ -267,11 +277,15 @@ class Session:
     async def read(self) -> Recorded:
         asked_s = self._now_s()
         recorded, leader, reports = await self._in_session(self._ensemble.read)
-        self._heard.read(asked_s, reports)
+        self._heard.read(asked_s, reports, self._now_s())
         if leader != self._led:
             self._led = None
         self._stands = leader is not None and leader.session == self._session
         return recorded
+
+    async def recorded(self) -> State:
+        """The state alone, as `read` has it."""
+        return (await self._in_session(self._ensemble.read))[0].state
 
     async def record(self, state: State, seen: Versions) -> Commit:
         try:

@@ -29,6 +29,8 @@ from mailward.replication.sources.dovecot23 import Dovecot23Source
 
 LIMIT_S = 20.0
 AT_ONCE = 16
+NFTABLES = "nftables"
+"""The firewall that knows leases, as the helper names it."""
 NOBODY = "0" * 8
 
 
@@ -61,8 +63,9 @@ def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Await
             found.append((what, _probe(what, target, _port(config, target))))
         if node.helper is not None:
             what = f"{node.name} helper"
-            one_serves = config.deployment is Deployment.CLUSTER
-            found.append((what, _helper(what, node.helper, set(config.services), boots_closed=one_serves)))
+            one_serves, leased = config.deployment is Deployment.CLUSTER, config.policy.lease_s is not None
+            asked = _helper(what, node.helper, set(config.services), boots_closed=one_serves, leased=leased)
+            found.append((what, asked))
         if node.name in parts.devices:
             what = f"{node.name} power"
             found.append((what, _power(what, parts.devices[node.name])))
@@ -98,8 +101,11 @@ async def _probe(what: str, target: Target, port: int) -> Tried:
     return Tried(what, True, ", ".join(told))
 
 
-async def _helper(what: str, helper: Helper, services: set[str], *, boots_closed: bool = False) -> Tried:
-    """`boots_closed`: it has to open nothing by itself, as a node of which another may take the place."""
+async def _helper(
+    what: str, helper: Helper, services: set[str], *, boots_closed: bool = False, leased: bool = False
+) -> Tried:
+    """`boots_closed`: it has to open nothing by itself, as a node of which another may take the place;
+    `leased`: its firewall has to know leases."""
     facts = await helper.status()
     if not isinstance(facts, NodeFacts):
         return Tried(what, False, facts)
@@ -113,8 +119,18 @@ async def _helper(what: str, helper: Helper, services: set[str], *, boots_closed
         return Tried(what, False, f"it cannot read the free space of {', '.join(unread)}")
     if boots_closed and not facts.boots_closed:
         return Tried(what, False, ladders.OPENS_AT_BOOT if facts.boot else ladders.BOOT_UNTOLD)
+    if leased and facts.firewall != NFTABLES:
+        found = facts.firewall or "none that is told"
+        return Tried(what, False, f"policy.lease_s needs {NFTABLES} on the node, its firewall is {found}")
     token = f"obeys {facts.token}" if facts.token else "has obeyed nobody yet"
-    return Tried(what, True, f"{facts.hostname} answers; it {token}")
+    return Tried(what, True, f"{facts.hostname} answers; it {token}{_lease(facts)}")
+
+
+def _lease(facts: NodeFacts) -> str:
+    if facts.lease_s is None:
+        return ""
+    left = "unknown" if facts.lease_left_s is None else f"{facts.lease_left_s:g} s"
+    return f"; its ports are leased for {facts.lease_s:g} s, {left} left"
 
 
 async def _power(what: str, device: Device) -> Tried:

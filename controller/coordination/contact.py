@@ -44,10 +44,12 @@ class Heard(Generic[Mark]):
     """Every observer's newest report, and since when it may have been there.
 
     It was not there when we read before it moved: its age runs from then. Of one that was there when we first
-    read nobody knows; nor, after a gap in our reading, of one that moved meanwhile."""
+    read nobody knows; nor, after a gap in our reading, of one that moved meanwhile. That it has not
+    moved is certain only since we first had it in our hands, though it may be much older."""
 
     def __init__(self) -> None:
         self._newest: dict[str, tuple[Mark, float, Report]] = {}
+        self._still_s: dict[str, float] = {}
         self._read_s = float("-inf")
 
     def mark(self, observer: str) -> Mark | None:
@@ -55,13 +57,18 @@ class Heard(Generic[Mark]):
         newest = self._newest.get(observer)
         return newest[0] if newest else None
 
-    def read(self, asked_s: float, found: Mapping[str, tuple[Mark, Report]]) -> None:
-        """What was found when it was asked for at `asked_s`: by observer, a mark that moves with each report,
-        and the report."""
+    def read(self, asked_s: float, found: Mapping[str, tuple[Mark, Report]], had_s: float) -> None:
+        """What was found when it was asked for at `asked_s`, and was here at `had_s`: by observer, a mark
+        that moves with each report, and the report."""
         before_s, self._read_s = self._read_s, asked_s
         for observer, (mark, report) in sorted(found.items()):
             if self.mark(observer) != mark:
                 self._newest[observer] = mark, before_s, report
+                self._still_s[observer] = had_s
+
+    def garbled(self, observer: str, had_s: float) -> None:
+        """One has moved, and nobody can read it: nothing is known of what it says."""
+        self._still_s[observer] = had_s
 
     def views(self, observers: Sequence[Observer], now_s: float) -> tuple[ObserverView, ...]:
         """Of every configured observer, in their order."""
@@ -69,5 +76,6 @@ class Heard(Generic[Mark]):
         for observer in observers:
             heard = self._newest.get(observer.name)
             report, age_s = (heard[2], now_s - heard[1]) if heard else (None, 0.0)
-            found.append(ObserverView(observer.name, observer.votes, report, age_s))
+            still_s = max(0.0, self._read_s - self._still_s.get(observer.name, self._read_s))
+            found.append(ObserverView(observer.name, observer.votes, report, age_s, still_s))
         return tuple(found)

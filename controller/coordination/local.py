@@ -120,6 +120,7 @@ class LocalStore:
     def __init__(self, directory: Path, *, observe_only: bool = False) -> None:
         self.nonce = secrets.token_hex(8)
         self.rival = False  # its lock lets nobody else in
+        self.in_touch = True  # it is a directory of this host
         self._directory = directory
         self._observe_only = observe_only
         self._lock: int | None = None
@@ -137,6 +138,9 @@ class LocalStore:
 
     async def read(self) -> Recorded:
         return await self._call(self._read)
+
+    async def recorded(self) -> State:
+        return (await self.read()).state
 
     async def record(self, state: State, seen: Versions) -> Commit:
         content = _state_bytes(_Versioned(seen.state + 1, state))

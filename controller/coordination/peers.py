@@ -107,7 +107,7 @@ class Peers:
     def _newer(view: ObserverView, told: Told | None, now_s: float) -> ObserverView:
         if told is None or (view.report is not None and view.age_s <= now_s - told.asked_s):
             return view
-        return replace(view, report=told.report, age_s=now_s - told.asked_s)
+        return replace(view, report=told.report, age_s=now_s - told.asked_s, still_s=0.0)
 
     # asking
 

@@ -12,7 +12,7 @@ of the next one, nor one that nobody knows any more."""
 from dataclasses import dataclass
 from math import inf
 
-from mailward.controller.core import ladder
+from mailward.controller.core import ladder, leases
 from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Loss
@@ -112,6 +112,8 @@ def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | N
         return f"has a mailward-node that does not answer ({view.helper_error})", False
     if policy.node_by_name[node].fenced and not state.helper(node).claimed_in(state.epoch):
         return "has a mailward-node that is not claimed yet", False
+    if alone := leases.unattended(situation, node):
+        return alone, False
     return None
 
 
@@ -146,8 +148,10 @@ def _stopped_for_s(situation: Situation, source: str) -> float:
     since = [word.at for word in (operation.vouched if operation is not None else ()) if word.node == source]
     if power is not None and power.off is FenceOutcome.CONFIRMED:
         since.append(power.at)
-    if ports is not None and ladder.is_closed(ports):
+    if ports is not None and ports.closed:
         since.append(ports.at)
+    if ports is not None and ports.lapsed is not None:
+        since.append(ports.lapsed)
     return max((at.age_s(now) for at in since), default=0.0)
 
 

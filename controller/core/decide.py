@@ -8,7 +8,16 @@ what comes out breaks an invariant, nothing is recorded or sent and the notice s
 
 from dataclasses import replace
 
-from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes, succession
+from mailward.controller.core import (
+    doubts,
+    episodes,
+    gates,
+    invariants,
+    leases,
+    operations,
+    outcomes,
+    succession,
+)
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.claims import claim
@@ -125,6 +134,7 @@ def _act(draft: Draft) -> None:
     admitted = draft.state.phases != draft.snapshot.state.phases
     episodes.keep(draft)
     succession.note_what_is_over(draft)
+    leases.note(draft)
     outcomes.note_superseded(draft)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")

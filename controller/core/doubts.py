@@ -7,7 +7,7 @@ another goes on; another node may have failed. Before each of its orders an oper
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mailward.controller.core import gates
+from mailward.controller.core import gates, leases
 from mailward.controller.core.cases import FAILING, WELL, Behind, Case, Situation
 from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
@@ -144,7 +144,7 @@ def _says_closed(situation: Situation, node: str) -> bool:
     """Whether a node's helper says that clients find it closed: what observers have seen may be older."""
     facts = situation.sight.nodes[node].facts
     closed = facts is not None and any(port.kind is PortKind.CLOSED for port in facts.ports.values())
-    return closed or (facts is not None and facts.applied is False)
+    return closed or (facts is not None and facts.applied is False) or leases.lapsed(facts)
 
 
 def _is_cluster(situation: Situation) -> bool:

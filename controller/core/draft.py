@@ -15,7 +15,7 @@ from mailward.controller.core.cases import Situation
 from mailward.controller.core.phases import may_follow
 from mailward.model.clock import Moment
 from mailward.model.dns import in_common
-from mailward.model.fencing import FenceOutcome, Hook, PortKind, Scope
+from mailward.model.fencing import FenceOutcome, Hook, Scope, opens
 from mailward.model.orders import (
     Action,
     ClaimHelper,
@@ -192,12 +192,12 @@ class Draft:
             helper, hook = self.helper(action.node), action.terms.hook
             helper = replace(helper, hook=hook, verified=False) if hook is not None else helper
             self.put_helper(replace(helper, sent=helper.sent.sending(token)))
-            before, unknown = self.ports_of(action.node), FenceOutcome.UNKNOWN
+            before = self.ports_of(action.node)
             if before is not None and stays_closed(before, action):
                 self.put_ports(replace(before, token=token))
             else:
-                self.put_ports(PortsRecord(action.node, token, action.ports, unknown, Scope.NONE, self.now))
-            if any(port.kind is not PortKind.CLOSED for port in action.ports.values()):
+                self.put_ports(_ordered(before, action, token, self.now))
+            if opens(action.ports):
                 self.forget_power(action.node)  # who is to be opened is not off
         if isinstance(action, PowerOff):
             expires_s, unknown = self._expires_s(action), FenceOutcome.UNKNOWN
@@ -349,8 +349,25 @@ class Draft:
 def stays_closed(record: PortsRecord, action: OrderPorts) -> bool:
     """Whether a node that is known to be closed stays so whatever comes of an order: a demotion opens
     nothing."""
-    closed = all(port.kind is PortKind.CLOSED for port in record.ports.values())
-    return closed and record.fence is FenceOutcome.CONFIRMED and action.terms.hook is Hook.DEMOTE
+    return record.closed and action.terms.hook is Hook.DEMOTE
+
+
+def _ordered(before: PortsRecord | None, action: OrderPorts, token: Token, now: Moment) -> PortsRecord:
+    """What is known of a node's ports when an order to it leaves: of its lease what was known before, or that
+    there is none; who was closed, and is opened under a lease, is closed or open under that."""
+    record = PortsRecord(action.node, token, action.ports, FenceOutcome.UNKNOWN, Scope.NONE, now)
+    if not opens(action.ports):
+        if before is None:
+            return record
+        return replace(record, lease_s=before.lease_s, opened=before.opened, lapsed=before.lapsed)
+    lease_s = action.terms.lease_s
+    if lease_s is None or before is None:
+        return record
+    if before.lapsed is None and not before.closed:
+        if before.lease_s is None:
+            return record
+        lease_s = max(lease_s, before.lease_s)
+    return replace(record, lease_s=lease_s, opened=now)
 
 
 def _went_out(operation: Operation, ending: Ending) -> bool:

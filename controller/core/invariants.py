@@ -8,7 +8,7 @@ I13, I14 and I15 are properties of behaviour and stand in gates and tests.
 from collections.abc import Sequence
 
 from mailward.controller.core.phases import EFFECTS, may_follow
-from mailward.model.fencing import FenceOutcome, PortKind, PortMap
+from mailward.model.fencing import FenceOutcome, PortKind, Scope, opens
 from mailward.model.orders import Order, OrderPorts, Publish, Verify
 from mailward.model.policy import Automation, Deployment, Policy
 from mailward.model.state import Operation, State, Step
@@ -111,7 +111,7 @@ def opens_only_where_others_are_stopped(
         return ()
     found = []
     for order in send:
-        if not isinstance(order.action, OrderPorts) or not _opens(order.action.ports):
+        if not isinstance(order.action, OrderPorts) or not opens(order.action.ports):
             continue
         others = [node.name for node in policy.nodes if node.name != order.action.node]
         open_yet = [name for name in others if not _recorded_stopped(policy, after, operation, name)]
@@ -120,18 +120,14 @@ def opens_only_where_others_are_stopped(
     return tuple(found)
 
 
-def _opens(ports: PortMap) -> bool:
-    return any(port.kind is not PortKind.CLOSED for port in ports.values())
-
-
 def _recorded_stopped(policy: Policy, state: State, operation: Operation | None, node: str) -> bool:
     power, ports = state.power_of(node), state.ports_of(node)
     vouched = operation is not None and any(word.node == node for word in operation.vouched)
     if vouched or (power is not None and power.off is FenceOutcome.CONFIRMED):
         return True
-    if ports is None or ports.fence is not FenceOutcome.CONFIRMED or _opens(ports.ports):
-        return False
-    return ports.scope.covers(policy.rules.fence_scope)
+    if ports is not None and ports.lapsed is not None and Scope.USERS.covers(policy.rules.fence_scope):
+        return True
+    return ports is not None and ports.closed and ports.scope.covers(policy.rules.fence_scope)
 
 
 def transitions_are_legal(before: State, after: State) -> tuple[str, ...]:

@@ -19,29 +19,32 @@ worked. Planned work does not touch the power, and nobody is switched off while 
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from mailward.controller.core import leases
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.operations import may_retry
 from mailward.controller.core.phases import order_of_ports
 from mailward.controller.core.sight import ServiceView
 from mailward.model.clock import Moment
-from mailward.model.fencing import FenceOutcome, PortKind, Scope
+from mailward.model.fencing import FenceOutcome, Scope, opens
 from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, PowerOff, Result, key_of
 from mailward.model.policy import Deployment, Node, Rung, RungKind
-from mailward.model.state import Attempt, Kind, Operation, Phase, PortsRecord, Vouched
+from mailward.model.state import Attempt, Kind, Operation, Phase, Vouched
 
 
 def stopped(situation: Situation, node: str) -> str:
     """By what a node is known to be stopped, '' if it is not."""
     if _is_off(situation, node):
         return "it is switched off"
-    record = situation.state.ports_of(node)
-    if record is None or not is_closed(record):
+    record, wanted = situation.state.ports_of(node), situation.snapshot.policy.rules.fence_scope
+    if record is None:
         return ""
-    if not record.scope.covers(situation.snapshot.policy.rules.fence_scope):
-        return ""
-    return "its client ports are closed, seen from outside"
+    if record.closed and record.scope.covers(wanted):
+        return "its client ports are closed, seen from outside"
+    if record.lapsed is not None and Scope.USERS.covers(wanted):
+        return "its lease has run out"
+    return ""
 
 
 def what_is_over(situation: Situation, node: str) -> tuple[bool, bool]:
@@ -51,39 +54,35 @@ def what_is_over(situation: Situation, node: str) -> tuple[bool, bool]:
     seen = any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in _services(situation, node))
     off = power is not None and _is_off(situation, node)
     answers = off and power is not None and (seen or _said_since(situation, node, power.at))
-    if ports is None or not is_closed(ports) or facts is None or not _said_since(situation, node, ports.at):
+    if ports is None or not ports.closed or facts is None or not _said_since(situation, node, ports.at):
         return answers, False
     writes = ports.scope is Scope.WRITES and facts.stopped is False
-    opens = any(port.kind is not PortKind.CLOSED for port in facts.ports.values())
-    return answers, facts.forced or facts.applied is False or opens or writes
+    return answers, facts.forced or facts.applied is False or opens(facts.ports) or writes
 
 
 def _services(situation: Situation, node: str) -> Collection[ServiceView]:
     return situation.sight.nodes[node].services.values()
 
 
-def is_closed(record: PortsRecord) -> bool:
-    """Whether every client port of a node was seen to refuse."""
-    closed = all(port.kind is PortKind.CLOSED for port in record.ports.values())
-    return closed and record.fence is FenceOutcome.CONFIRMED
-
-
 def closed_by_itself(situation: Situation, node: str) -> bool:
-    """Whether a node that was ordered open says since that its firewall shows something else."""
+    """Whether a node that was ordered open says since that its firewall shows something else, or that its
+    lease has run out."""
     record, facts = situation.state.ports_of(node), situation.sight.nodes[node].facts
     if record is None or facts is None or not _said_since(situation, node, record.at):
         return False
-    return facts.applied is False
+    return facts.applied is False or leases.lapsed(facts)
 
 
 def serves_and_is_closed(situation: Situation) -> str:
-    """The node of a cluster that serves, has closed its ports by itself, as at a boot, and may be opened; ''
-    where that is not so."""
+    """The node of a cluster that serves, has closed its ports by itself, as at a boot or where nobody has
+    renewed its lease, and may be opened; '' where that is not so."""
     policy = situation.snapshot.policy
     for node in policy.nodes if policy.deployment is Deployment.CLUSTER else ():
         facts, record = situation.sight.nodes[node.name].facts, situation.state.ports_of(node.name)
         serves = any(each.phase is Phase.IN_SERVICE for each in situation.state.phases_of(node.name))
-        if not serves or facts is None or facts.applied is not False or facts.forced:
+        if not serves or facts is None or facts.forced or leases.unattended(situation, node.name):
+            continue
+        if facts.applied is not False and not leases.lapsed(facts):
             continue
         ordered = facts.token is not None if record is None else _said_since(situation, node.name, record.at)
         if ordered and not not_stopped(situation, None, node.name):
@@ -148,7 +147,7 @@ def to_be_stopped(situation: Situation, operation: Operation | None, but: str) -
 def unreadable(situation: Situation, node: str) -> bool:
     """Whether a node was closed so long ago that it may have changed, and its helper cannot tell any more."""
     record, facts = situation.state.ports_of(node), situation.sight.nodes[node].facts
-    if record is None or facts is None or facts.applied is not None or not is_closed(record):
+    if record is None or facts is None or facts.applied is not None or not record.closed:
         return False
     if _is_off(situation, node):
         return False
@@ -180,6 +179,12 @@ def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
     said: list[str] = []
     again: Action | None = None
     for rung in node.ladder:
+        if rung.kind is RungKind.LEASE:
+            lease = leases.remaining(situation, node.name)
+            said.append(f"{rung.kind}: {lease.said}")
+            if not lease.answered:
+                return Choice(again, "; ".join(said))
+            continue
         action = _action(situation, operation, node, rung)
         if action is None:
             continue

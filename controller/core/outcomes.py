@@ -10,7 +10,7 @@ from mailward.controller.core import bounds
 from mailward.controller.core.draft import Draft, stays_closed
 from mailward.controller.core.expiry import earlier_orders_expired
 from mailward.model.clock import Moment
-from mailward.model.fencing import FenceOutcome
+from mailward.model.fencing import FenceOutcome, opens
 from mailward.model.orders import (
     ClaimHelper,
     ClaimTarget,
@@ -23,7 +23,7 @@ from mailward.model.orders import (
     key_of,
 )
 from mailward.model.policy import Deployment
-from mailward.model.state import Attempt, HelperRecord, Operation, TargetRecord
+from mailward.model.state import Attempt, HelperRecord, Operation, PortsRecord, TargetRecord
 from mailward.model.token import Sent
 
 STALE_CLAIMS_BELIEVED = 3
@@ -114,9 +114,14 @@ def _carry_over_what_is_stopped(draft: Draft, operation: Operation | None) -> No
     draft.state = replace(
         state,
         operation=operation,
-        ports=tuple(replace(record, at=_carried_over(draft, record.at)) for record in state.ports),
+        ports=tuple(_ports_carried_over(draft, record) for record in state.ports),
         power=tuple(replace(record, at=_carried_over(draft, record.at)) for record in state.power),
     )
+
+
+def _ports_carried_over(draft: Draft, record: PortsRecord) -> PortsRecord:
+    opened, lapsed = (at and _carried_over(draft, at) for at in (record.opened, record.lapsed))
+    return replace(record, at=_carried_over(draft, record.at), opened=opened, lapsed=lapsed)
 
 
 def _carried_over(draft: Draft, at: Moment) -> Moment:
@@ -179,6 +184,8 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             draft.put_helper(replace(helper, claim=None, claimed=order.token, sent=sent, verified=verified))
         ports = draft.ports_of(action.node)
         if ports is not None and not stays_closed(ports, action):
+            if outcome.result is Result.DONE and opens(action.ports):
+                ports = replace(ports, lease_s=action.terms.lease_s, opened=outcome.at)
             draft.put_ports(
                 replace(
                     ports,

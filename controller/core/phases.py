@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailward.model.dns import RRset
-from mailward.model.fencing import CLOSED, OPEN, PLAIN, Hook, PortKind, PortState, Scope, Terms
+from mailward.model.fencing import CLOSED, OPEN, Hook, PortKind, PortState, Scope, Terms, opens
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Deployment, Endpoint, Policy
 from mailward.model.state import Phase, State
@@ -104,17 +104,16 @@ def port_map(policy: Policy, state: State, node: str) -> dict[str, PortState]:
 
 
 def order_of_ports(policy: Policy, state: State, node: str, hook: Hook | None = None) -> OrderPorts:
-    """A node's whole port map, and what goes with it: where a closed node of a cluster must not write either,
-    its writers are stopped; and one that is opened is promoted, unless it is known to be. Closing never waits
-    for a `hook`, DEMOTE is ordered of one that is closed."""
+    """A node's whole port map, and what goes with it in a cluster: what is opened is so for a lease, where
+    there are any, and promoted, unless it is known to be; where a closed node must not write either, its
+    writers are stopped. Closing never waits for a `hook`, DEMOTE is ordered of one that is closed."""
     ports = port_map(policy, state, node)
     if policy.deployment is not Deployment.CLUSTER:
         return OrderPorts(node, ports)
-    closed = all(port.kind is PortKind.CLOSED for port in ports.values())
-    if not closed and not state.helper(node).promoted:
-        hook = Hook.PROMOTE
-    stops = closed and policy.rules.fence_scope.covers(Scope.WRITES)
-    return OrderPorts(node, ports, Terms(stop=stops, hook=hook) if stops or hook else PLAIN)
+    if opens(ports):
+        hook = hook if state.helper(node).promoted else Hook.PROMOTE
+        return OrderPorts(node, ports, Terms(lease_s=policy.rules.lease_s, hook=hook))
+    return OrderPorts(node, ports, Terms(stop=policy.rules.fence_scope.covers(Scope.WRITES), hook=hook))
 
 
 def _effects(policy: Policy, state: State, node: str, endpoint: str) -> Effects:

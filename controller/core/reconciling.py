@@ -4,16 +4,16 @@ Effects that could not be confirmed when they were due, ports that a reboot or a
 that came back with an older zone.
 """
 
-from mailward.controller.core import doubts, ladder
+from mailward.controller.core import doubts, ladder, leases
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.closing import left_open
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import operation_of
 from mailward.controller.core.phases import desired_rrsets, order_of_ports, port_map
 from mailward.controller.core.planning import roll_back
-from mailward.model.fencing import OPEN, FenceOutcome, PortKind, Scope
+from mailward.model.fencing import OPEN, FenceOutcome, NodeFacts, PortKind, Scope, opens
 from mailward.model.policy import Automation, Deployment, Node
-from mailward.model.state import Cause, Ending, Kind, Phase
+from mailward.model.state import Cause, Ending, Kind, Phase, PortsRecord
 
 
 def reconcile(draft: Draft) -> None:
@@ -90,9 +90,11 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
         differ = any(facts.ports.get(service, OPEN) != port for service, port in wanted.items())
         stays = (Phase.IN_SERVICE, Phase.STANDBY)  # a standby is closed when automation acts, and not before
         away = any(r.phase not in stays for r in draft.state.phases_of(node.name))
-        held = facts.applied is False and facts.token is not None  # since it booted
+        lapsed = leases.lapsed(facts) and not leases.unattended(draft.situation, node.name)
+        held = (facts.applied is False or lapsed) and facts.token is not None  # since it booted, or by itself
         closes = draft.policy.deployment is Deployment.CLUSTER and not _opens_in_a_cluster(draft, node)
         acts = draft.policy.automation is Automation.ACT
+        differ = differ or _leased_otherwise(draft, node, facts)
         return away or held or (acts and (differ or closes))
     if record.fence is not FenceOutcome.CONFIRMED:
         return True
@@ -102,7 +104,24 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
         return True
     if draft.policy.deployment is Deployment.CLUSTER and ladder.unreadable(draft.situation, node.name):
         return True
-    return facts.applied is False and facts.token == draft.state.helper(node.name).claimed
+    if facts.token != draft.state.helper(node.name).claimed:
+        return False
+    return facts.applied is False or (_said_since(draft, record) and _leased_otherwise(draft, node, facts))
+
+
+def _said_since(draft: Draft, record: PortsRecord) -> bool:
+    return draft.sight.nodes[record.node].facts_age_s < record.at.age_s(draft.now)
+
+
+def _leased_otherwise(draft: Draft, node: Node, facts: NodeFacts) -> bool:
+    """Whether what is open there is so under another lease than it should be, or under one that has run out
+    and would be renewed."""
+    wanted = order_of_ports(draft.policy, draft.state, node.name)
+    if draft.policy.deployment is not Deployment.CLUSTER or not (opens(wanted.ports) and opens(facts.ports)):
+        return False
+    if facts.lease_s != wanted.terms.lease_s:
+        return True
+    return leases.lapsed(facts) and not leases.unattended(draft.situation, node.name)
 
 
 def _targets_unsettled(situation: Situation) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 
-from mailward.controller.core import bounds, candidates, doubts, ladder, operations
+from mailward.controller.core import bounds, candidates, doubts, ladder, leases, operations
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import Turn
@@ -638,6 +638,9 @@ def _closed_since(draft: Draft) -> bool:
     operation = draft.running()
     if not ladder.closed_by_itself(draft.situation, operation.to):
         return False
+    if alone := leases.unattended(draft.situation, operation.to):
+        _failed(draft, f"it {alone}")
+        return True
     draft.note(f"{operation.to} has closed its ports since, and is opened again")
     draft.enter(Step.PROMOTE)
     return True

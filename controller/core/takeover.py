@@ -4,7 +4,7 @@ switchover begins. Those that a hybrid has as well are in `gates`.
 
 from collections.abc import Sequence
 
-from mailward.controller.core import candidates, gates, ladder
+from mailward.controller.core import candidates, gates, ladder, leases
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
@@ -34,7 +34,7 @@ def _just_being_opened(case: Case) -> bool:
         return False
     closed = [s for s in case.endpoint.services if facts.ports.get(s, OPEN).kind is PortKind.CLOSED]
     young_s = min(case.record.since.age_s(now), state.epoch_since.age_s(now))
-    held = bool(closed) or facts.applied is False
+    held = bool(closed) or facts.applied is False or leases.lapsed(facts)
     return held and young_s < case.snapshot.policy.rules.step_patience_s
 
 

@@ -15,13 +15,16 @@ LOOK_S = 1.5
 
 @dataclass
 class OneOpen:
-    """I4: at no instant more than one node has open ports and power, whether it stands still or not."""
+    """I4: at no instant more than one node has open ports and power, whether it stands still or not. Where a
+    lease ends by the clock of a machine that stood still as a whole, the run has left the fault model."""
 
     truth: Truth
     rule: str = "I4"
 
     def look(self, world: World, _news: News) -> Sequence[str]:
         opened = [name for name, node in world.nodes.items() if node.opens]
+        if len(opened) > 1 and any(world.nodes[name].helper.overdue for name in opened):
+            world.outside("a machine stood still, its kernel's clock as well, and a lease outlasted its time")
         return [f"{' and '.join(opened)} are open at once"] if len(opened) > 1 else []
 
 

@@ -93,10 +93,19 @@ def two_stand_by() -> Policy:
     return replace(whole, nodes=nodes, endpoints=endpoints, targets=("primary", "second"))
 
 
+def leased() -> Policy:
+    """Two nodes and a witness; nobody can switch a node off, and client ports are open for a lease."""
+    whole = without_a_switch()
+    rules = replace(whole.rules, lease_s=15.0)
+    ladder = (*whole.nodes[0].ladder, Rung(RungKind.LEASE, rules.lease_over_s or 0.0))
+    return replace(whole, rules=rules, nodes=tuple(replace(node, ladder=ladder) for node in whole.nodes))
+
+
 ACTIVE_PASSIVE: Mapping[str, Callable[[], Policy]] = {
     "active-passive": one_serves_one_stands_by,
     "two-standbys": two_stand_by,
     "no-switch": without_a_switch,
+    "leased": leased,
 }
 CLUSTERS: Mapping[str, Callable[[], Policy]] = {
     "two-sites": two_sites_and_a_witness,

@@ -176,9 +176,9 @@ def _tokens_of_an_epoch_go_on(patch: Patch) -> None:
 def _any_order_is_obeyed(patch: Patch) -> None:
     obey = Helper.obey
 
-    def obey_anybody(self: Helper, token: Token, at_s: float, ports: Any, hello_s: float) -> HelperAnswer:
+    def obey_anybody(self: Helper, token: Token, *rest: Any) -> HelperAnswer:
         self.token = None
-        return obey(self, token, at_s, ports, hello_s)
+        return obey(self, token, *rest)
 
     patch.setattr(Helper, "obey", obey_anybody)
 

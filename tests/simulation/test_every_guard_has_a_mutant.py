@@ -54,7 +54,6 @@ NOT_GUARDS: Mapping[str, str] = {
     "takeover.before_switchover": "asks gates and candidates, each of which is one",
     "ladder.closed_by_itself": "has who was promoted opened once more",
     "ladder.what_is_over": "asks `_said_since` of what counted as stopped",
-    "ladder.is_closed": "what `stopped` asks of the ports",
     "ladder.counts": "asks `_said_since` of a person's word",
     "ladder._services": "what is seen of a node",
     "ladder._is_off": "what `stopped` asks of the power",

@@ -175,7 +175,7 @@ class ZooKeeperStore:
         )
         marked = {name: found.znodes[path] for name, path in reports.items() if path in found.znodes}
         heard = dict(self._understood_reports(marked))
-        self._heard.read(asked_s, heard)
+        self._heard.read(asked_s, heard, self._now_s())
         if self._name in heard and heard[self._name][1].nonce != self.nonce and asked_s > self._reported_s:
             self._rival_s = asked_s
         if self._led is not None:
@@ -183,6 +183,13 @@ class ZooKeeperStore:
         answered = {answer.request for answer in recorded.state.answers}
         waiting = tuple(request for request in recorded.requests if request.id not in answered)
         return Recorded(recorded.state, recorded.versions, recorded.pause, waiting, leader)
+
+    async def recorded(self) -> State:
+        """The state alone; StoreError as in `read`."""
+        at = self._tree
+        found = (await self._client.read([at.store, at.state])).znodes
+        self._must_be_ours(found.get(at.store))
+        return self._understood(self._must_be_there(found, at.state))
 
     async def record(self, state: State, seen: Versions) -> Commit:
         at, read, content = self._tree, self._read, tree.of_state(state)
@@ -378,3 +385,4 @@ class ZooKeeperStore:
                 yield name, (znode.moved, tree.report(znode, self._tree.report(name)))
             except StoreError as error:
                 log.warning("the report of %s is passed over: %s", name, error)
+                self._heard.garbled(name, self._now_s())

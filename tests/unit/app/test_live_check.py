@@ -169,7 +169,31 @@ UNREAD = Space(None, None, None, None)
 async def test_a_helper_works_when_it_knows_the_services_and_its_room(
     said: NodeFacts | str, works: bool, detail: str
 ) -> None:
-    tried = await live._helper("mail-a helper", cast(Any, Told(said)), {"smtp", "imaps"})
+    tried = await live._helper("mail-a helper", cast(Any, Told(said)), {"smtp", "imaps"}, leased=False)
+    assert tried == Tried("mail-a helper", works, detail)
+
+
+@pytest.mark.parametrize(
+    ("said", "works", "detail"),
+    [
+        (
+            facts(firewall="nftables", lease_s=15.0, lease_left_s=13.0),
+            True,
+            "mail-a answers; it obeys 0123456789ab.3.7; its ports are leased for 15 s, 13 s left",
+        ),
+        (facts(firewall="nftables"), True, "mail-a answers; it obeys 0123456789ab.3.7"),
+        (
+            facts(firewall="iptables"),
+            False,
+            "policy.lease_s needs nftables on the node, its firewall is iptables",
+        ),
+        (facts(), False, "policy.lease_s needs nftables on the node, its firewall is none that is told"),
+    ],
+)
+async def test_where_leases_are_wanted_the_firewall_must_know_them(
+    said: NodeFacts, works: bool, detail: str
+) -> None:
+    tried = await live._helper("mail-a helper", cast(Any, Told(said)), {"smtp", "imaps"}, leased=True)
     assert tried == Tried("mail-a helper", works, detail)
 
 

@@ -13,6 +13,7 @@ from mailward.app.peering import listen_of, observer_of, peers_of
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
+from mailward.controller.coordination.answering import no_answer
 from mailward.model.errors import ConfigError
 
 OBSERVERS = [
@@ -64,7 +65,7 @@ def test_where_nothing_says_it_that_is_a_mistake_of_the_file_s(
 def test_it_listens_at_the_port_of_its_address_and_lets_in_every_other_observer(tmp_path: Path) -> None:
     loaded = config(tmp_path)
     assert listen_of(loaded) == (None, 7443)
-    peers = peers_of(loaded, "n", SystemClock(), lambda: None, lambda: None)
+    peers = peers_of(loaded, "n", SystemClock(), lambda: None, lambda: None, no_answer)
     assert [(each.name, each.host, each.port) for each in peers._peers] == [("mail-b", "::1", 7444)]
     assert peers._answering._admitted == {"mail-b", "witness"}
 

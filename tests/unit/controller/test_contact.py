@@ -45,23 +45,23 @@ def ages(heard: Heard[int], now_s: float) -> list[float]:
 
 def test_a_report_is_as_old_as_the_reading_that_did_not_find_it_yet() -> None:
     heard: Heard[int] = Heard()
-    heard.read(100.0, {})
-    heard.read(101.0, {"w1": (1, report(1))})
+    heard.read(100.0, {}, 100.0)
+    heard.read(101.0, {"w1": (1, report(1))}, 101.0)
     assert ages(heard, 101.0) == [1.0]
-    heard.read(102.0, {"w1": (1, report(1))})
+    heard.read(102.0, {"w1": (1, report(1))}, 102.0)
     assert ages(heard, 102.0) == [2.0], "it has not moved"
-    heard.read(110.0, {"w1": (2, report(2))})
+    heard.read(110.0, {"w1": (2, report(2))}, 110.0)
     assert ages(heard, 110.0) == [8.0], "it may have moved at any time of a gap in our reading"
 
 
 def test_nobody_knows_how_old_a_report_is_that_was_there_when_we_came() -> None:
     heard: Heard[int] = Heard()
-    heard.read(100.0, {"w1": (7, report(7))})
+    heard.read(100.0, {"w1": (7, report(7))}, 100.0)
     assert ages(heard, 100.0) == [float("inf")]
 
 
 def test_an_observer_that_was_never_heard_has_no_report() -> None:
     heard: Heard[int] = Heard()
-    heard.read(100.0, {})
+    heard.read(100.0, {}, 100.0)
     (view,) = heard.views([Observer("w2", "", 1)], 100.0)
     assert view.report is None

@@ -55,6 +55,7 @@ class Stage:
     def __init__(self, client: Callable[[MemoryStore], MemoryClient] = MemoryClient) -> None:
         self.scene = Scene()
         self.tilted = False
+        self.bound = ""
         self.store = MemoryStore(State(STORE, 0))
         self.client = client(self.store)
         self.steps: list[float] = []
@@ -68,6 +69,7 @@ class Stage:
             views=self._seen,
             clock=self,
             tilted=lambda: self.tilted,
+            bound=lambda: self.bound,
             on_decision=self._decided,
         )
         self.task = asyncio.create_task(self.loop.run())
@@ -529,3 +531,93 @@ def test_the_last_snapshot_and_decision_can_be_looked_at() -> None:
         assert stage.loop.counters.steps == len(stage.steps)
 
     play(story)
+
+
+def leads(stage: Stage) -> bool:
+    return stage.loop.leads
+
+
+def test_who_is_bound_by_a_promise_steps_down_and_leads_again_when_it_is_over() -> None:
+    async def story(stage: Stage) -> None:
+        await settled(stage)
+        assert leads(stage)
+        stage.bound, commits = "it has promised", stage.store.commits
+        stage.down()
+        await asyncio.sleep(10)
+        assert not leads(stage)
+        assert stage.store.commits == commits
+        stage.bound = ""
+        stage.down()
+        await asyncio.sleep(10)
+        assert leads(stage)
+        assert stage.store.commits > commits
+
+    play(story)
+
+
+def test_a_promise_given_while_it_is_being_elected_is_kept() -> None:
+    """It was not leading yet when it was asked, and is a moment later: nothing is recorded by it."""
+
+    class Slow(MemoryClient):
+        slow = False
+        asked: Callable[[], None] = staticmethod(lambda: None)
+
+        async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
+            if self.slow and willing:
+                self.asked()
+            return await super().lead(willing=willing)
+
+    async def story(stage: Stage) -> None:
+        assert isinstance(stage.client, Slow)
+        stage.bound = "its process has just begun"
+        await asyncio.sleep(5)
+        assert not leads(stage)
+        commits, stage.bound = stage.store.commits, ""
+
+        def asked() -> None:
+            assert not leads(stage)
+            stage.bound = "it has promised"
+
+        stage.client.slow, stage.client.asked = True, asked
+        stage.down()
+        await asyncio.sleep(10)
+        assert stage.bound
+        assert stage.store.commits == commits
+        assert not leads(stage)
+
+    play(story, Slow)
+
+
+def test_a_promise_given_while_it_stands_against_a_leader_that_is_gone_is_kept() -> None:
+    class Deposing(MemoryClient):
+        asked: Callable[[], None] = staticmethod(lambda: None)
+
+        async def lead(self, *, willing: bool = True, over: Leader | None = None) -> Standing:
+            if over is None and not self.leads:
+                return Standing.FOLLOWING
+            if over is not None:
+                self.asked()
+            return await super().lead(willing=willing)
+
+        async def read(self) -> Recorded:
+            return replace(await super().read(), leader=None if self.leads else Leader("two", 3, "n2"))
+
+    async def story(stage: Stage) -> None:
+        assert isinstance(stage.client, Deposing)
+
+        def asked() -> None:
+            stage.bound = "it has promised"
+
+        stage.client.asked = asked
+        snapshot_of = stage.views
+        stage.views = lambda: [
+            replace(view, report=replace(view.report, gone=("n2",)) if view.report else None)
+            for view in snapshot_of()
+        ]
+        stage.loop.wake()
+        await asyncio.sleep(10)
+        assert stage.bound
+        assert stage.store.commits == 0
+        assert not leads(stage)
+
+    play(story, Deposing)

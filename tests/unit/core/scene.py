@@ -30,7 +30,7 @@ from mailward.model.policy import (
     Service,
 )
 from mailward.model.replication import Confidence, Lag
-from mailward.model.report import NodeReport, Report
+from mailward.model.report import LeaseReport, NodeReport, Report
 from mailward.model.snapshot import ObserverView, Snapshot, Standing, Versions
 from mailward.model.state import Cause, Pause, Phase, PhaseRecord, Request, RequestKind, State
 
@@ -145,6 +145,8 @@ class Scene:
         self.hooks: dict[str, Result | None] = {}
         self.never_leave: set[str] = set()
         self.scope = Scope.USERS
+        self.kept: dict[str, tuple[float, LeaseReport]] = {}
+        """By observer since when its newest report is there, and what that tells of a lease."""
         self.outcomes: list[Outcome] = []
         self.sent: list[Order] = []
         self.notices: list[str] = []
@@ -349,8 +351,11 @@ class Scene:
             )
             for node in self.policy.nodes
         )
-        report = Report(observer.name, 1, voice.digest, nodes, tuple(self.lags.values()), voice.tilted)
-        return ObserverView(observer.name, observer.votes, report, voice.age_s)
+        since_s, lease = self.kept.get(observer.name, (self.now_s, None))
+        report = Report(
+            observer.name, 1, voice.digest, nodes, tuple(self.lags.values()), voice.tilted, lease=lease
+        )
+        return ObserverView(observer.name, observer.votes, report, voice.age_s, self.now_s - since_s)
 
     def _service(self, voice: Voice, node: str, service: str) -> ServiceReport:
         seen = voice.sees.get((node, service)) or self.seen.get((node, service), Seen())

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.scene import Scene, cluster_of
 
-from mailward.controller.core import ladder
 from mailward.model.fencing import FenceOutcome, Hook, NodeFacts, PortKind, Scope, Terms
 from mailward.model.orders import OrderPorts, Result
 from mailward.model.policy import Rules
@@ -67,7 +66,7 @@ def test_a_failover_waits_a_while_for_a_demotion(demote_s: float, waits: bool) -
     assert (step(scene) is Step.DEMOTE) is waits
     ports = scene.state.ports_of("a")
     assert ports is not None
-    assert ladder.is_closed(ports), "whatever comes of the hook, it stays closed"
+    assert ports.closed, "whatever comes of the hook, it stays closed"
     scene.run(60)
     assert last(scene) == (Kind.FAILOVER, Ending.DONE)
 

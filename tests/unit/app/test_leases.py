@@ -1,0 +1,69 @@
+"""What people and monitors see of leases: renewed when, run out, by promise, and who does not lead yet."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.app import scenes
+from tests.unit.app.fakes import FakeDaemon
+from tests.unit.app.test_metrics import families, value
+
+from mailward.app import render, summary
+from mailward.app.live import View
+from mailward.controller.lease import Kept
+
+
+def view_with(lease_s: float | None = 15.0, left_s: float | None = 14.0) -> View:
+    facts = scenes.facts(lease_s=lease_s, lease_left_s=left_s)
+    return replace(scenes.healthy(), facts_a=facts, facts_age_a_s=0.5).view()
+
+
+def shown(view: View) -> str:
+    return " ".join(render.status(summary.status_of(view), width=200).split())
+
+
+def test_the_line_of_a_node_shows_when_its_lease_was_renewed() -> None:
+    assert "leased, renewed 2 s ago" in shown(view_with())
+
+
+def test_a_lease_that_has_run_out_is_told_loudly() -> None:
+    assert "their lease HAS RUN OUT, clients are refused" in shown(view_with(left_s=0.0))
+
+
+def test_of_a_lease_that_cannot_be_read_nobody_knows_since_when() -> None:
+    assert "leased, nobody knows since when" in shown(view_with(left_s=None))
+
+
+def test_without_a_lease_nothing_is_said_of_it() -> None:
+    assert "lease" not in shown(view_with(None, None))
+
+
+def test_the_metrics_say_how_old_the_lease_is() -> None:
+    for left_s, age_s, ran_out in ((14.0, 2.0, 0.0), (0.0, None, 1.0)):
+        found = families(FakeDaemon(view_with(left_s=left_s)))
+        assert value(found, "mailward_lease_age_seconds", node="mail-a") == age_s
+        assert value(found, "mailward_lease_ran_out", node="mail-a") == ran_out
+        assert value(found, "mailward_lease_ran_out", node="mail-b") is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (Kept("mail-a", True, 9.0, "mail-b does not answer", False),
+         "the lease of mail-a is not renewed: mail-b does not answer"),
+        (Kept("mail-a", True, 1.0, "", True),
+         "mail-a goes on serving without the store: all daemons have promised not to lead"),
+    ],
+)  # fmt: skip
+def test_who_is_beside_the_node_says_why_it_is_not_renewed_or_by_what_it_is(kept: Kept, said: str) -> None:
+    assert said in shown(replace(view_with(), lease=kept))
+
+
+def test_a_lease_that_is_renewed_needs_no_word() -> None:
+    well = Kept("mail-a", True, 1.0, "", False)
+    assert summary.status_of(replace(view_with(), lease=well)).notices == ()
+
+
+def test_who_has_promised_not_to_lead_says_so() -> None:
+    assert "this daemon does not lead yet: not before 12 s" in shown(
+        replace(view_with(), bound="not before 12 s have passed: it has promised so")
+    )
