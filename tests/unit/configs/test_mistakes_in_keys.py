@@ -69,7 +69,7 @@ ROWS = {
         "line 19: endpoints: the section is empty: write keys with values, or leave it out",
         "line 20: x: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
         " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
-        " api, policy",
+        " api, watchdog, policy",
     ),
     "a section where a value is wanted": (
         ("cluster: lab", "cluster: {name: lab}"),

@@ -105,7 +105,7 @@ ROWS = {
         "line 4: nodes: no node is listed: write at least one, under its name",
         "line 5: old: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
         " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
-        " api, policy",
+        " api, watchdog, policy",
     ),
     "no service": (
         ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services: {}\n"),
