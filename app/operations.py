@@ -23,6 +23,7 @@ from mailward.model.orders import (
     Publish,
     Verify,
 )
+from mailward.model.policy import RungKind
 from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State
 
 
@@ -135,9 +136,10 @@ def describe(action: Action) -> str:
             return f"publish at {target}: " + "; ".join(str(rrset) for rrset in rrsets)
         case Verify(target=target):
             return f"verify at every name server of {target}"
-        case OrderPorts(node=node, ports=ports):
+        case OrderPorts(node=node, ports=ports, by=by):
             states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
-            return f"client ports of {node}: {states}"
+            way = ", through the daemon beside it" if by is RungKind.ASK else ""
+            return f"client ports of {node}: {states}{way}"
         case PowerOff(node=node):
             return f"switch {node} off, and read back that it is"
         case KickReplication(node=node):

@@ -53,8 +53,10 @@ def _ladder(config: Config, name: str) -> tuple[Rung, ...]:
     if effective.ssh_of(config, name) is None:
         return ()
     agent = config.nodes[name].agent
+    asked = effective.asked_of(config, name) is not None
+    through_store = (Rung(RungKind.ASK, config.policy.order_timeout_s),) if asked else ()
     power = (Rung(RungKind.AGENT, agent.timeout_s),) if agent is not None else ()
-    return (Rung(RungKind.HELPER, config.policy.order_timeout_s), *power)
+    return (*through_store, Rung(RungKind.HELPER, config.policy.order_timeout_s), *power)
 
 
 def _endpoint(config: Config, name: str) -> Endpoint:

@@ -120,6 +120,7 @@ class LocalStore:
     def __init__(self, directory: Path, *, observe_only: bool = False) -> None:
         self.nonce = secrets.token_hex(8)
         self.rival = False  # its lock lets nobody else in
+        self.letters = None  # there is nobody to write to
         self._directory = directory
         self._observe_only = observe_only
         self._lock: int | None = None

@@ -11,7 +11,7 @@ each is tried again, after a pause that doubles: what failed may work now, and w
 worked. Planned work does not touch the power."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation
@@ -166,6 +166,6 @@ def _undone(attempt: Attempt) -> Attempt:
 
 
 def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
-    if rung.kind is RungKind.HELPER:
-        return order_of_ports(situation.snapshot.policy, situation.state, node.name)
+    if rung.kind in (RungKind.ASK, RungKind.HELPER):
+        return replace(order_of_ports(situation.snapshot.policy, situation.state, node.name), by=rung.kind)
     return None if operation.kind is Kind.SWITCHOVER else PowerOff(node.name)

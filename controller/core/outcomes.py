@@ -173,7 +173,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             sent = draft.helper(action.node).sent.arrived(order.token)
             draft.put_helper(HelperRecord(action.node, None, order.token, sent))
         ports = draft.ports_of(action.node)
-        if ports is not None:
+        if ports is not None and ports.token == order.token:  # not of one that went another way since
             draft.put_ports(
                 replace(
                     ports,
