@@ -119,7 +119,8 @@ class Box(StrEnum):
 
 class Letters(Protocol):
     """Letters between who asks and the daemon beside a node, through the store. All failures are
-    `StoreError`; what was not answered may have been done. A letter goes with its writer's session at the latest."""
+    `StoreError`; what was not answered may have been done. A letter goes with its writer's session at the
+    latest."""
 
     async def write(self, box: Box, node: str, id: str, content: bytes) -> None:
         """Make a letter of ours, or replace its content."""
