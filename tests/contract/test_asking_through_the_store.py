@@ -1,5 +1,5 @@
-"""What becomes of an order that goes through the store when something on the way stands still, dies or lies: the
-real helper and a store in memory."""
+"""What becomes of an order that goes through the store when something on the way stands still, dies or lies:
+the real helper and a store in memory."""
 
 from __future__ import annotations
 

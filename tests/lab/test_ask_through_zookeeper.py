@@ -1,5 +1,5 @@
-"""The contract of `Helper`, by way of the daemon beside a node: through a real ZooKeeper server, where each has
-the rights of who it is. The helper is the real program, beside the test."""
+"""The contract of `Helper`, by way of the daemon beside a node: through a real ZooKeeper server, where each
+has the rights of who it is. The helper is the real program, beside the test."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_it_takes_a_fraction_of_the_window(helper: AskedHelper) -> None:
         assert (await helper.claim(token(1, seq))).reply is HelperReply.OBEYED
         took.append(loop.time() - began_s)
     print(f"asked through ZooKeeper: {min(took):.2f} to {max(took):.2f} s")
-    assert max(took) < 2.0
+    assert sorted(took)[len(took) // 2] < 1.0
 
 
 async def test_an_asker_that_dies_leaves_a_letter_no_longer_than_its_session(
@@ -166,7 +166,5 @@ async def test_a_store_that_has_no_place_for_letters_says_what_makes_it(
         assert await client.commit(Delete(folder)) == ""
         direct = ZooKeeperLetters(client, Tree(cluster.cluster), cluster.rights)
         answer = await AskedHelper(direct, ASKED).claim(token(1, 1))
-    assert (
-        f"{folder} is missing in ZooKeeper: type on a daemon's host that may lead: mailward zoo"
-        in answer.detail
-    )
+    assert f"{folder} is missing in ZooKeeper: type on a daemon's host" in answer.detail
+    assert answer.detail.endswith("mailward zookeeper grant")
