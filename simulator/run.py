@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules
+from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules, RungKind
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
@@ -107,7 +107,10 @@ def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
     )
     if rng.random() < 0.5:
         return replace(policy, rules=rules)
-    nodes = tuple(replace(node, ladder=node.ladder[:1]) for node in policy.nodes)
+    nodes = tuple(
+        replace(node, ladder=tuple(rung for rung in node.ladder if rung.kind is not RungKind.AGENT))
+        for node in policy.nodes
+    )
     return replace(policy, rules=rules, nodes=nodes)
 
 
