@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailward.app.elsewhere import Others, Place, look_at
+from mailward.app.peering import observer_of
+from mailward.app.zookeeper import beside_of
 from mailward.configs import effective
 from mailward.configs.policy import policy_of
 from mailward.configs.power import Agent as AgentSection
@@ -26,7 +28,9 @@ from mailward.dns.servers import Server
 from mailward.dns.verification import Verification
 from mailward.fencing.agent.device import Device
 from mailward.fencing.agent.program import Agent
+from mailward.fencing.ask import Answering, AskedHelper
 from mailward.fencing.helper import NodeHelper
+from mailward.fencing.local import LocalHelper, LocalTransport
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.ssh import SshHelper, SshTarget
 from mailward.fencing.verification import look
@@ -40,7 +44,7 @@ from mailward.health.tls import TlsClient, client_context
 from mailward.model.errors import ConfigError
 from mailward.model.health import FailureKind
 from mailward.model.policy import Policy
-from mailward.model.ports import Clock
+from mailward.model.ports import Clock, Letters
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
 from mailward.replication.sources.runner import SshAccount, SshRunner
@@ -57,6 +61,23 @@ class DnsPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A node's helper as it is reached through the store, and the fence by it."""
+
+    helper: NodeHelper
+    fence: HelperRung
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The node that we run beside, its helper on this host, and who answers for it."""
+
+    node: str
+    helper: LocalHelper
+    answering: Answering
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Everything the daemon runs with, by the names of the configuration."""
 
@@ -64,6 +85,8 @@ class Parts:
     dns: dict[str, DnsPart]
     helpers: dict[str, NodeHelper]
     fences: dict[str, HelperRung]
+    asked: dict[str, Asked]
+    beside: Beside | None
     devices: dict[str, Device]
     runners: dict[str, SshRunner]
     lag_sources: dict[str, Dovecot23Source]
@@ -74,8 +97,10 @@ class Parts:
             if part.server is not None:
                 await part.server.close()
             await part.driver.close()
-        for helper in self.helpers.values():
+        for helper in (*self.helpers.values(), *(each.helper for each in self.asked.values())):
             await helper.close()
+        if self.beside is not None:
+            await self.beside.helper.close()
         for runner in self.runners.values():
             await runner.close()
 
@@ -86,21 +111,27 @@ def build(
     clock: Clock,
     others: Others | None = None,
     devices: Mapping[str, Device] | None = None,
+    letters: Letters | None = None,
 ) -> Parts:
     """ConfigError where the parts cannot be made of it. `others` are the other daemons, None where there are
-    none; `devices` the power switches, where they have been made already."""
+    none; `devices` the power switches, where they have been made already; `letters` what the store carries
+    between daemons, if it does."""
     helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
     runners = {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
+    beside = _beside(config, letters) if letters is not None else None
+    near = helpers if beside is None else {**helpers, beside.node: beside.helper}
     return Parts(
         policy=policy_of(config),
         dns={name: _dns_part(config, name, store_id) for name in config.dns},
         helpers=helpers,
         fences={name: _fence(config, name, helper, others) for name, helper in helpers.items()},
+        asked=_asked(config, letters, beside, others) if letters is not None else {},
+        beside=beside,
         devices=dict(devices_of(config) if devices is None else devices),
         runners=runners,
         lag_sources=_lag_sources(config, clock, runners),
         watched=tuple(
-            WatchedNode(name, targets_of(config, name, helpers.get(name)), helpers.get(name))
+            WatchedNode(name, targets_of(config, name, near.get(name)), near.get(name))
             for name in config.nodes
         ),
     )
@@ -114,6 +145,26 @@ def _helper(config: Config, node: str) -> NodeHelper | None:
     if ssh is None or ssh.address is None:
         return None
     return SshHelper(SshTarget(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
+
+
+def _beside(config: Config, letters: Letters) -> Beside | None:
+    ours = observer_of(config)
+    for node, observer in beside_of(config).items():
+        if observer == ours:
+            return Beside(node, LocalHelper(), Answering(letters, node, LocalTransport()))
+    return None
+
+
+def _asked(
+    config: Config, letters: Letters, beside: Beside | None, others: Others | None
+) -> dict[str, Asked]:
+    """Who runs beside a node itself asks nobody."""
+    found = {}
+    for node in beside_of(config):
+        ours = beside is not None and node == beside.node
+        helper = LocalHelper() if ours else AskedHelper(letters, node)
+        found[node] = Asked(helper, _fence(config, node, helper, others))
+    return found
 
 
 def _fence(config: Config, node: str, helper: NodeHelper, others: Others | None) -> HelperRung:

@@ -130,11 +130,13 @@ class Daemon:
             bodies = {"observer": self._observer.run(), "controller": self._loop.run()}
             if self._keeper is not None:
                 bodies["lease"] = self._keeper.run()
+            if parts.beside is not None:
+                bodies["answers"] = parts.beside.answering.run()
             await _until(None, bodies)
 
     def _build(self, store_id: str) -> Parts:
         others = self._peers if self._config.coordination.zookeeper is not None else None
-        return build(self._config, store_id, self._clock, others, self._devices)
+        return build(self._config, store_id, self._clock, others, self._devices, self._store.letters)
 
     async def _first_reading(self) -> Recorded:
         """Servers that do not answer yet are waited for, a store that is to be made in them, and the right to
@@ -182,6 +184,7 @@ class Daemon:
             return Executor(
                 publishers={name: part.publisher for name, part in parts.dns.items()},
                 fences=parts.fences,
+                asked={name: way.fence for name, way in parts.asked.items()},
                 switches=parts.devices,
                 lag_sources=parts.lag_sources,
                 clock=self._clock,

@@ -24,6 +24,7 @@ from mailward.model.orders import (
     Publish,
     Verify,
 )
+from mailward.model.policy import RungKind
 from mailward.model.state import Answer, Attempt, Ended, Ending, Episode, Operation, Request, State, Step
 
 
@@ -152,10 +153,11 @@ def describe(action: Action) -> str:
             return f"publish at {target}: " + "; ".join(str(rrset) for rrset in rrsets)
         case Verify(target=target):
             return f"verify at every name server of {target}"
-        case OrderPorts(node=node, ports=ports, terms=terms):
+        case OrderPorts(node=node, ports=ports, terms=terms, by=by):
             states = ", ".join(f"{service} {state}" for service, state in sorted(ports.items()))
             hook = f", with its {terms.hook} hook" if terms.hook else ""
-            return f"client ports of {node}: {states}{hook}"
+            way = ", through the daemon beside it" if by is RungKind.ASK else ""
+            return f"client ports of {node}: {states}{hook}{way}"
         case PowerOff(node=node):
             return f"switch {node} off, and read back that it is"
         case KickReplication(node=node):

@@ -18,7 +18,7 @@ from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.values import Servers
-from mailward.model.ports import Clock, Coordination
+from mailward.model.ports import Clock, Coordination, Letters
 from mailward.model.report import Report
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import Pause, State
@@ -37,6 +37,11 @@ class Store(Coordination, Protocol):
     @property
     def in_touch(self) -> bool:
         """Whether it is certain just now that the store knows us: only then it may lead."""
+        ...
+
+    @property
+    def letters(self) -> Letters | None:
+        """None where the store carries none."""
         ...
 
     async def run(self) -> None: ...

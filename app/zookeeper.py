@@ -1,5 +1,6 @@
 """ZooKeeper as the configuration has it: its servers, and who may do what there."""
 
+from mailward.configs import effective
 from mailward.configs.daemon import ZooKeeper
 from mailward.configs.identities import identity_of
 from mailward.configs.schema import Config
@@ -29,4 +30,11 @@ def rights_of(config: Config) -> Rights:
         {observer.name: identity_of(observer, zookeeper) for observer in config.observers},
         frozenset(observer.name for observer in config.observers if observer.leader != "never"),
         zookeeper.admins,
+        beside_of(config),
     )
+
+
+def beside_of(config: Config) -> dict[str, str]:
+    """Which observer answers for which node."""
+    asked = {name: effective.asked_of(config, name) for name in config.nodes}
+    return {name: observer for name, observer in asked.items() if observer is not None}

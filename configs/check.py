@@ -44,6 +44,8 @@ def _node(config: Config, name: str) -> list[str]:
         if ssh is not None
         else "  helper: none, so its client ports are never closed"
     )
+    if (observer := effective.asked_of(config, name)) is not None:
+        lines.append(f"  asked first: {observer}, the daemon beside it, through ZooKeeper")
     source = effective.replication_of(config, name)
     if source is None:
         lines.append("  replication: none, so it returns without catching up")

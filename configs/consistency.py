@@ -188,6 +188,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     publishing.targets,
     access.replication,
     access.one_node_only,
+    access.asked,
     access.secrets,
     access.agents,
     leases.leases,

@@ -45,6 +45,12 @@ def ssh_of(config: Config, node: str) -> Ssh | None:
     return ssh.reached_at(probe_address_of(config, node))
 
 
+def asked_of(config: Config, node: str) -> str | None:
+    """The observer whose daemon passes orders on to a node's helper; None where none does."""
+    own = config.nodes[node].helper
+    return own.ask if own is not None else None
+
+
 def replication_of(config: Config, node: str) -> Replication | None:
     """How a node's lag is measured: `doveadm` with its `url` filled in, or `ssh` with its `address`; None
     where it is not."""

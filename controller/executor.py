@@ -25,7 +25,7 @@ from mailward.model.orders import (
     Result,
     Verify,
 )
-from mailward.model.policy import Policy
+from mailward.model.policy import Policy, RungKind
 from mailward.model.ports import Clock, Fence, LagSource, PowerSwitch, Publisher
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ _BY_FENCE = {
 
 
 class Executor:
-    """`report` is called once for each order, from a task of its own."""
+    """`asked` are the fences that go by way of the daemon beside a node. `report` is called once for each
+    order, from a task of its own."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Executor:
         fences: Mapping[str, Fence],
         lag_sources: Mapping[str, LagSource],
         switches: Mapping[str, PowerSwitch] | None = None,
+        asked: Mapping[str, Fence] | None = None,
         clock: Clock,
         may_act_until_s: Callable[[], float],
         policy: Policy,
@@ -63,6 +65,7 @@ class Executor:
         self._fences = fences
         self._lag_sources = lag_sources
         self._switches = switches or {}
+        self._asked = asked or {}
         self._clock = clock
         self._may_act_until_s = may_act_until_s
         self._policy = policy
@@ -155,7 +158,8 @@ class Executor:
         return self._outcome(order, _BY_REPLY[answer.reply], answer.detail)
 
     async def _order_ports(self, order: Order, action: OrderPorts) -> Outcome:
-        done = await self._fences[action.node].order(order.token, action.ports, action.terms)
+        fences = self._asked if action.by is RungKind.ASK else self._fences
+        done = await fences[action.node].order(order.token, action.ports, action.terms)
         result = _BY_FENCE[done.outcome]
         if result is Result.DONE and not done.hooked:
             result = Result.UNKNOWN  # the ports are as ordered; of the hook a half may have happened

@@ -6,10 +6,12 @@ all of its waits (asyncssh: opening a channel).
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 LINE_LIMIT = 256 * 1024
 _CHUNK = 65536
+_COMPLAINT_TIMEOUT_S = 0.3
 
 
 class ChannelError(Exception):
@@ -81,3 +83,16 @@ class LineReader:
         """Whatever comes next; b'' at the end."""
         rest, self._rest = self._rest, b""
         return rest or await self._reader.read(_CHUNK)
+
+
+async def complaint_of(channel: Channel | None) -> str:
+    """What a process that did not answer had to say, and its end."""
+    if channel is None:
+        return ""
+    try:
+        async with asyncio.timeout(_COMPLAINT_TIMEOUT_S):
+            return await channel.complaint()
+    except TimeoutError:
+        return ""
+    finally:
+        channel.close()

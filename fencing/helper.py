@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from mailward.fencing.channel import Channel, ChannelError, LineReader, Transport
+from mailward.fencing.channel import Channel, ChannelError, LineReader, Transport, complaint_of
 from mailward.fencing.pipe import Pipe
 from mailward.fencing.wire import (
     Malformed,
@@ -28,7 +28,6 @@ from mailward.fencing.wire import (
 from mailward.model.fencing import PLAIN, HelperAnswer, HelperReply, NodeFacts, PortMap, Terms
 from mailward.model.token import Token
 
-_COMPLAINT_TIMEOUT_S = 0.3
 _MAX_PIPES = 16
 
 
@@ -126,7 +125,7 @@ class NodeHelper:
                 lines = LineReader(channel.reader)
                 return channel, lines, nonce_of(parse_object(await lines.line()))
         except (ChannelError, Malformed, TimeoutError) as error:
-            said = await _complaint(channel)
+            said = await complaint_of(channel)
             reason = (
                 f"no hello within {self._hello_timeout_s:g} s" if isinstance(error, TimeoutError) else error
             )
@@ -147,19 +146,6 @@ async def _exchange(
     except OSError as error:
         raise ChannelError(f"the request could not be sent: {error}") from error
     return parse_object(await lines.line())
-
-
-async def _complaint(channel: Channel | None) -> str:
-    """What a process that gave no hello had to say, and its end."""
-    if channel is None:
-        return ""
-    try:
-        async with asyncio.timeout(_COMPLAINT_TIMEOUT_S):
-            return await channel.complaint()
-    except TimeoutError:
-        return ""
-    finally:
-        channel.close()
 
 
 def _raise_if_refused(answer: Mapping[str, Any]) -> None:

@@ -58,17 +58,20 @@ class LocalTransport:
                 stderr=its_stderr.fileno(),
                 start_new_session=True,
             )
-        except OSError as error:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException as error:
             ours.close()
             stderr.close()
-            raise ChannelError(f"{self._command[0]}: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise ChannelError(f"{self._command[0]}: {error.strerror}") from error
+            raise
         finally:
             its_stdio.close()
             its_stderr.close()
         reaper = asyncio.create_task(process.wait(), name="end of a local mailward-node")
         self._reapers.add(reaper)
         reaper.add_done_callback(self._reapers.discard)
-        return _LocalChannel(process, *await asyncio.open_connection(sock=ours), stderr)
+        return _LocalChannel(process, reader, writer, stderr)
 
     def forget(self) -> bool:
         return False

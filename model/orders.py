@@ -13,6 +13,7 @@ from typing import Literal
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
 from mailward.model.fencing import PLAIN, FenceOutcome, PortState, Scope, Terms
+from mailward.model.policy import RungKind
 from mailward.model.token import NOTHING_SENT, Sent, Token
 
 
@@ -54,11 +55,13 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class OrderPorts:
-    """Order a node's whole port map, on `terms`; what it closes is then seen from outside."""
+    """Order a node's whole port map, on `terms`, `by` the helper itself or by the daemon beside it; what it
+    closes is then seen from outside."""
 
     node: str
     ports: Mapping[str, PortState]
     terms: Terms = PLAIN
+    by: RungKind = RungKind.HELPER
     kind: Literal["order-ports"] = "order-ports"
 
 
@@ -83,9 +86,11 @@ Action = ClaimTarget | ClaimHelper | Publish | Verify | OrderPorts | PowerOff | 
 
 
 def key_of(action: Action) -> str:
-    """What the action acts on: two actions of one key replace each other."""
+    """What the action acts on, and by which way: two actions of one key replace each other."""
     if isinstance(action, ClaimTarget | Publish | Verify):
         return f"{action.kind}:{action.target}"
+    if isinstance(action, OrderPorts) and action.by is not RungKind.HELPER:
+        return f"{action.kind}:{action.node}:{action.by}"
     return f"{action.kind}:{action.node}"
 
 

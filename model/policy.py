@@ -30,6 +30,7 @@ class Loss(StrEnum):
 class RungKind(StrEnum):
     """What a rung of a node's fencing ladder is; who may stop it."""
 
+    ASK = "ask"  # mailward-node, through the store and the daemon beside it
     HELPER = "helper"  # mailward-node, over SSH or beside the daemon
     LEASE = "lease"  # its kernel refuses clients where the daemon beside it renews nothing
     AGENT = "agent"  # a fence-agents program: the node's power

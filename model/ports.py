@@ -1,8 +1,8 @@
 """The ports: what the loop and the executor need of the outside, as Protocols.
 
-Coordination, DnsTarget, Helper and LagSource each have one contract suite (`tests/contract`) that every
-implementation passes. Implementations do not raise for expected failures: these are values. No library's
-exception crosses a port.
+Coordination, DnsTarget, Helper, Letters and LagSource each have one contract suite (`tests/contract`) that
+every implementation passes. Implementations do not raise for expected failures: these are values. No
+library's exception crosses a port.
 """
 
 from collections.abc import Sequence
@@ -107,6 +107,33 @@ class Helper(Protocol):
 
     async def status(self) -> NodeFacts | str:
         """The node's facts, or why they cannot be had."""
+        ...
+
+
+class Box(StrEnum):
+    """Where a letter lies: with those that ask the daemon beside a node, or with its answers."""
+
+    ASKS = "asks"
+    ANSWERS = "answers"
+
+
+class Letters(Protocol):
+    """Letters between who asks and the daemon beside a node, through the store. All failures are
+    `StoreError`; what was not answered may have been done. A letter goes with its writer's session at the
+    latest."""
+
+    async def write(self, box: Box, node: str, id: str, content: bytes) -> None:
+        """Make a letter of ours, or replace its content."""
+        ...
+
+    async def remove(self, box: Box, node: str, id: str) -> None: ...
+
+    async def changed(self, box: Box, node: str, id: str, known: bytes | None) -> bytes | None:
+        """A letter's content as soon as it is not `known`; None is that of one that is not there."""
+        ...
+
+    async def names(self, box: Box, node: str, known: frozenset[str]) -> frozenset[str]:
+        """The ids of all letters that are there as soon as they are not `known`."""
         ...
 
 

@@ -16,11 +16,11 @@ from mailward.fencing.rung import HelperRung
 from mailward.fencing.verification import Look, Seen, Sight
 from mailward.model.decision import Decision
 from mailward.model.errors import MailwardError, StoreError
-from mailward.model.policy import Policy, RungKind
+from mailward.model.policy import Node, Policy, RungKind
 from mailward.model.snapshot import Snapshot
 from mailward.simulator.names import Zone, ZoneClient
 from mailward.simulator.network import Host, HostClock, Network
-from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Ports, Replication
+from mailward.simulator.nodes import AskedClient, HelperClient, LagClient, MailNode, Ports, Replication
 from mailward.simulator.observer import SimObserver
 from mailward.simulator.peers import Peers, Running
 from mailward.simulator.power import Board, Switch
@@ -119,6 +119,7 @@ class Controller:
                 fences=self._fences(helpers),
                 lag_sources=lags,
                 switches=self._switches(),
+                asked=self._asked(),
                 clock=clock,
                 may_act_until_s=session.may_act_until_s,
                 policy=self.policy,
@@ -182,14 +183,28 @@ class Controller:
         return found
 
     def _fences(self, helpers: Mapping[str, HelperClient]) -> dict[str, HelperRung]:
-        numbers = {service.name: service.port for service in self.policy.services}
+        return {node.name: self._fence(node, helpers[node.name]) for node in self.policy.nodes}
+
+    def _asked(self) -> dict[str, HelperRung]:
+        """Through the ensemble and the daemon beside the node."""
+        around = self._around
         found = {}
         for node in self.policy.nodes:
-            found[node.name] = HelperRung(
-                node.name, helpers[node.name], numbers, node.addresses[:1],
-                timeout_s=self.policy.rules.order_timeout_s, look=self._look(node.name, numbers),
+            if not any(rung.kind is RungKind.ASK for rung in node.ladder):
+                continue
+            asked = AskedClient(
+                around.network, self.host.name, around.nodes[node.name], around.ensemble_host,
+                lambda name=node.name: _answers(around.daemons, name),  # type: ignore[misc]
             )  # fmt: skip
+            found[node.name] = self._fence(node, asked)
         return found
+
+    def _fence(self, node: Node, helper: HelperClient) -> HelperRung:
+        numbers = {service.name: service.port for service in self.policy.services}
+        return HelperRung(
+            node.name, helper, numbers, node.addresses[:1],
+            timeout_s=self.policy.rules.order_timeout_s, look=self._look(node.name, numbers),
+        )  # fmt: skip
 
     def _switches(self) -> dict[str, Switch]:
         nodes = self.policy.node_by_name
@@ -219,3 +234,10 @@ class Controller:
             return tuple(Sight(a, p, Seen.UNKNOWN, "nobody else can tell") for a in addresses for p in ports)
 
         return by_another
+
+
+def _answers(daemons: Mapping[str, Running], host: str) -> bool:
+    """Whether a daemon on that host runs, and does not stand still."""
+    return any(
+        each.host == host and each.process.alive and not each.process.stopped for each in daemons.values()
+    )

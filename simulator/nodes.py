@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypeVar
 
 from mailward.fencing.verification import Seen, Sight
 from mailward.model.fencing import (
@@ -33,6 +34,8 @@ from mailward.simulator import virtual
 from mailward.simulator.hooks import Hooks, Run
 from mailward.simulator.network import Host, Network
 from mailward.simulator.virtual import running_loop
+
+T = TypeVar("T")
 
 WINDOW_S = 2.0
 """From the helper's hello to the order: what comes later is void."""
@@ -292,17 +295,19 @@ class HelperClient:
             return self._node.facts() if self._node.helper.works else "the helper does not run"
 
         try:
-            return await self._network.call(self._source, self._node.name, there, self._timeout_s)
+            return await self._call(there, self._timeout_s)
         except TimeoutError:
             return f"no answer in {self._timeout_s:g} s"
+
+    async def _call(self, there: Callable[[], T], timeout_s: float) -> T:
+        return await self._network.call(self._source, self._node.name, there, timeout_s)
 
     async def _ended(self, run: Run, within_s: float) -> HelperAnswer:
         """The answer of a hook, as long as the connection to whoever runs it lasts."""
         until_s = asyncio.get_running_loop().time() + within_s
         try:
             while asyncio.get_running_loop().time() < until_s:
-                name = self._node.name
-                answer = await self._network.call(self._source, name, lambda: run.answer, self._timeout_s)
+                answer = await self._call(lambda: run.answer, self._timeout_s)
                 if answer is not None:
                     return answer
                 await virtual.sleep(POLL_S)
@@ -324,7 +329,7 @@ class HelperClient:
             return loop.time() if node.helper.works else None
 
         try:
-            greeted_s = await self._network.call(self._source, node.name, hello, self._timeout_s)
+            greeted_s = await self._call(hello, self._timeout_s)
             if greeted_s is None:
                 return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
@@ -334,9 +339,36 @@ class HelperClient:
                     then()
                 return answer
 
-            return await self._network.call(self._source, node.name, obey, until_s - loop.time())
+            return await self._call(obey, until_s - loop.time())
         except TimeoutError:
             return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
+
+
+class AskedClient(HelperClient):
+    """The same by way of the ensemble and the daemon beside the node: nobody answers while it does not run, or
+    stands still. `beside` says whether it runs."""
+
+    def __init__(
+        self, network: Network, source: str, node: MailNode, ensemble: str, beside: Callable[[], bool]
+    ) -> None:
+        super().__init__(network, source, node)
+        self._ensemble = ensemble
+        self._beside = beside
+
+    async def _call(self, there: Callable[[], T], timeout_s: float) -> T:
+        loop, node, network = asyncio.get_running_loop(), self._node, self._network
+        until_s = loop.time() + timeout_s
+
+        def passed_on() -> tuple[T] | None:
+            return (there(),) if self._beside() else None
+
+        await network.call(self._source, self._ensemble, lambda: None, timeout_s)
+        answer = await network.call(self._ensemble, node.name, passed_on, until_s - loop.time())
+        if answer is None:
+            await asyncio.sleep(max(0.0, until_s - loop.time()))
+            raise TimeoutError
+        await network.call(self._source, self._ensemble, lambda: None, until_s - loop.time())
+        return answer[0]
 
 
 class Ports:

@@ -1,8 +1,8 @@
 """`mailward config check FILE --live`: every connection the configuration names, tried once.
 
-Nothing is changed anywhere: services are probed as the daemon does, helpers asked for their status, power
-switches whether their options are right and what they read, replication measured, DNS targets read and their
-servers asked. Each answer is one line with what to do.
+Nothing is changed anywhere: services are probed as the daemon does, helpers asked for their status on each
+way, power switches whether their options are right and what they read, replication measured, DNS targets read
+and their servers asked. Each answer is one line with what to do.
 """
 
 import asyncio
@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 from mailward.app import ladders
 from mailward.app.compose import DnsPart, Parts, build
+from mailward.app.peering import may_lead
 from mailward.app.stores import store_id_of
-from mailward.app.zookeeper import rights_of, servers_of
+from mailward.app.zookeeper import beside_of, rights_of, servers_of
 from mailward.configs import effective
 from mailward.configs.schema import Config
 from mailward.controller.coordination.zookeeper.connecting import connected
+from mailward.controller.coordination.zookeeper.letters import ZooKeeperLetters
 from mailward.controller.coordination.zookeeper.making import differing
+from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.fencing.agent.device import Device
+from mailward.fencing.ask import AskedHelper
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
@@ -50,7 +54,8 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     slots = asyncio.Semaphore(AT_ONCE)
     try:
         tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id)]
-        return (*await asyncio.gather(*tries), store, *await _rights(config, store_id))
+        tried, through_store = await asyncio.gather(*tries), await _through_store(config, store_id)
+        return (*tried, store, *through_store, *await _rights(config, store_id))
     finally:
         await parts.close()
 
@@ -181,6 +186,27 @@ async def _store(config: Config) -> tuple[str, Tried]:
     if found is None:
         return NOBODY, Tried("store", False, f"{where} holds none yet: mailward state init")
     return found, Tried("store", True, f"{where} holds store {found}")
+
+
+async def _through_store(config: Config, store_id: str) -> Sequence[Tried]:
+    """Each helper by way of the daemon beside it, as who leads asks it."""
+    zookeeper, nodes = config.coordination.zookeeper, beside_of(config)
+    if zookeeper is None or store_id == NOBODY or not nodes or not may_lead(config):
+        return ()
+    try:
+        async with connected(servers_of(zookeeper)) as client:
+            letters = ZooKeeperLetters(client, Tree(config.cluster), rights_of(config))
+            helpers = {node: AskedHelper(letters, node) for node in nodes}
+            asking = [
+                _helper(f"{node} helper, asked through {nodes[node]}", helper, set(config.services))
+                for node, helper in helpers.items()
+            ]
+            found = await asyncio.gather(*asking)
+            for helper in helpers.values():
+                await helper.close()
+            return found
+    except StoreError as error:
+        return (Tried("helpers, asked through daemons", False, str(error)),)
 
 
 async def _rights(config: Config, store_id: str) -> Sequence[Tried]:

@@ -121,6 +121,7 @@ class LocalStore:
         self.nonce = secrets.token_hex(8)
         self.rival = False  # its lock lets nobody else in
         self.in_touch = True  # it is a directory of this host
+        self.letters = None  # there is nobody to write to
         self._directory = directory
         self._observe_only = observe_only
         self._lock: int | None = None

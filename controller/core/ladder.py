@@ -17,7 +17,7 @@ each is tried again, after a pause that doubles: what failed may work now, and w
 worked. Planned work does not touch the power, and nobody is switched off while nobody can take over (I8)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailward.controller.core import leases
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
@@ -206,6 +206,6 @@ def _undone(attempt: Attempt) -> Attempt:
 
 
 def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
-    if rung.kind is RungKind.HELPER:
-        return order_of_ports(situation.snapshot.policy, situation.state, node.name)
+    if rung.kind in (RungKind.ASK, RungKind.HELPER):
+        return replace(order_of_ports(situation.snapshot.policy, situation.state, node.name), by=rung.kind)
     return None if operation.kind is Kind.SWITCHOVER or not operation.to else PowerOff(node.name)

@@ -183,7 +183,8 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             sent, verified = helper.sent.arrived(order.token), helper.verified or bool(action.terms.hook)
             draft.put_helper(replace(helper, claim=None, claimed=order.token, sent=sent, verified=verified))
         ports = draft.ports_of(action.node)
-        if ports is not None and not stays_closed(ports, action):
+        known = ports is not None and ports.token == order.token  # not of one that went another way since
+        if ports is not None and known and not stays_closed(ports, action):
             if outcome.result is Result.DONE and opens(action.ports):
                 ports = replace(ports, lease_s=action.terms.lease_s, opened=outcome.at)
             draft.put_ports(

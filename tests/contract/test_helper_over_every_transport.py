@@ -1,5 +1,5 @@
 """One suite for the port `Helper`, over each transport: the real program with a stand-in for nft,
-started beside us and by an SSH server on loopback."""
+started beside us, by an SSH server on loopback, and by a daemon that is asked through a store in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from typing import Any, cast
 
 import asyncssh
 import pytest
+from tests.doubles.letters import MemoryLetters, Shelf
 
+from mailward.fencing.ask import Answering, AskTransport
 from mailward.fencing.channel import Transport
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.local import LocalTransport
@@ -32,6 +34,7 @@ from mailward.model.fencing import (
     Terms,
     UnitState,
 )
+from mailward.model.ports import Letters
 from mailward.model.token import Token
 
 NFT = """#!/bin/sh
@@ -189,16 +192,47 @@ async def ssh_server(folder: Path, command: tuple[str, ...]) -> AsyncIterator[Ss
 
 
 @asynccontextmanager
+async def answering(letters: Letters, command: tuple[str, ...]) -> AsyncIterator[None]:
+    """The daemon beside mail-a, until nobody asks any more."""
+    helper = LocalTransport(command)
+    answers = Answering(letters, "mail-a", helper)
+    task = asyncio.create_task(answers.run())
+    try:
+        yield
+        async with asyncio.timeout(5):
+            while answers._tasks:  # noqa: ASYNC110 - there is nothing to wait for
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await helper.close()
+
+
+@asynccontextmanager
 async def transport_over(kind: str, folder: Path, command: tuple[str, ...]) -> AsyncIterator[Transport]:
     if kind == "local":
         yield LocalTransport(command)
+    elif kind == "ask":
+        shelf = Shelf()
+        async with answering(MemoryLetters(shelf), command):
+            yield AskTransport(MemoryLetters(shelf), "mail-a")
+        assert not shelf.contents
     else:
         async with ssh_server(folder, command) as target:
             yield SshTransport(target)
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", "ssh", "ask"])
 async def helper(request: pytest.FixtureRequest, node: Node) -> AsyncIterator[NodeHelper]:
+    async with transport_over(request.param, node.folder, node.command) as transport:
+        helper = NodeHelper(transport)
+        yield helper
+        await helper.close()
+
+
+@pytest.fixture(params=["local", "ssh"])
+async def piping(request: pytest.FixtureRequest, node: Node) -> AsyncIterator[NodeHelper]:
+    """Over a transport that carries more than a question and its answer."""
     async with transport_over(request.param, node.folder, node.command) as transport:
         helper = NodeHelper(transport)
         yield helper
@@ -339,9 +373,9 @@ async def test_status_tells_what_the_node_knows(helper: NodeHelper, node: Node) 
     assert not facts.forced
 
 
-async def test_a_service_behind_closed_ports_is_reached_on_loopback(helper: NodeHelper) -> None:
-    await helper.order(token(1, 1), ALL_CLOSED)
-    reader, writer = await asyncio.open_connection(sock=await helper.connect("imaps"))
+async def test_a_service_behind_closed_ports_is_reached_on_loopback(piping: NodeHelper) -> None:
+    await piping.order(token(1, 1), ALL_CLOSED)
+    reader, writer = await asyncio.open_connection(sock=await piping.connect("imaps"))
     writer.write(b"hello\r\n")
     assert await reader.read(100) == b"* OK hello\r\n"
     assert await reader.read(100) == b""
@@ -349,23 +383,23 @@ async def test_a_service_behind_closed_ports_is_reached_on_loopback(helper: Node
     await writer.wait_closed()
 
 
-async def test_connecting_fails_as_a_socket_does(helper: NodeHelper) -> None:
+async def test_connecting_fails_as_a_socket_does(piping: NodeHelper) -> None:
     with pytest.raises(ConnectionRefusedError, match="service-refused"):
-        await helper.connect("submission")
+        await piping.connect("submission")
     with pytest.raises(OSError, match="unknown-service"):
-        await helper.connect("pop3s")
+        await piping.connect("pop3s")
 
 
-async def test_pipes_are_bounded_and_end_with_the_helper(helper: NodeHelper) -> None:
-    held = [await helper.connect("imaps") for _ in range(16)]
+async def test_pipes_are_bounded_and_end_with_the_helper(piping: NodeHelper) -> None:
+    held = [await piping.connect("imaps") for _ in range(16)]
     with pytest.raises(OSError, match="16 pipes to this node are open already"):
-        await helper.connect("imaps")
+        await piping.connect("imaps")
     held.pop().close()
     async with asyncio.timeout(5):
-        while len(helper._pipes) == 16:  # noqa: ASYNC110 - there is nothing to wait for
+        while len(piping._pipes) == 16:  # noqa: ASYNC110 - there is nothing to wait for
             await asyncio.sleep(0.01)
-    held.append(await helper.connect("imaps"))
-    await helper.close()
+    held.append(await piping.connect("imaps"))
+    await piping.close()
     loop = asyncio.get_running_loop()
     for end in held:
         assert await loop.sock_recv(end, 1) == b""
@@ -399,7 +433,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("script", "detail"), BROKEN, ids=[detail for _, detail in BROKEN])
-@pytest.mark.parametrize("over", ["local", "ssh"])
+@pytest.mark.parametrize("over", ["local", "ssh", "ask"])
 async def test_whatever_is_no_answer_is_unknown_within_its_deadline(
     tmp_path: Path, over: str, script: str, detail: str
 ) -> None:
@@ -412,7 +446,7 @@ async def test_whatever_is_no_answer_is_unknown_within_its_deadline(
         await helper.close()
 
 
-@pytest.mark.parametrize("over", ["local", "ssh"])
+@pytest.mark.parametrize("over", ["local", "ssh", "ask"])
 async def test_the_status_of_a_broken_helper_is_the_reason(tmp_path: Path, over: str) -> None:
     async with transport_over(over, tmp_path, ("sh", "-c", "echo 'sudo: no' >&2; exit 1")) as transport:
         helper = NodeHelper(transport)

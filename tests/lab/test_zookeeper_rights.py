@@ -16,7 +16,7 @@ from tests.lab.harness.in_zookeeper import (
     knowing,
     until,
 )
-from tests.lab.harness.zookeeper import ZooKeepers
+from tests.lab.harness.zookeeper import ASKED, ZooKeepers
 
 from mailward.controller.coordination.zookeeper import making, tree
 from mailward.controller.coordination.zookeeper.client import Client
@@ -25,7 +25,7 @@ from mailward.controller.coordination.zookeeper.rights import Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.values import Create, Delete, Grant, Login, Step, Write
 from mailward.model.errors import StoreError
-from mailward.model.ports import Commit
+from mailward.model.ports import Box, Commit
 from mailward.model.report import Report
 from mailward.model.snapshot import Standing
 from mailward.model.state import State
@@ -83,6 +83,12 @@ def acts(at: Tree) -> dict[str, Act]:
         "add an observer": Act(Create(at.report("new"), b""), (LEADER, OTHER)),
         "write over a request": Act(Write(at.request("lies"), b"{}"), ()),
         "take a request away": Act(Delete(at.request("lies")), (LEADER, OTHER)),
+        "ask the watcher": Act(Create(at.letter(Box.ASKS, ASKED, "new"), b"{}"), (LEADER, OTHER)),
+        "write over what is asked": Act(Write(at.letter(Box.ASKS, ASKED, "lies"), b"{}"), (LEADER, OTHER)),
+        "take away what is asked": Act(Delete(at.letter(Box.ASKS, ASKED, "lies")), (LEADER, OTHER)),
+        "answer as the watcher": Act(Create(at.letter(Box.ANSWERS, ASKED, "new"), b"{}"), (WATCHER,)),
+        "write over an answer": Act(Write(at.letter(Box.ANSWERS, ASKED, "lies"), b"{}"), (WATCHER,)),
+        "take an answer away": Act(Delete(at.letter(Box.ANSWERS, ASKED, "lies")), (WATCHER,)),
     }  # fmt: skip
 
 
@@ -94,7 +100,13 @@ async def test_nobody_may_do_more_than_it_takes(server: ZooKeepers, what: str) -
             at = Tree(each.cluster)
             async with connected(each.servers(WATCHER)) as watcher:
                 lies = Create(at.request("lies"), b"{}", acl=each.rights.of_passing())
-                assert await watcher.commit(lies) == ""
+                answer = at.letter(Box.ANSWERS, ASKED, "lies")
+                acl = each.rights.of_letter(Box.ANSWERS, ASKED)
+                assert await watcher.commit(lies, Create(answer, b"{}", acl=acl)) == ""
+            async with connected(each.servers(LEADER)) as leader:
+                asked = at.letter(Box.ASKS, ASKED, "lies")
+                acl = each.rights.of_letter(Box.ASKS, ASKED)
+                assert await leader.commit(Create(asked, b"{}", acl=acl)) == ""
             async with connected(each.servers(who)) as client:
                 if await may(client, acts(at)[what].step):
                     allowed.append(who)

@@ -23,6 +23,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kazoo import exceptions
@@ -63,6 +64,17 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
             raise self.timeout_exception("it has just been given up")
         options["timeout"] = min(options["timeout"], CONNECT_S)
         return super().create_connection(*arguments, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A watch; kazoo keeps equal ones once."""
+
+    on_change: Callable[[], None]
+    in_loop: Callable[[Callable[[], None]], None]
+
+    def __call__(self, _event: Any) -> None:
+        self.in_loop(self.on_change)
 
 
 class Client:
@@ -113,13 +125,21 @@ class Client:
 
     # reading
 
-    async def read(self, paths: Sequence[str], lists: Sequence[str] = ()) -> Found:
+    async def read(
+        self,
+        paths: Sequence[str],
+        lists: Sequence[str] = (),
+        *,
+        on_change: Callable[[], None] | None = None,
+    ) -> Found:
         """The znodes at `paths` and the names below `lists`, as the whole ensemble has agreed by now; what is
-        not there is left out. Whoever has read is told once when any of it changes."""
+        not there is left out. When any of it changes that is told once, to the client's `on_change` or to
+        this one: the same one again where it waits on."""
         self._must_be_connected()
+        told = _Told(on_change or self._on_change, self._in_loop)
         asked = [self._ask(self._kazoo.sync_async, (*paths, *lists)[0])]
-        asked += [self._ask(self._kazoo.get_async, path, watch=self._changed) for path in paths]
-        asked += [self._ask(self._kazoo.get_children_async, path, watch=self._changed) for path in lists]
+        asked += [self._ask(self._kazoo.get_async, path, watch=told) for path in paths]
+        asked += [self._ask(self._kazoo.get_children_async, path, watch=told) for path in lists]
         _, *answers = await self._all(asked)
         znodes = {path: znode(*a) for path, a in zip(paths, answers, strict=False) if a is not None}
         names = answers[len(paths) :]
@@ -244,9 +264,6 @@ class Client:
         if state != KazooState.CONNECTED:
             self._connected.clear()
             self._in_loop(self._on_change)
-
-    def _changed(self, _event: Any) -> None:
-        self._in_loop(self._on_change)
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         assert self._loop is not None

@@ -10,6 +10,7 @@ from mailward.controller.coordination.zookeeper.rights import ABOVE, OPEN, Right
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.values import Acl, Create, Delete, Grant, Step, Write
 from mailward.model.errors import NoStore, StoreError
+from mailward.model.ports import Box
 from mailward.model.state import Pause, State
 
 
@@ -65,9 +66,8 @@ async def grant(client: Client, cluster: str, rights: Rights) -> Granted:
         await _must_know_us(client, rights)
     for path, acl in differing.items():
         if acl is None:
-            beat = at.beat(path.rpartition("/")[2])
-            below: list[Step] = [Delete(beat)] if (await client.read([beat])).znodes else []
-            await _done(client, *below, Delete(path))
+            below = (await client.read([], [path])).names.get(path, ())
+            await _done(client, *(Delete(f"{path}/{name}") for name in below), Delete(path))
         elif (await client.read([path])).znodes:
             await client.set_acl(path, acl)
         else:
@@ -84,7 +84,8 @@ async def differing(client: Client, cluster: str, rights: Rights) -> Sequence[st
 
 async def _differing(client: Client, at: Tree, rights: Rights) -> dict[str, Acl | None]:
     """What is to be, by path; None where nothing is to be."""
-    found = await client.read([at.store, at.leader], [at.requests, at.observers])
+    boxes = [at.letters(box) for box in Box]
+    found = await client.read([at.store, at.leader], [at.requests, at.observers, *boxes])
     if at.store not in found.znodes:
         raise NoStore(f"there is no store at {at.root} in ZooKeeper; make one with: mailward state init")
     passing = [at.leader, *(f"{at.requests}/{id}" for id in found.names.get(at.requests, ()))]
@@ -95,7 +96,9 @@ async def _differing(client: Client, at: Tree, rights: Rights) -> dict[str, Acl 
         path: rights.of_passing() for path in passing if have.get(path) not in (None, rights.of_passing())
     }
     gone = [name for name in found.names.get(at.observers, ()) if name not in rights.observers]
-    return wanted | {at.report(name): None for name in gone}
+    wanted |= {at.report(name): None for name in gone}
+    letters = [f"{box}/{node}" for box in boxes for node in found.names.get(box, ())]
+    return wanted | {path: None for path in letters if path not in lasting}
 
 
 async def _must_know_us(client: Client, rights: Rights) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.values import Acl, Grant
+from mailward.model.ports import Box
 
 ABOVE = "/mailward"
 
@@ -17,12 +18,13 @@ ABOVE = "/mailward"
 class Rights:
     """`scheme` is how ZooKeeper knows a client: `x509` by its certificate's subject, `sasl` by its user; ''
     not at all: then nothing is kept from anybody. `observers` says who each one is, `leaders` which of them
-    may lead; `admins` are others who may pause."""
+    may lead; `admins` are others who may pause. `beside` says whose daemon answers for which node."""
 
     scheme: str = ""
     observers: Mapping[str, str] = field(default_factory=dict)
     leaders: frozenset[str] = frozenset()
     admins: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def above(self) -> Acl:
         """Of what the clusters of an ensemble have in common: each makes and removes its own below it."""
@@ -41,6 +43,11 @@ class Rights:
         }
         for name in self.observers:
             fixed |= self.of_observer(at, name)
+        for box in Box if self.beside else ():
+            fixed[at.letters(box)] = self._acl("acdr")
+        for node, name in self.beside.items():
+            fixed[at.letters(Box.ASKS, node)] = self._acl("acdr")
+            fixed[at.letters(Box.ANSWERS, node)] = self._acl("ar", own={name: "cdr"})
         return fixed
 
     def of_observer(self, at: Tree, name: str) -> Mapping[str, Acl]:
@@ -49,6 +56,12 @@ class Rights:
             at.report(name): self._acl("acdr", own={name: "crw"}),
             at.beat(name): self._acl("ar", own={name: "rw"}),
         }
+
+    def of_letter(self, box: Box, node: str) -> Acl:
+        """Who may lead asks, and who is beside the node answers."""
+        if box is Box.ASKS:
+            return self._acl("arw")
+        return self._acl("ar", own={self.beside[node]: "rw"} if node in self.beside else {})
 
     def of_passing(self) -> Acl:
         """Of who leads, and of requests: made whole, and taken away whole."""

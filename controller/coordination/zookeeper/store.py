@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from mailward.controller.coordination.contact import Contact, Heard
 from mailward.controller.coordination.zookeeper import tree, trouble
 from mailward.controller.coordination.zookeeper.client import Client
+from mailward.controller.coordination.zookeeper.letters import ZooKeeperLetters
 from mailward.controller.coordination.zookeeper.requests import MOST, Requests
 from mailward.controller.coordination.zookeeper.rights import OPEN, Rights
 from mailward.controller.coordination.zookeeper.tree import Tree
@@ -79,6 +80,7 @@ class ZooKeeperStore:
         self._servers = servers
         self._client = Client(servers, on_change)
         self._requests = Requests(self._client, self._tree)
+        self._letters = ZooKeeperLetters(self._client, self._tree, rights)
         self._contact = Contact(0.0, 0.0)
         self._heard: Heard[int] = Heard()
         self._session: int | None = None
@@ -122,6 +124,10 @@ class ZooKeeperStore:
             if found != self._told:
                 log.error("there is no connection to ZooKeeper: %s", found)
                 self._told = found
+
+    @property
+    def letters(self) -> ZooKeeperLetters:
+        return self._letters
 
     @property
     def in_touch(self) -> bool:

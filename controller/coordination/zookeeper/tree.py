@@ -9,6 +9,7 @@ from mailward.controller.codec import PAUSE, REPORT, REQUEST, STATE, to_bytes
 from mailward.controller.coordination.first_state import is_store_id
 from mailward.controller.coordination.zookeeper.values import Znode
 from mailward.model.errors import StoreError
+from mailward.model.ports import Box
 from mailward.model.report import Report
 from mailward.model.snapshot import Leader
 from mailward.model.state import Pause, Request, State
@@ -56,6 +57,13 @@ class Tree:
     @property
     def observers(self) -> str:
         return f"{self.root}/observers"
+
+    def letters(self, box: Box, node: str = "") -> str:
+        """Where the letters of a box are, those of all nodes or of one."""
+        return f"{self.root}/{box}" + (f"/{node}" if node else "")
+
+    def letter(self, box: Box, node: str, id: str) -> str:
+        return f"{self.letters(box, node)}/{id}"
 
     def request(self, id: str) -> str:
         if not is_request_id(id):

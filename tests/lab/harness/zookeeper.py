@@ -25,6 +25,10 @@ from mailward.controller.coordination.zookeeper.values import Login, Servers
 CLEAR, SECURE = 2181, 2281
 
 
+ASKED = "mail-a"
+"""The node beside which the first of those who only watch runs."""
+
+
 class ZooKeepers:
     """`version` is 38 or 39; `tick_ms` is what sessions are counted in: a granted one is 2 to 20 of them."""
 
@@ -112,7 +116,8 @@ class ZooKeepers:
         scheme = "sasl" if self.users else "x509" if self._authority is not None else ""
         mark = "CN=" if scheme == "x509" else ""
         observers = {name: f"{mark}{name}" for name in (*leaders, *others)}
-        return Rights(scheme, observers, frozenset(leaders), tuple(f"{mark}{admin}" for admin in admins))
+        named = tuple(f"{mark}{admin}" for admin in admins)
+        return Rights(scheme, observers, frozenset(leaders), named, {ASKED: others[0]})
 
     def stop(self) -> None:
         for container in self.containers.values():

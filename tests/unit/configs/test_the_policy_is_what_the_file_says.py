@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from tests.unit.configs.good import GOOD, Edit, Loaded
 
+from mailward.configs import effective
 from mailward.configs.policy import digest_of, policy_of
 from mailward.configs.rules import RulesSection
 from mailward.configs.schema import Config
@@ -45,6 +46,23 @@ def test_a_node_without_helper_or_replication_says_so(loaded: Loaded) -> None:
     assert [(node.fenced, node.replicates) for node in policy.nodes] == [(False, True), (True, True)]
     policy = policy_of(loaded(("{doveadm: {api_key_file: doveadm_key}}", "none")))
     assert [(node.fenced, node.replicates) for node in policy.nodes] == [(True, False), (True, False)]
+
+
+def test_the_daemon_beside_a_node_is_asked_first(loaded: Loaded) -> None:
+    config = loaded(
+        ("deployment: hybrid", "deployment: cluster"),
+        ("    hostname: mail-a", "    helper: {ask: watch}\n    hostname: mail-a"),
+        (
+            "canary: {",
+            "observers: [{name: watch}]\ncoordination: {zookeeper: {servers: ['zk:2181']}}\ncanary: {",
+        ),
+    )
+    first, second = policy_of(config).nodes
+    assert first.ladder == (Rung(RungKind.ASK, 8.0), *LADDER)
+    assert second.ladder == LADDER
+    assert effective.ssh_of(config, "mail-a") == effective.ssh_of(loaded(), "mail-a"), (
+        "the way over SSH stays as it is"
+    )
 
 
 def test_a_standard_of_one_node_needs_no_replication_and_no_dns(loaded: Loaded) -> None:

@@ -35,6 +35,7 @@ from mailward.model.orders import (
     Result,
     Verify,
 )
+from mailward.model.policy import RungKind
 from mailward.model.ports import Published
 from mailward.model.replication import Lag
 from mailward.model.token import Sent, Token
@@ -107,6 +108,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.publisher, self.fence, self.lag, self.switch = Publisher(), Fence(), Driver(), Switch()
+        self.asked = Fence()
         self.drivers = (self.publisher, self.fence, self.lag, self.switch)
         self.now_s = 1000.0
         self.until_s = float("inf")
@@ -118,6 +120,7 @@ class Bench:
             fences={"a": self.fence, "b": Fence()},
             lag_sources={"a": self.lag},
             switches={"a": self.switch},
+            asked={"a": self.asked},
             clock=self,
             may_act_until_s=lambda: self.until_s,
             policy=policy_of(),
@@ -223,6 +226,18 @@ async def test_an_order_of_ports_brings_back_fence_and_scope(fence: FenceOutcome
     bench.fence.answers["order"] = FenceResult(fence, "ssh", Scope.USERS)
     (outcome,) = await bench.carry_out(OrderPorts("a", PORTS))
     assert (outcome.fence, outcome.scope) == (fence, Scope.USERS)
+
+
+async def test_an_order_by_way_of_the_daemon_beside_a_node_goes_no_other_way() -> None:
+    bench = Bench()
+    bench.asked.answers["order"] = FenceResult(FenceOutcome.CONFIRMED, "ask", Scope.WRITES)
+    asked, over_ssh = await bench.carry_out(OrderPorts("a", PORTS, by=RungKind.ASK), OrderPorts("a", PORTS))
+    assert (asked.scope, over_ssh.scope) == (Scope.WRITES, Scope.USERS)
+    first, second = (Token("0123456789ab", 1, seq) for seq in (1, 2))
+    assert (bench.asked.calls, bench.fence.calls) == (
+        [("order", first, PORTS)],
+        [("order", second, PORTS)],
+    )
 
 
 async def test_a_node_without_a_lag_source_has_nothing_to_be_asked() -> None:

@@ -9,7 +9,7 @@ from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts
 from mailward.controller.core import decide as core
 from mailward.controller.core import ladder
 from mailward.model.fencing import FenceOutcome, PortKind, Scope
-from mailward.model.orders import OrderPorts, PowerOff, Publish, Result
+from mailward.model.orders import OrderPorts, Outcome, PowerOff, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules, RungKind
 from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, State, Step
 from mailward.model.token import Token
@@ -98,6 +98,66 @@ def test_the_next_rung_is_tried_when_the_one_before_has_not_confirmed() -> None:
         "power-off",
     ]
     assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
+
+
+def ways(scene: Scene, node: str) -> list[tuple[str, str]]:
+    """By which way a node was ordered what, and under which token, in order."""
+    return [
+        (o.action.by.value if isinstance(o.action, OrderPorts) else "power", str(o.token.seq))
+        for o in scene.sent
+        if isinstance(o.action, OrderPorts | PowerOff) and o.action.node == node
+    ]
+
+
+ALL_WAYS = (RungKind.ASK, *LADDER)
+
+
+def test_the_daemon_beside_a_node_is_asked_before_its_helper_is_ordered_and_power_comes_last() -> None:
+    """Each way has a token of its own, and they close the same ports on the same terms."""
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS, rules=Rules(fence_scope=Scope.WRITES)))
+    scene.scope = Scope.WRITES
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.run(20)
+    tried = ways(scene, "a")[:3]
+    assert [way for way, _ in tried] == ["ask", "helper", "power"]
+    assert len({token for _, token in tried}) == 3
+    first, second = [a for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "a"][:2]
+    assert (first.ports, first.terms) == (second.ports, second.terms)
+    assert (first.terms.stop, opened(scene)) == (True, ["b"])
+
+
+def test_who_was_stopped_by_the_daemon_beside_it_is_ordered_nothing_else() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.down("a", for_s=31)
+    scene.run(20)
+    assert [way for way, _ in ways(scene, "a")] == ["ask"]
+    assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
+
+
+def test_while_the_daemon_beside_a_node_has_not_answered_nothing_else_is_tried() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.down("a", for_s=31)
+    scene.answers["order-ports:a"] = None
+    scene.run(5)
+    assert [way for way, _ in ways(scene, "a")] == ["ask"]
+    scene.run(20)
+    assert [way for way, _ in ways(scene, "a")][:2] == ["ask", "helper"]
+
+
+def test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.down("a", for_s=31)
+    scene.answers["order-ports:a"] = None
+    scene.run(2)
+    (asked,) = scene.state.orders
+    newer = replace(asked.token, seq=asked.token.seq + 1)
+    records = tuple(replace(r, token=newer) if r.node == "a" else r for r in scene.state.ports)
+    scene.state = replace(scene.state, seq=newer.seq, ports=records)
+    scene.outcomes = [Outcome(asked.token, Result.DONE, scene.now, "", FenceOutcome.CONFIRMED, Scope.USERS)]
+    scene.step()
+    assert ways(scene, "a")[-1][0] == "helper"
+    assert scene.phase("b") is Phase.STANDBY
 
 
 def test_power_that_is_not_read_back_off_confirms_nothing() -> None:
