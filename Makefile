@@ -63,7 +63,8 @@ test: $(STAMP)
 
 steps: $(STAMP)
 	tests/lab/setup
-	MAILWARD_LAB_HOLD_S=60 $(BIN)/python -m pytest --durations=20 -m "" tests/lab/test_leader_lost_at_each_step.py tests/lab/test_active_passive.py
+	MAILWARD_LAB_HOLD_S=60 $(BIN)/python -m pytest --durations=20 -m "" tests/lab/test_leader_lost_at_each_step.py \
+	  tests/lab/test_active_passive.py tests/lab/test_switchover_aborted.py
 
 lab: $(STAMP)
 	tests/lab/setup

@@ -22,6 +22,8 @@ RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "2"))
 SPLIT_S = 12.0
 """Much longer than what a takeover waits for."""
 SERVES_WITHIN_S = 60
+NOTICED_S = 3.0
+"""A silence that is none of a busy machine's."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,11 @@ def test_a_switchover_under_load_loses_nothing(sites: Sites) -> None:
     assert moved.report.is_clean, moved.report
 
 
+def ids(sites: Sites) -> list[str]:
+    """Of the operations that are over."""
+    return [each["id"] for each in operations(sites)]
+
+
 def boots(sites: Sites) -> dict[str, str]:
     """When each mail host was started last."""
     return {name: _started(node) for name, node in sites.cluster.nodes.items()}
@@ -73,7 +80,7 @@ def test_sites_that_do_not_reach_each_other_fence_nobody_while_the_witness_reach
 ) -> None:
     for run in range(1, RUNS + 1):
         active, standby = sites.make_whole()
-        before, booted, led_by = operations(sites), boots(sites), sites.daemons.leader()
+        before, booted, led_by = ids(sites), boots(sites), sites.daemons.leader()
         with Both(sites.cluster) as both:
             sites.cut(active, standby)
             time.sleep(SPLIT_S)
@@ -83,10 +90,10 @@ def test_sites_that_do_not_reach_each_other_fence_nobody_while_the_witness_reach
         print(f"split {run} of {RUNS}: {active} served, led by {led_by}; {during['cuts']}")
         assert during["operation"] is None
         assert during["cuts"], "nobody noticed"
-        assert operations(sites) == before
+        assert ids(sites) == before
         assert boots(sites) == booted
         assert {greeting.node for greeting in both.greetings} == {active}
-        assert both.silence_s() < 1.0
+        assert both.silence_s() < NOTICED_S
 
 
 def test_who_stands_with_the_witness_serves_when_the_other_is_cut_off(sites: Sites) -> None:

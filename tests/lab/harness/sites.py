@@ -17,7 +17,7 @@ from typing import Any, Self
 from tests.lab.harness import helper, standing, switch
 from tests.lab.harness.cluster import Cluster, together
 from tests.lab.harness.controller import PROGRAM, Controller, Values, merged
-from tests.lab.harness.daemons import SESSION_S, Daemons, settled
+from tests.lab.harness.daemons import Daemons, settled
 from tests.lab.harness.layout import peer_of
 from tests.lab.harness.waiting import wait_clear, wait_until
 
@@ -94,7 +94,7 @@ class Sites:
 
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *, power: bool = True, stays: bool = False,
-        session_s: int = SESSION_S, program: Sequence[str] = (str(PROGRAM),), env: Values | None = None,
+        session_s: int = 10, program: Sequence[str] = (str(PROGRAM),), env: Values | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
         ours: dict[str, Any] = {"deployment": "cluster", "policy": POLICY}
