@@ -14,7 +14,7 @@ from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
 from tests.lab.harness.layout import ENDPOINTS, ROOT
 from tests.lab.harness.publication import Publication
-from tests.lab.harness.waiting import wait_until
+from tests.lab.harness.waiting import wait_clear, wait_until
 
 FILE = ROOT / "configs" / "deployments" / "standard.yaml"
 TOLD_WITHIN_S = 40
@@ -35,17 +35,18 @@ def controller(cluster: Cluster) -> Iterator[Controller]:
         yield running
 
 
-def is_well(controller: Controller) -> bool:
-    """As a monitoring system asks."""
-    return controller.cli("status", "--check").returncode == 0
+def checked(controller: Controller) -> str:
+    """As a monitoring system asks: '' if it is well."""
+    done = controller.cli("status", "--check")
+    return done.stdout + done.stderr if done.returncode else ""
 
 
 def test_what_fails_is_told_and_nothing_is_moved(cluster: Cluster, controller: Controller) -> None:
     node = cluster.mail_a
-    wait_until(lambda: is_well(controller), "it is well", TOLD_WITHIN_S, 1)
+    wait_clear(lambda: checked(controller), "it is well", TOLD_WITHIN_S)
     with Publication(cluster) as dns:
         node.kill_unit("dovecot")
-        wait_until(lambda: not is_well(controller), "it is told", TOLD_WITHIN_S, 1)
+        wait_until(lambda: checked(controller), "it is told", TOLD_WITHIN_S)
         shown, explained = controller.cli("status").stdout, controller.cli("explain").stdout
         print(shown, explained)
         assert "mail fails" in shown, shown
@@ -58,7 +59,7 @@ def test_what_fails_is_told_and_nothing_is_moved(cluster: Cluster, controller: C
         refused = controller.cli("failover", "mail", "--wait")
         assert refused.returncode == 1, refused.stdout
         node.heal()
-        wait_until(lambda: is_well(controller), "it is well", TOLD_WITHIN_S, 1)
+        wait_clear(lambda: checked(controller), "it is well", TOLD_WITHIN_S)
         assert dns.gaps_of(node.address, ENDPOINTS) == []
     hello, _ = helper.ask(node, cluster.ssh, do="status")
     assert hello["token"] is None, json.dumps(hello)

@@ -21,6 +21,7 @@ from tests.lab.harness.node import MailNode
 
 PERIOD_S = 0.05
 PATIENCE_S = 0.5
+CLOSE_S = 1.0
 PORTS = (SUBMISSION, IMAP)
 
 
@@ -101,9 +102,20 @@ class Both:
         return max((later - earlier for earlier, later in itertools.pairwise(at)), default=0.0)
 
     def at_once(self) -> list[str]:
-        """Where one node greeted between two greetings of another."""
-        found, found_of = [], sorted(self.greetings, key=lambda greeting: greeting.asked)
-        for one, two, three in zip(found_of, found_of[1:], found_of[2:], strict=False):
-            if one.node == three.node != two.node and one.had < two.asked and two.had < three.asked:
-                found.append(f"{two.node} at {two.asked:.3f}, and {one.node} before and after it")
-        return found
+        """Where one node greeted between two greetings of another that are close together: a move away and
+        back takes longer."""
+        return [
+            f"{each.node} at {each.asked:.3f}, and {node.name} before and after it"
+            for node in self._nodes
+            for each in self.greetings
+            if each.node != node.name and self._is_between_two_of(node.name, each)
+        ]
+
+    def _is_between_two_of(self, node: str, greeting: Greeting) -> bool:
+        near = [
+            each
+            for each in self.greetings
+            if each.node == node and abs(each.asked - greeting.asked) < CLOSE_S
+        ]
+        before = any(each.had < greeting.asked for each in near)
+        return before and any(each.asked > greeting.had for each in near)
