@@ -7,6 +7,7 @@ CODE := model controller health replication fencing dns simulator app configs te
 
 HOURS ?= 200
 SEED ?=
+DEPLOYMENT ?= hybrid
 # Lab tests that need no quiet machine.
 ALONGSIDE := $(addprefix tests/lab/test_,coordination_zookeeper.py zookeeper_rights.py zookeeper_refusals.py)
 
@@ -20,7 +21,7 @@ help:
 	@echo "make proof   exhaustive search, and every guard taken away once"
 	@echo "make soak    $(HOURS) hours by chance from a new seed (HOURS=n SEED=n)"
 	@echo "make steps   a leader killed, stopped or cut off at each step of each operation (an hour)"
-	@echo "make lab     start a real cluster in containers and leave it running"
+	@echo "make lab     start a real hybrid in containers and leave it running (DEPLOYMENT=cluster: a cluster)"
 	@echo "make bench   measure; writes build/bench.json (ONLY=name runs one)"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -62,11 +63,12 @@ test: $(STAMP)
 
 steps: $(STAMP)
 	tests/lab/setup
-	MAILWARD_LAB_HOLD_S=60 $(BIN)/python -m pytest --durations=20 -m "" tests/lab/test_leader_lost_at_each_step.py tests/lab/test_active_passive.py
+	MAILWARD_LAB_HOLD_S=60 $(BIN)/python -m pytest --durations=20 -m "" tests/lab/test_leader_lost_at_each_step.py \
+	  tests/lab/test_active_passive.py tests/lab/test_switchover_aborted.py
 
 lab: $(STAMP)
 	tests/lab/setup
-	$(BIN)/python -m tests.lab.playground
+	$(BIN)/python -m tests.lab.playground --deployment $(DEPLOYMENT)
 
 bench: $(STAMP)
 	tests/lab/setup

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.bench.cluster_moves import cluster_failovers, cluster_switchovers
 from tests.bench.core_speed import decide_speed
 from tests.bench.daemon_cost import daemon_cost
 from tests.bench.failover_times import (
@@ -27,6 +28,8 @@ BENCHES: dict[str, Bench] = {
     "leader-killed": leader_killed,
     "leader-stopped": leader_stopped,
     "crash-three": crash_with_three,
+    "cluster_failovers": cluster_failovers,
+    "cluster_switchovers": cluster_switchovers,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.daemons import Daemons
 from tests.lab.harness.engine import LabError
+from tests.lab.harness.load import LOADS, Outcome
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -23,12 +24,17 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(running_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """The cluster, whole: every test may leave it in ruins."""
-    running_cluster.heal()
-    yield running_cluster
+def told_of_failures(running_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
     if request.node.stash.get(_FAILED, False):
         running_cluster.collect_logs()
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster, told_of_failures: None) -> Cluster:
+    """The cluster, whole: every test may leave it in ruins."""
+    running_cluster.heal()
+    return running_cluster
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,15 @@ def daemons(running_cluster: Cluster) -> Iterator[Daemons]:
     with Daemons(running_cluster) as running:
         running.settle()
         yield running
+
+
+@pytest.fixture(autouse=True)
+def senders_in_doubt_are_told_to_come_again() -> Iterator[None]:
+    """I15: whatever is done to the servers, and by us, no sender of any test is answered with a 5xx."""
+    LOADS.clear()
+    yield
+    refused = [attempt for load in LOADS for attempt in load.of(Outcome.PERMFAIL)]
+    assert refused == []
 
 
 @pytest.hookimpl(wrapper=True)

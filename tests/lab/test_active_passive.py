@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 from tests.lab.harness import helper, switch
-from tests.lab.harness.audit import audit
+from tests.lab.harness.audit import audit, behind
 from tests.lab.harness.both import Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
-from tests.lab.harness.layout import ENDPOINTS, NODE_NAMES, SUBMISSION
+from tests.lab.harness.layout import DSYNC, ENDPOINTS, SUBMISSION
 from tests.lab.harness.load import Load
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.publication import Publication
+from tests.lab.harness.standing import BACK_WITHIN_S, roles, settle
 from tests.lab.harness.waiting import wait_until
 
 TAKEOVER_S = 3
 MOVED_WITHIN_S = 40
-BACK_WITHIN_S = 90
 
 
 @pytest.fixture(autouse=True)
@@ -42,43 +42,15 @@ def active_passive(
     cluster: Cluster, *, power: bool = True, takeover_s: float = TAKEOVER_S
 ) -> Iterator[Controller]:
     """A controller of a cluster in which mail-a serves, with a power switch or none."""
-    controller = Controller(cluster, {"deployment": "cluster", "policy": {"takeover_after_s": takeover_s}})
-    if power:
-        program = str(switch.install(controller.folder))
-        for name in NODE_NAMES:
-            plug = cluster.nodes[name].container.name
-            agent = {"program": program, "options": {"plug": plug}, "timeout_s": 20}
-            controller.values["nodes"][name]["agent"] = agent
-        controller.configure(controller.values)
-    done = controller.cli("state", "init", "--active", "mail-a")
-    assert done.returncode == 0, done.stdout + done.stderr
+    changes = {"deployment": "cluster", "policy": {"takeover_after_s": takeover_s}}
+    controller = Controller(cluster, {**changes, "nodes": switch.of_nodes(cluster) if power else {}})
+    controller.init("--active", "mail-a")
     try:
         controller.start()
         settle(controller, "mail-a")
         yield controller
     finally:
         controller.stop()
-
-
-def settle(controller: Controller, active: str) -> None:
-    """Until one serves, the other stands by behind closed ports, and DNS names the one."""
-
-    def settled() -> bool:
-        code, status = controller.get("/v1/status")
-        if code != 200 or status["operation"] is not None or roles(status) != standing(active):
-            return False
-        nodes = controller.cluster.nodes.values()
-        return all(node.speaks(SUBMISSION) is (node.name == active) for node in nodes)
-
-    wait_until(settled, f"{active} serves and the other stands by", BACK_WITHIN_S)
-
-
-def roles(status: dict[str, Any]) -> dict[str, str]:
-    return {node["node"]: node["endpoints"][0]["phase"] for node in status["nodes"]}
-
-
-def standing(active: str) -> dict[str, str]:
-    return {name: "in-service" if name == active else "standby" for name in NODE_NAMES}
 
 
 FILTER = """table inet own {
@@ -233,3 +205,57 @@ def test_a_switchover_to_one_that_does_not_serve_goes_back(cluster: Cluster) -> 
         recorded = json.dumps(controller.status()["ended"])
         assert "rolled-back" in recorded
     assert both.at_once() == []
+
+
+UNREPLICATED = f"""table inet lab_unreplicated {{
+chain incoming {{
+type filter hook input priority -300; policy accept;
+tcp dport {DSYNC} drop
+}}
+}}
+"""
+
+
+def test_who_is_closed_to_users_still_gives_what_it_has_and_its_queue_is_listed(cluster: Cluster) -> None:
+    """Replication is stopped, then delivery: some mail is on the old one only, some in its queue only. Then
+    it is closed, in the scope `users`; and once both go on, all of that comes over."""
+    old, new = cluster.mail_a, cluster.mail_b
+    with active_passive(cluster) as controller, Both(cluster) as both:
+        for node in cluster.nodes.values():
+            node.run("nft", UNREPLICATED)
+        load = Load(cluster, "fenced")
+        assert all(load.send(number, old.address) for number in range(5))
+        old.shell("postconf -e defer_transports=lmtp && postfix reload")
+        assert all(load.send(number, old.address) for number in range(5, 9))
+        wait_until(lambda: lag_s(controller, old, new) > 0, "the lag is seen", 20)
+        done = controller.cli("failover", old.name, "--reason", "its disk", "--wait", "--timeout", "60")
+        assert done.returncode == 0, done.stdout + done.stderr
+        ports = ports_of(controller, old.name)
+        assert (ports["fence"], ports["scope"]) == ("CONFIRMED", "users")
+        queued, behind_by = old.queue(), behind(load, old, new)
+        print(f"closed with {len(behind_by)} messages not at {new.name}, queue: {queued}")
+        assert len(queued) == 4
+        assert {each["queue_name"] for each in queued} <= {"deferred", "active", "incoming"}
+        assert len(behind_by) == 9
+        for node in cluster.nodes.values():
+            node.shell("nft delete table inet lab_unreplicated")
+        old.shell("postconf -X defer_transports && postfix reload && postqueue -f")
+        wait_until(lambda: old.queue() == [], "its queue is empty", BACK_WITHIN_S)
+        wait_until(lambda: behind(load, old, new) == [], "all its mail is at the new one", BACK_WITHIN_S)
+        wait_until(lambda: lag_s(controller, old, new) == 0, "its lag is 0", BACK_WITHIN_S)
+        assert not old.speaks(SUBMISSION)
+        assert roles(controller.status()) == {old.name: "out", new.name: "in-service"}
+    assert both.at_once() == []
+
+
+def lag_s(controller: Controller, source: MailNode, target: MailNode) -> float:
+    """As it is measured; -1 where it is not known."""
+    lags = controller.status()["lags"]
+    (lag,) = [each for each in lags if (each["source"], each["target"]) == (source.name, target.name)]
+    return -1.0 if lag["seconds"] is None else float(lag["seconds"])
+
+
+def ports_of(controller: Controller, name: str) -> dict[str, Any]:
+    (ports,) = [each["ports"] for each in controller.status()["nodes"] if each["node"] == name]
+    assert isinstance(ports, dict)
+    return ports

@@ -9,6 +9,7 @@ import time
 import asyncssh
 import pytest
 from tests.lab.harness.audit import audit, messages_of
+from tests.lab.harness.both import PERIOD_S, Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
 from tests.lab.harness.dns_watch import DnsWatch
@@ -49,6 +50,18 @@ def test_mail_delivered_to_one_node_is_visible_on_the_other(cluster: Cluster) ->
     wait_until(lambda: messages_of(cluster.mail_b, "there")[0] == 1, "the message is on mail-b", 5)
     send(cluster, cluster.mail_b, "back")
     wait_until(lambda: messages_of(cluster.mail_a, "back")[0] == 1, "the message is on mail-a", 5)
+
+
+def test_two_nodes_that_serve_at_once_are_noticed_and_one_alone_is_not(cluster: Cluster) -> None:
+    with Both(cluster) as both:
+        time.sleep(2)
+    assert both.at_once() != []
+    assert both.asked > 1 / PERIOD_S
+    cluster.mail_a.pause()
+    with Both(cluster) as one:
+        time.sleep(2)
+    assert {greeting.node for greeting in one.greetings} == {"mail-b"}
+    assert one.at_once() == []
 
 
 def test_greeting_and_banner_name_the_node_that_answered(cluster: Cluster) -> None:

@@ -70,6 +70,13 @@ def audit(cluster: Cluster, load: Load, deadline_s: float = 60) -> AuditReport:
     )
 
 
+def behind(load: Load, old: MailNode, new: MailNode) -> list[int]:
+    """The messages that one node has accepted and another does not have now, in its store: what would be lost
+    if the first were."""
+    accepted = {each.number for each in load.of(Outcome.ACCEPTED) if each.address == old.address}
+    return sorted(accepted - set(messages_of(new, load.run)))
+
+
 def messages_of(node: MailNode, run: str) -> Counter[int]:
     """How often each number of a run is in the node's store."""
     pattern = rf"^Message-ID: <{re.escape(run)}\.[0-9]+@"

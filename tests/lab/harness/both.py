@@ -1,22 +1,28 @@
-"""Every node is asked again and again whether it serves: with one that does, no other may (I4).
+"""Every node is asked every 50 ms whether it serves: with one that does, no other may (I4).
 
-A node serves when it greets on its submission port. An answer is of some moment between asking and having it;
-where two nodes' answers cannot have been of the same moment, they do not count as both.
+A node serves when it greets on a client port; it is asked on one after the other. An answer is of some moment
+between asking and having it; where two nodes' answers cannot have been of the same moment, they do not count
+as both. A node that is silent holds nothing up: it is asked again while earlier questions wait.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import threading
 import time
 from dataclasses import dataclass
 from typing import Self
 
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.layout import SUBMISSION
+from tests.lab.harness.layout import IMAP, SUBMISSION
 from tests.lab.harness.node import MailNode
 
 PERIOD_S = 0.05
 PATIENCE_S = 0.5
+CLOSE_S = 1.0
+PORTS = (SUBMISSION, IMAP)
 
 
 @dataclass(frozen=True)
@@ -29,43 +35,87 @@ class Greeting:
 
 
 class Both:
-    """Asks all nodes of a cluster, each by a thread; a context manager."""
+    """Asks all nodes of a cluster; a context manager. `longest_s` is the longest time between two questions
+    to a node: what was shorter than that may have been missed."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.greetings: list[Greeting] = []
         self.asked = 0
+        self.longest_s = 0.0
+        self._error: BaseException | None = None
+        self._nodes = tuple(cluster.nodes.values())
         self._stopping = threading.Event()
-        nodes = cluster.nodes.values()
-        self._threads = [threading.Thread(target=self._ask, args=(n,), daemon=True) for n in nodes]
+        self._thread = threading.Thread(target=self._run, name="both", daemon=True)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        for thread in self._threads:
-            thread.join(5)
+        self._thread.join(10)
+        if self._error is not None:
+            raise self._error
 
-    def _ask(self, node: MailNode) -> None:
-        while not self._stopping.is_set():
-            asked = time.time()
-            greeted = node.speaks(SUBMISSION, PATIENCE_S)
-            self.asked += 1
-            if greeted:
-                self.greetings.append(Greeting(node.name, asked, time.time()))
-            self._stopping.wait(max(0.0, PERIOD_S - (time.time() - asked)))
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._ask_all())
+        except BaseException as error:  # an observer that died saw nothing: told at the end
+            self._error = error
+
+    async def _ask_all(self) -> None:
+        before = time.monotonic()
+        async with asyncio.TaskGroup() as questions:
+            for port in itertools.cycle(PORTS):
+                if self._stopping.is_set():
+                    return
+                for node in self._nodes:
+                    questions.create_task(self._ask(node, port))
+                self.asked += 1
+                await asyncio.sleep(PERIOD_S - time.monotonic() % PERIOD_S)
+                before, past_s = time.monotonic(), time.monotonic() - before
+                self.longest_s = max(self.longest_s, past_s)
+
+    async def _ask(self, node: MailNode, port: int) -> None:
+        asked = time.time()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                reader, writer = await asyncio.open_connection(node.address, port)
+                try:
+                    if await reader.read(1):
+                        self.greetings.append(Greeting(node.name, asked, time.time()))
+                finally:
+                    writer.close()
+
+    def has_heard(self, node: str) -> bool:
+        """Whether it has greeted."""
+        return any(greeting.node == node for greeting in list(self.greetings))
 
     def moved(self, before: str, after: str) -> tuple[float, float]:
         """When `before` greeted last, and `after` first (`time.time()`)."""
         last = max(greeting.had for greeting in self.greetings if greeting.node == before)
         return last, min(greeting.asked for greeting in self.greetings if greeting.node == after)
 
+    def silence_s(self) -> float:
+        """The longest time in which no node greeted."""
+        at = sorted(greeting.had for greeting in self.greetings)
+        return max((later - earlier for earlier, later in itertools.pairwise(at)), default=0.0)
+
     def at_once(self) -> list[str]:
-        """Where one node greeted between two greetings of another."""
-        found, found_of = [], sorted(self.greetings, key=lambda greeting: greeting.asked)
-        for one, two, three in zip(found_of, found_of[1:], found_of[2:], strict=False):
-            if one.node == three.node != two.node and one.had < two.asked and two.had < three.asked:
-                found.append(f"{two.node} at {two.asked:.3f}, and {one.node} before and after it")
-        return found
+        """Where one node greeted between two greetings of another that are close together: a move away and
+        back takes longer."""
+        return [
+            f"{each.node} at {each.asked:.3f}, and {node.name} before and after it"
+            for node in self._nodes
+            for each in self.greetings
+            if each.node != node.name and self._is_between_two_of(node.name, each)
+        ]
+
+    def _is_between_two_of(self, node: str, greeting: Greeting) -> bool:
+        near = [
+            each
+            for each in self.greetings
+            if each.node == node and abs(each.asked - greeting.asked) < CLOSE_S
+        ]
+        before = any(each.had < greeting.asked for each in near)
+        return before and any(each.asked > greeting.had for each in near)

@@ -25,18 +25,23 @@ ESTABLISHED = "01"
 
 
 class Daemons:
-    """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`."""
+    """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`. `active` is
+    who serves in the beginning of a cluster; `beside`: each host has a server of the ensemble as well, and is
+    cut off together with it."""
 
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *,
-        tls: bool = True, session_s: int = SESSION_S,
-        program: Sequence[str] = (str(PROGRAM),), env: Mapping[str, str] | None = None,
+        tls: bool = True, session_s: int = SESSION_S, active: str = "", beside: bool = False,
+        stays: bool = False, program: Sequence[str] = (str(PROGRAM),), env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
-        self.hosts = {**cluster.nodes, "witness": _witness(cluster)}
+        every = {**cluster.nodes, "witness": _witness(cluster)}
+        self.hosts = {name: every[name] for name in SITES}
         self.zookeeper = ZooKeepers(
-            cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls
-        )
+            cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls,
+            beside=list(self.hosts.values()) if beside else (),
+        )  # fmt: skip
+        self._active = active
         self.each: dict[str, Controller] = {}
         observers = [
             {"name": name, "address": f"{self.hosts[name].address}:7443", **({"site": site} if site else {})}
@@ -51,12 +56,12 @@ class Daemons:
             }
             self.each[name] = Controller(
                 cluster, merged(ours, changes or {}), name=f"daemon-{name}",
-                beside=self.hosts[name], program=program, env=env,
+                beside=self.hosts[name], program=program, env=env, stays=stays,
             )  # fmt: skip
 
     def __enter__(self) -> Self:
         self.zookeeper.start()
-        self.each["witness"].init()
+        self.each["witness"].init(*(["--active", self._active] if self._active else []))
         for daemon in self.each.values():
             daemon.start()
         return self

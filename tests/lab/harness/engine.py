@@ -123,6 +123,13 @@ class Engine:
     def network_name(self) -> str:
         return f"mailward-lab-{self.lab}"
 
+    def container(self, name: str) -> Container:
+        """One that an earlier process has started."""
+        try:
+            return self.client.containers.get(f"{self.network_name}-{name}")
+        except docker.errors.NotFound as error:
+            raise LabError(f"there is no {name} in this lab") from error
+
     def create_disk(self, name: str, size: str) -> str:
         """A small tmpfs as a named volume; it lives while some container that mounts it runs."""
         volume = self.client.volumes.create(

@@ -1,9 +1,10 @@
 """Real clients: senders that submit numbered messages, a reader that logs in and looks.
 
 A sender behaves as a mail program does: it resolves the name, tries the addresses in the answer's order,
-and keeps a message until some server said 250. Every attempt is recorded; `accepted` is what the audit then
-looks for on both nodes. An attempt that ended without an answer after the message was sent is `unknown`:
-the message may exist twice through the retry, which the audit does not count as a duplicate.
+and keeps a message until some server said 250. Where there is an `mx`, every other message is tried there, as
+by another mail server. Every attempt is recorded; `accepted` is what the audit then looks for on both nodes.
+An attempt that ended without an answer after the message was sent is `unknown`: the message may exist twice
+through the retry, which the audit does not count as a duplicate.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.layout import DOMAIN, IMAPS, SUBMISSION, USERS, password
+from tests.lab.harness.layout import DOMAIN, IMAPS, SMTP, SUBMISSION, USERS, password
 from tests.lab.harness.nameserver import ask
 
 TIMEOUT_S = 4.0
+LOADS: list[Load] = []
+"""All there were, for what is asked of every one (`conftest`)."""
 
 
 class Outcome(Enum):
@@ -59,7 +62,8 @@ class Read:
 
 @dataclass
 class Load:
-    """Senders and a reader against `endpoint`; a context manager, or `start` and `stop`."""
+    """Senders and a reader; a context manager, or `start` and `stop`. With `mx` every other message comes to
+    port 25 of that name, from outside."""
 
     cluster: Cluster
     run: str
@@ -68,6 +72,7 @@ class Load:
     users: tuple[str, ...] = USERS
     submit_to: str = f"smtp.{DOMAIN}"
     read_from: str = f"imap.{DOMAIN}"
+    mx: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
 
@@ -76,6 +81,7 @@ class Load:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._tls = self.cluster.tls_context()
+        LOADS.append(self)
 
     def __enter__(self) -> Load:
         return self.start()
@@ -112,6 +118,11 @@ class Load:
     def accepted_at(self, address: str) -> int:
         return sum(1 for attempt in self.of(Outcome.ACCEPTED) if attempt.address == address)
 
+    def outage_s(self) -> float:
+        """The longest time in which no message was accepted."""
+        at = sorted(attempt.at for attempt in self.of(Outcome.ACCEPTED))
+        return max((later - earlier for earlier, later in itertools.pairwise(at)), default=0.0)
+
     # Sending
 
     def _send_all(self) -> None:
@@ -126,9 +137,11 @@ class Load:
     def send(self, number: int, address: str | None = None) -> bool:
         """Try one message once at each address (or at `address` only); True when one accepted it."""
         recipient = self.users[number % len(self.users)]
-        for target in [address] if address else self._resolve(self.submit_to):
+        port = SMTP if self.mx and number % 2 else SUBMISSION
+        name = self.mx if port == SMTP else self.submit_to
+        for target in [address] if address else self._resolve(name):
             at = time.time()
-            outcome, detail = submit(target, recipient, self.run, number, self._tls)
+            outcome, detail = submit(target, recipient, self.run, number, self._tls, port)
             self.attempts.append(Attempt(number, recipient, target, at, outcome, detail))
             if outcome is Outcome.ACCEPTED:
                 return True
@@ -157,14 +170,19 @@ def message_id(run: str, number: int) -> str:
     return f"<{run}.{number}@lab.test>"
 
 
-def submit(address: str, user: str, run: str, number: int, tls: ssl.SSLContext) -> tuple[Outcome, str]:
-    """One submission (STARTTLS, AUTH) from a user to himself; the outcome and the server's words."""
+def submit(
+    address: str, user: str, run: str, number: int, tls: ssl.SSLContext, port: int = SUBMISSION
+) -> tuple[Outcome, str]:
+    """One submission (STARTTLS, AUTH) from a user to himself, or, on port 25, what comes from outside; the
+    outcome and the server's words."""
     sent = False
     client = None
     try:
-        client = smtplib.SMTP(address, SUBMISSION, local_hostname="client.lab.test", timeout=TIMEOUT_S)
+        client = smtplib.SMTP(address, port, local_hostname="client.lab.test", timeout=TIMEOUT_S)
         client.starttls(context=tls)
-        client.login(user, password(user))
+        if port == SUBMISSION:
+            client.login(user, password(user))
+        client.ehlo_or_helo_if_needed()
         client.mail(user)
         code, words = client.rcpt(user)
         if code == 250:

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import docker.errors
 from docker.models.containers import Container
@@ -232,6 +232,10 @@ class MailNode:
     def queued(self) -> int:
         """Messages in the Postfix queue, whatever their state."""
         return len(self.run("postqueue", "-j", check=False).splitlines())
+
+    def queue(self) -> list[dict[str, Any]]:
+        """What is in the Postfix queue, as `postqueue -j` lists it."""
+        return [json.loads(line) for line in self.run("postqueue", "-j").splitlines()]
 
     def replicate_all(self) -> None:
         """Queue every user for a full sync, those waiting after a failure included."""

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.layout import NODE_NAMES
 
 _PROGRAM = '''#!{python}
 import subprocess, sys
@@ -48,3 +52,16 @@ def install(folder: Path) -> Path:
     program.write_text(_PROGRAM.format(python=sys.executable))
     program.chmod(0o755)
     return program
+
+
+def of_nodes(cluster: Cluster) -> dict[str, Any]:
+    """The section `nodes` of a configuration: a power switch for each."""
+    program = str(install(cluster.folder))
+    return {
+        name: {
+            "agent": {
+                "program": program, "options": {"plug": cluster.nodes[name].container.name}, "timeout_s": 20,
+            }
+        }
+        for name in NODE_NAMES
+    }  # fmt: skip

@@ -15,3 +15,14 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float, ev
         if time.monotonic() - started > deadline_s:
             raise TimeoutError(f"not within {deadline_s:g} s: {what}")
         time.sleep(every_s)
+
+
+def wait_clear(hindrance: Callable[[], str], what: str, deadline_s: float, every_s: float = 0.2) -> float:
+    """Poll until `hindrance()` is ''; returns the seconds it took. TimeoutError names `what`, and what was in
+    its way last."""
+    started = time.monotonic()
+    while found := hindrance():
+        if time.monotonic() - started > deadline_s:
+            raise TimeoutError(f"not within {deadline_s:g} s: {what} ({found})")
+        time.sleep(every_s)
+    return time.monotonic() - started

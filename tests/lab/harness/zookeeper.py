@@ -14,6 +14,7 @@ from docker.models.containers import Container
 from tests.lab.harness.engine import Engine
 from tests.lab.harness.layout import Addresses
 from tests.lab.harness.material import Authority, write_private
+from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
 
 from mailward.controller.coordination.tls import Tls
@@ -35,11 +36,14 @@ class ZooKeepers:
     def __init__(
         self, engine: Engine, addresses: Addresses, folder: Path,
         *, version: int = 38, servers: int = 1, tick_ms: int = 1000, tls: bool = False,
-        users: Sequence[str] = (),
+        users: Sequence[str] = (), beside: Sequence[MailNode] = (),
     ) -> None:  # fmt: skip
-        """With `users` a client shows a password, made out of its name."""
+        """With `users` a client shows a password, made out of its name. `beside`: the hosts in whose network
+        the servers run, one each; alone otherwise."""
         self._engine = engine
+        self._beside = dict(enumerate(beside, 1))
         self.addresses = {number: addresses.zookeeper(number) for number in range(1, 1 + servers)}
+        self.addresses.update((number, host.address) for number, host in self._beside.items())
         self._folder = folder
         self._version = version
         self._tick_ms = tick_ms
@@ -156,9 +160,11 @@ class ZooKeepers:
                 passwords = passwords.replace(ensemble.password_of(user), f'"{password_of(user)}"')
             write_private(folder / "jaas.conf", passwords.encode())
             env["JAVA_TOOL_OPTIONS"] = "-Djava.security.auth.login.config=/conf/jaas.conf"
+        host = self._beside.get(number)
+        where = {"address": address} if host is None else {"network_mode": f"container:{host.container.id}"}
         self.containers[number] = self._engine.run(
             f"zookeeper{number}", f"mailward-lab/zookeeper{self._version}",
-            address=address, volumes={str(folder): "/conf"}, env=env,
+            volumes={str(folder): "/conf"}, env=env, **where,
         )  # fmt: skip
 
     def _ensemble(self) -> Ensemble:

@@ -1,0 +1,114 @@
+"""Two mail servers, one of which serves, and a witness, each a site with a daemon and a ZooKeeper server:
+who serves crashes, hangs, is lost or cut off, and service moves once. Throughout, both nodes are asked every
+50 ms whether they serve; they never do at once. Sites that do not reach each other are not taken for dead.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from tests.lab.harness.both import Both
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.moving import FAULTS, Fault, fail_over, operations, switch_over
+from tests.lab.harness.node import MailNode
+from tests.lab.harness.sites import Sites
+from tests.lab.harness.waiting import wait_until
+
+RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "2"))
+SPLIT_S = 12.0
+"""Much longer than what a takeover waits for."""
+SERVES_WITHIN_S = 60
+NOTICED_S = 3.0
+"""A silence that is none of a busy machine's."""
+
+
+@pytest.fixture(scope="module")
+def running_sites(running_cluster: Cluster) -> Iterator[Sites]:
+    running_cluster.heal()
+    with Sites(running_cluster) as sites:
+        yield sites
+
+
+@pytest.fixture
+def sites(running_sites: Sites, told_of_failures: object) -> Sites:
+    return running_sites
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_service_moves_once_and_no_accepted_message_is_lost(sites: Sites, fault: Fault) -> None:
+    moved = fail_over(sites, fault, f"three-{fault.name}")
+    print(moved)
+    assert moved.at_once == []
+    assert moved.last_s < moved.first_s
+    assert [(each["kind"], each["ending"]) for each in moved.ended] == [("failover", "done")]
+    assert moved.report.is_clean, moved.report
+    assert moved.report.accepted > 20
+
+
+def test_a_switchover_under_load_loses_nothing(sites: Sites) -> None:
+    moved = switch_over(sites, "three-switchover")
+    print(moved)
+    assert moved.at_once == []
+    assert moved.last_s < moved.first_s
+    assert [(each["kind"], each["ending"]) for each in moved.ended] == [("switchover", "done")]
+    assert moved.missing == []
+    assert moved.report.is_clean, moved.report
+
+
+def ids(sites: Sites) -> list[str]:
+    """Of the operations that are over."""
+    return [each["id"] for each in operations(sites)]
+
+
+def boots(sites: Sites) -> dict[str, str]:
+    """When each mail host was started last."""
+    return {name: _started(node) for name, node in sites.cluster.nodes.items()}
+
+
+def _started(node: MailNode) -> str:
+    node.container.reload()
+    state = node.container.attrs["State"]
+    return f"{state['Status']} since {state['StartedAt']}"
+
+
+def test_sites_that_do_not_reach_each_other_fence_nobody_while_the_witness_reaches_both(
+    sites: Sites,
+) -> None:
+    for run in range(1, RUNS + 1):
+        active, standby = sites.make_whole()
+        before, booted, led_by = ids(sites), boots(sites), sites.daemons.leader()
+        with Both(sites.cluster) as both:
+            sites.cut(active, standby)
+            time.sleep(SPLIT_S)
+            during = sites.leader.status()
+            sites.mend()
+            sites.settle(active)
+        print(f"split {run} of {RUNS}: {active} served, led by {led_by}; {during['cuts']}")
+        assert during["operation"] is None
+        assert during["cuts"], "nobody noticed"
+        assert ids(sites) == before
+        assert boots(sites) == booted
+        assert {greeting.node for greeting in both.greetings} == {active}
+        assert both.silence_s() < NOTICED_S
+
+
+def test_who_stands_with_the_witness_serves_when_the_other_is_cut_off(sites: Sites) -> None:
+    for run in range(1, RUNS + 1):
+        active, standby = sites.make_whole()
+        led_by = sites.daemons.leader()
+        with Both(sites.cluster) as both:
+            at = sites.cut_off(active)
+            wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+            sites.mend()
+            sites.settle(standby)
+        last, first = both.moved(active, standby)
+        print(
+            f"cut {run} of {RUNS}: led by {led_by}; {active} greeted until {last - at:+.2f} s, {standby} "
+            f"from {first - at:+.2f} s, nobody for {both.silence_s():.2f} s"
+        )
+        assert both.at_once() == []
+        assert last < first
