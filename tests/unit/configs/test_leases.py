@@ -65,8 +65,8 @@ def test_who_never_leads_need_not_be_asked(loaded: Loaded) -> None:
             leased(lease_s="14"),
             "line 18: policy.lease_s: 14 s is too short to go on when ZooKeeper fails. Since the last renewal"
             " may pass: one round (a fifth of it, 2.8 s), the time until every daemon knows that ZooKeeper is"
-            " gone (coordination.zookeeper.session_s, 10 s), and until all have promised (2 s): write 15 or more, or"
-            " a shorter session_s",
+            " gone (coordination.zookeeper.session_s, 10 s), and until all have promised (2 s): write 15 or"
+            " more, or a shorter session_s",
         ),
         (
             leased(A, B.replace("node: mail-b", "node: mail-x"), WATCH),
