@@ -145,9 +145,9 @@ class Controller:
         command = [str(PROGRAM), *words, "--config", str(self.config_file)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
-    def init(self) -> None:
+    def init(self, *options: str) -> None:
         """`mailward state init`"""
-        done = self.cli("state", "init")
+        done = self.cli("state", "init", *options)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, ready_within_s: float = 30) -> Self:

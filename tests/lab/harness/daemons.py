@@ -25,11 +25,12 @@ ESTABLISHED = "01"
 
 
 class Daemons:
-    """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`."""
+    """A context manager: the ensemble, and the daemons running; `changes` as for a `Controller`. In a cluster
+    `active` is who serves in the beginning."""
 
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *,
-        tls: bool = True, session_s: int = SESSION_S,
+        tls: bool = True, session_s: int = SESSION_S, active: str = "",
         program: Sequence[str] = (str(PROGRAM),), env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
@@ -38,8 +39,13 @@ class Daemons:
             cluster.engine, cluster.addresses, cluster.folder / "zookeeper", servers=3, tick_ms=500, tls=tls
         )
         self.each: dict[str, Controller] = {}
+        self._active = active
         observers = [
-            {"name": name, "address": f"{self.hosts[name].address}:7443", **({"site": site} if site else {})}
+            {
+                "name": name,
+                "address": f"{self.hosts[name].address}:7443",
+                **({"site": site, "node": name} if site else {}),
+            }
             for name, site in SITES.items()
         ]
         for name in SITES:
@@ -56,7 +62,7 @@ class Daemons:
 
     def __enter__(self) -> Self:
         self.zookeeper.start()
-        self.each["witness"].init()
+        self.each["witness"].init(*(["--active", self._active] if self._active else []))
         for daemon in self.each.values():
             daemon.start()
         return self
