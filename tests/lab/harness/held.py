@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Self
 
-from tests.lab.harness.layout import SUBMISSION
+from tests.lab.harness.layout import IMAP
 from tests.lab.harness.node import MailNode
 
 PERIOD_S = 0.05
@@ -16,8 +16,8 @@ PATIENCE_S = 1.0
 
 
 class Held:
-    """One SMTP session with a node's submission port; a context manager. `answered` is when it had its last
-    answer (`time.time()`), `ended` whether there will be no more."""
+    """One IMAP session with a node, before its login, which Dovecot gives three minutes; a context manager.
+    `answered` is when it had its last answer (`time.time()`), `ended` whether there will be no more."""
 
     def __init__(self, node: MailNode) -> None:
         self.answered = 0.0
@@ -27,8 +27,8 @@ class Held:
         self._thread = threading.Thread(target=self._ask, daemon=True)
 
     def __enter__(self) -> Self:
-        self._socket = socket.create_connection((self._node.address, SUBMISSION), timeout=5)
-        assert self._socket.recv(1000).startswith(b"220"), "no greeting"
+        self._socket = socket.create_connection((self._node.address, IMAP), timeout=5)
+        assert self._socket.recv(1000).startswith(b"* OK"), "no greeting"
         self._socket.settimeout(PATIENCE_S)
         self._thread.start()
         return self
@@ -41,7 +41,7 @@ class Held:
     def _ask(self) -> None:
         with contextlib.suppress(OSError):
             while not self._stopping.is_set():
-                self._socket.sendall(b"NOOP\r\n")
+                self._socket.sendall(b"a NOOP\r\n")
                 if not self._socket.recv(1000):
                     break
                 self.answered = time.time()
