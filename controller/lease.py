@@ -165,9 +165,10 @@ class LeaseKeeper:
         return max(found, default=None)
 
     def _explained(self, state: State, token: Token) -> bool:
-        """Whether the helper may have it from us: its answer may not have been recorded yet."""
-        sent = state.helper(self._node).sent
-        return token.store_id == state.store_id and sent.explains(token, state.epoch)
+        """Whether the helper may have it from us: its answer may not have been recorded yet. Without the
+        store the record is old; whoever has claimed the helper since has promised by now."""
+        explained = self._by_promise or state.helper(self._node).sent.explains(token, state.epoch)
+        return token.store_id == state.store_id and explained
 
     async def _send(self, token: Token) -> HelperAnswer:
         """From here on it may be obeyed, and after an answer that is none for a while yet."""

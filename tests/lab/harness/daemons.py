@@ -44,7 +44,11 @@ class Daemons:
         self._active = active
         self.each: dict[str, Controller] = {}
         observers = [
-            {"name": name, "address": f"{self.hosts[name].address}:7443", **({"site": site} if site else {})}
+            {
+                "name": name,
+                "address": f"{self.hosts[name].address}:7443",
+                **({"site": site, "node": name} if site else {}),
+            }
             for name, site in SITES.items()
         ]
         for name in SITES:

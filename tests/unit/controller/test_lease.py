@@ -287,6 +287,21 @@ def test_a_token_that_the_record_does_not_explain_is_not_renewed_with() -> None:
     play(story)
 
 
+def test_by_promises_whoever_has_claimed_the_helper_since_the_last_reading_is_no_hindrance() -> None:
+    """A new leader claimed it, and then ZooKeeper was gone: it has promised as well."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(4.5)
+        stage.kernel.highest, stage.fails = NEVER_SENT, LOST
+        await asyncio.sleep(30)
+        assert stage.open
+        stage.kernel.highest = Token("f" * 16, 9, 2)
+        await asyncio.sleep(30)
+        assert not stage.open
+
+    play(story)
+
+
 def test_a_renewal_without_an_answer_counts_as_under_way_until_it_is_void() -> None:
     async def story(stage: Stage) -> None:
         await asyncio.sleep(4.5)
