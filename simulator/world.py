@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from mailward.controller.core.admission import serving
+from mailward.controller.core import admission
 from mailward.controller.core.phases import desired_rrsets
 from mailward.model.clock import Moment
 from mailward.model.dns import RRset
@@ -146,7 +146,7 @@ class World:
         """What a person says when a cluster's store is made: who serves. Of a hybrid nobody says it."""
         if self.policy.deployment is not Deployment.CLUSTER:
             return ()
-        return serving(self.policy, active, Moment("made", 0.0, EPOCH_WALL_S))
+        return admission.serving(self.policy, active, Moment("made", 0.0, EPOCH_WALL_S))
 
     def _board(self, node: Node) -> Board:
         name = f"{node.name}-power"
@@ -340,18 +340,27 @@ class World:
         return recorded is not None and recorded.at_s > at_s
 
     def make_store_anew(self) -> None:
-        """What a person does who was told so: `mailward state init --adopt`, above all that is remembered."""
+        """What a person does who was told so: `mailward state init --adopt`, above all that is remembered;
+        whom DNS names no more is out of service, as that command has it."""
         ours = [r.token for name, r in self.obeying.items() if r.token and name not in self.foreign]
         epochs = [token.epoch for token in ours]
         version = self.ensemble.state_version + 1
         epoch = max([self.ensemble.epoch, *epochs])
-        named = [n for t in self.zones for e in self.policy.endpoints for n in self.published(t, e.name)]
-        there = [name for name, node in self.nodes.items() if node.opens] + named + list(self.nodes)
-        made = State(STORE_ID, epoch, epoch, phases=self._phases(there[0]))
+        made = State(STORE_ID, epoch, epoch, phases=self._phases_found())
         self.ensemble.restore(Backup(made, epoch, version, self.now_s))
         self.outdated.clear()
         self.memory_from_s = self.now_s
         self.note("the store was made anew")
+
+    def _phases_found(self) -> tuple[PhaseRecord, ...]:
+        """Where the nodes stand for a store that is made while they serve."""
+        if self.policy.deployment is Deployment.CLUSTER:
+            named = [n for t in self.zones for e in self.policy.endpoints for n in self.published(t, e.name)]
+            there = [name for name, node in self.nodes.items() if node.opens] + named + list(self.nodes)
+            return self._phases(there[0])
+        zones = [zone for target, zone in self.zones.items() if target not in self.foreign]
+        answers = [rrset for zone in zones for rrset in zone.primary.rrsets.values()]
+        return admission.left_out(self.policy, answers, self._clients_clock().now())
 
     # the fault model
 

@@ -1,8 +1,7 @@
 """What the outside remembers: every token that a DNS target or helper of the configuration holds.
 
 A new store must start above all of them, or nothing would ever be obeyed again; and a target that
-obeys another store must be adopted or left alone, never overwritten. Whom the targets do not name any more
-was taken out by somebody.
+obeys another store must be adopted or left alone, never overwritten.
 """
 
 import asyncio
@@ -11,18 +10,13 @@ from dataclasses import dataclass
 
 from mailward.app.compose import Parts, build
 from mailward.configs.schema import Config
-from mailward.model.clock import Moment
 from mailward.model.dns import ReadFailure, RRset, Unread, ZoneView
 from mailward.model.fencing import NodeFacts
-from mailward.model.policy import Policy
 from mailward.model.ports import Clock
-from mailward.model.state import Cause, Phase, PhaseRecord
 from mailward.model.token import Token
 
 NOBODY = "0" * 8
 """A store-id nothing belongs to, so that every token found is told as foreign."""
-
-NOT_IN_DNS = "it was not in DNS when this store was made, and nobody knows why"
 
 LIMIT_S = 15.0
 
@@ -45,24 +39,6 @@ async def remembered(config: Config, clock: Clock, adopt: str | None = None) -> 
         return tuple(await asyncio.gather(*_questions(parts)))
     finally:
         await parts.close()
-
-
-def left_out(policy: Policy, found: Sequence[Remembered], now: Moment) -> tuple[PhaseRecord, ...]:
-    """Whom no target names for an endpoint, while some name another node. It may have been an operator's
-    word: they are out of service until a person readmits them."""
-    named: dict[str, set[str]] = {}
-    for rrset in (rrset for each in found for rrset in each.rrsets):
-        named.setdefault(rrset.name, set()).update(rrset.values)
-    nodes, missing = policy.node_by_name, []
-    for endpoint in policy.endpoints:
-        there = named.get(f"{endpoint.name}.", set())
-        absent = [name for name in endpoint.nodes if there.isdisjoint(nodes[name].addresses)]
-        if len(absent) < len(endpoint.nodes):
-            missing += [(name, endpoint.name) for name in absent]
-    return tuple(
-        PhaseRecord(node, endpoint, Phase.OUT, now, Cause.OPERATOR, NOT_IN_DNS)
-        for node, endpoint in sorted(missing)
-    )
 
 
 def _questions(parts: Parts) -> Sequence[Awaitable[Remembered]]:

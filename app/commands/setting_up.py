@@ -85,12 +85,13 @@ def init(
     """Make the store, above every token that a target or helper remembers; or the `earlier` store."""
     from mailward.app.api import clear
     from mailward.app.commands import exported, who_serves
-    from mailward.app.commands.remembered import left_out, remembered
+    from mailward.app.commands.remembered import remembered
     from mailward.app.stores import made
     from mailward.configs.loading import load
     from mailward.configs.policy import policy_of
     from mailward.controller.clock import SystemClock
     from mailward.controller.coordination.first_state import first_state
+    from mailward.controller.core.admission import left_out
     from mailward.model.policy import Deployment
     from mailward.model.state import Cause, Phase
 
@@ -120,6 +121,7 @@ def init(
         )
         return Exit.FAILED
     tokens = [each.token for each in found if each.token]
+    answers = [rrset for each in found for rrset in each.rrsets]
     _must_be_of(before, tokens, earlier)
     as_then = active is None and before is not None and policy.deployment is Deployment.CLUSTER
     if as_then and before is not None:
@@ -127,10 +129,10 @@ def init(
         if not active:
             terminal.complain(who_serves.in_doubt(policy, doubt, earlier))
             return Exit.FAILED
-    out = left_out(policy, found, clock.now()) if tokens and active is None else ()
+    out = left_out(policy, answers, clock.now()) if tokens and active is None else ()
     first = replace(first_state([*tokens, *([before.token] if before else [])], adopt), phases=out)
     if before is not None:
-        answered = {rrset.name.removesuffix(".") for each in found for rrset in each.rrsets}
+        answered = {rrset.name.removesuffix(".") for rrset in answers}
         first = before.carried_into(first, answered, tokens)
     if active is not None:
         first = replace(first, phases=who_serves.phases_of(policy, active, clock.now(), before, found))

@@ -1,10 +1,13 @@
 """Admission: where a node stands that the record does not know, or knows only from the configuration."""
 
+from collections.abc import Iterable
+
 from mailward.controller.core.bounds import NAMED
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import Sight
 from mailward.model.clock import Moment
+from mailward.model.dns import RRset
 from mailward.model.fencing import PortKind
 from mailward.model.policy import Automation, Deployment, Endpoint, Policy
 from mailward.model.state import Cause, Phase, PhaseRecord, State
@@ -141,4 +144,26 @@ def serving(policy: Policy, active: str, now: Moment) -> tuple[PhaseRecord, ...]
     return tuple(
         PhaseRecord(node, name, Phase.IN_SERVICE if node == active else Phase.STANDBY, now)
         for node, name in sorted(policy.pairs)
+    )
+
+
+NOT_IN_DNS = "it was not in DNS when this store was made, and nobody knows why"
+
+
+def left_out(policy: Policy, answers: Iterable[RRset], now: Moment) -> tuple[PhaseRecord, ...]:
+    """For a store made anew where all serve: whom no target names for an endpoint, while some name another
+    node. `answers` is what all targets answer. It may have been an operator's word: they are out of service
+    until a person readmits them."""
+    named: dict[str, set[str]] = {}
+    for rrset in answers:
+        named.setdefault(rrset.name, set()).update(rrset.values)
+    nodes, missing = policy.node_by_name, []
+    for endpoint in policy.endpoints:
+        there = named.get(f"{endpoint.name}.", set())
+        absent = [name for name in endpoint.nodes if there.isdisjoint(nodes[name].addresses)]
+        if len(absent) < len(endpoint.nodes):
+            missing += [(name, endpoint.name) for name in absent]
+    return tuple(
+        PhaseRecord(node, endpoint, Phase.OUT, now, Cause.OPERATOR, NOT_IN_DNS)
+        for node, endpoint in sorted(missing)
     )

@@ -296,6 +296,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "closed before the store was made": answering(admission._closed_before, []),
     "who has not said what it holds": answering(admission._unheard, []),
+    "whom DNS names no more": answering(admission.left_out, ()),
     "seen from outside": _behind_is_outside,
     "failed again": answering(doubts.failed_again, ""),
     "nobody is put in who fails": answering(publishing._without_the_failing, []),

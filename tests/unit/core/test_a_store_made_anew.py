@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, kinds, policy_of
 
+from mailward.controller.core.admission import left_out
 from mailward.controller.vantage import Vantages
+from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
@@ -185,6 +187,26 @@ def test_the_first_store_of_a_cluster_need_not_hear_anybody() -> None:
     scene.facts["a"] = None
     scene.run(scene.policy.rules.step_patience_s + 1)
     assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.IN_SERVICE]
+
+
+def answer(name: str, *addresses: str) -> RRset:
+    return RRset(f"{name}.", "A", 30, addresses)
+
+
+def test_whom_no_target_names_while_some_name_another_is_out_by_an_operators_word() -> None:
+    """Found by simulation: drained, its ports still open, and in service for a store that knew of nothing."""
+    policy, now = policy_of(), Scene().now
+    (out,) = left_out(policy, [answer(MAIL, "192.0.2.10")], now)
+    assert (out.node, out.endpoint, out.phase, out.cause, out.since) == (
+        "b", MAIL, Phase.OUT, Cause.OPERATOR, now,
+    )  # fmt: skip
+    assert out.detail == "it was not in DNS when this store was made, and nobody knows why"
+    assert left_out(policy, [answer(MAIL, "192.0.2.10"), answer(MAIL, "192.0.2.11")], now) == ()
+
+
+def test_where_dns_names_nobody_nobody_is_left_out() -> None:
+    elsewhere = [answer("www.test", "192.0.2.10"), answer(MAIL, "192.0.2.99")]
+    assert left_out(policy_of(), elsewhere, Scene().now) == ()
 
 
 def test_one_that_was_found_out_of_dns_waits_for_helpers_as_an_empty_record_does() -> None:
