@@ -8,7 +8,6 @@ from mailward.configs.power import is_secret
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.sections import SecretSection
-from mailward.configs.values import shown
 from mailward.model.policy import Deployment
 
 
@@ -84,34 +83,6 @@ def one_node_only(config: Config) -> Iterator[Problem]:
     if config.helper and config.helper.ssh.address:
         sentence = "belongs to one node: write it under nodes.NAME.helper.ssh"
         yield Problem(("helper", "ssh", "address"), sentence)
-    if config.helper and config.helper.ask:
-        sentence = "belongs to one node: write it under nodes.NAME.helper"
-        yield Problem(("helper", "ask"), sentence)
-
-
-def asked(config: Config) -> Iterator[Problem]:
-    """Orders through the store: there has to be one, and one daemon beside each node."""
-    node_of: dict[str, str] = {}
-    for node, observer in ((name, effective.asked_of(config, name)) for name in config.nodes):
-        if observer is None:
-            continue
-        here: Path = ("nodes", node, "helper", "ask")
-        if config.coordination.zookeeper is None:
-            sentence = "orders go through ZooKeeper: write coordination.zookeeper, or leave the line out"
-            yield Problem(here, sentence, (("coordination",),))
-        if effective.ssh_of(config, node) is None:
-            sentence = (
-                "closes ports and no more: write `ssh` as well, by which they are opened, and looked behind"
-            )
-            yield Problem(here, sentence, (("nodes", node, "helper"), ("helper",)))
-        if observer in node_of:
-            other = node_of[observer]
-            sentence = f"{shown(observer)} runs beside {other} already: each node has a daemon of its own"
-            yield Problem(here, sentence, (("nodes", other, "helper", "ask"),))
-        node_of.setdefault(observer, node)
-        if observer == config.observer and config.on_node not in (None, node):
-            sentence = f"this daemon is {shown(observer)}, which nodes.{node}.helper.ask names beside {node}"
-            yield Problem(("on_node",), sentence, (here, ("observer",)))
 
 
 def secrets(config: Config) -> Iterator[Problem]:

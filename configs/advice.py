@@ -20,8 +20,6 @@ def advice(config: Config) -> Iterator[str]:
     for name, node in config.nodes.items():
         if node.agent is not None and config.deployment is not Deployment.CLUSTER:
             yield f"nodes.{name}.agent: only a cluster switches a node off; here it is checked and never used"
-        if effective.asked_of(config, name) and config.deployment is not Deployment.CLUSTER:
-            yield f"nodes.{name}.helper.ask: only a cluster sends orders that way; here it is never used"
     if not config.dns and config.endpoints:
         yield "dns: no target: endpoints are watched, never published"
     yield from _agreeing(config)

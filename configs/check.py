@@ -54,7 +54,7 @@ def _node(config: Config, name: str) -> list[str]:
     elif source.ssh is not None:
         lines.append(f"  replication: ssh {source.ssh.user}@{source.ssh.address} port {source.ssh.port}")
     if config.policy.lease_s is not None:
-        beside = next((each.name for each in config.observers if each.node == name), "nobody")
+        beside = effective.daemon_beside(config, name) or "nobody"
         lines.append(f"  lease: {plain(config.policy.lease_s)} s, renewed by the daemon {beside}")
     if node.agent is not None:
         lines.append(f"  power: {node.agent.program}, read back within {plain(node.agent.timeout_s)} s")

@@ -158,6 +158,23 @@ def _observers(config: Config) -> Iterator[Problem]:
         yield Problem(("observers", 0, "leader"), "nobody may lead: write `leader: may` for one at least")
 
 
+def _beside(config: Config) -> Iterator[Problem]:
+    """One daemon beside each node, wherever that is said."""
+    there: dict[str, tuple[str, Path]] = {}
+    for position, observer in enumerate(config.observers):
+        here: Path = ("observers", position, "node")
+        if observer.node is None:
+            continue
+        if observer.node in there:
+            other, path = there[observer.node]
+            sentence = f"{other} runs beside {observer.node} already: each node has one daemon of its own"
+            yield Problem(here, sentence, (path,))
+        there.setdefault(observer.node, (observer.name, here))
+        if observer.name == config.observer and config.on_node not in (None, observer.node):
+            sentence = f"this daemon is {observer.name}, which runs beside {observer.node} by its own entry"
+            yield Problem(("on_node",), sentence, (here, ("observer",)))
+
+
 def _coordination(config: Config) -> Iterator[Problem]:
     zookeeper = config.coordination.zookeeper
     if zookeeper is None:
@@ -182,13 +199,13 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _nodes,
     _services,
     _observers,
+    _beside,
     _coordination,
     identities.consistent,
     publishing.endpoints,
     publishing.targets,
     access.replication,
     access.one_node_only,
-    access.asked,
     access.secrets,
     access.agents,
     leases.leases,

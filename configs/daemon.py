@@ -95,8 +95,9 @@ class ObserverEntry(Section):
     )
     node: Name | None = Field(
         default=None,
-        description="The node this daemon runs beside. With `lease_s` one is beside each: it renews the lease"
-        " of that node's client ports.",
+        description="The node this daemon runs beside. In a cluster with ZooKeeper an order that closes the"
+        " node's ports goes through it first, and over SSH if that fails; with `lease_s` there is one beside"
+        " each node, which renews the lease of its client ports.",
     )
     leader: Literal["may", "never"] = Field(
         default="may", description="`may` (the default), or `never`: it watches and votes, and others lead."

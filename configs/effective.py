@@ -7,6 +7,7 @@ from mailward.configs.nodes import Doveadm, Replication, Ssh
 from mailward.configs.schema import Config
 from mailward.configs.services import STANDARD_PORTS, Canary, Protocol
 from mailward.configs.targets import within
+from mailward.model.policy import Deployment
 
 DOVEADM_PORT = 8080
 
@@ -45,10 +46,17 @@ def ssh_of(config: Config, node: str) -> Ssh | None:
     return ssh.reached_at(probe_address_of(config, node))
 
 
+def daemon_beside(config: Config, node: str) -> str | None:
+    """The observer that runs beside a node, as all hosts' files say; None where none does."""
+    return next((observer.name for observer in config.observers if observer.node == node), None)
+
+
 def asked_of(config: Config, node: str) -> str | None:
-    """The observer whose daemon passes orders on to a node's helper; None where none does."""
-    own = config.nodes[node].helper
-    return own.ask if own is not None else None
+    """The observer whose daemon passes orders on to a node's helper: the one beside it, in a cluster (where
+    every node has a helper) with a store that carries them; None where none does."""
+    if config.deployment is not Deployment.CLUSTER or config.coordination.zookeeper is None:
+        return None
+    return daemon_beside(config, node)
 
 
 def replication_of(config: Config, node: str) -> Replication | None:

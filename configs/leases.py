@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mailward.configs import effective
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.values import plain
@@ -34,17 +35,9 @@ def leases(config: Config) -> Iterator[Problem]:
 
 
 def _beside(config: Config) -> Iterator[Problem]:
-    """One daemon beside each node."""
-    there: dict[str, str] = {}
-    for position, observer in enumerate(config.observers):
-        if observer.node is None:
-            continue
-        if observer.node in there:
-            sentence = f"{there[observer.node]} is beside {observer.node} already: one renews its lease"
-            yield Problem(("observers", position, "node"), sentence, (_HERE,))
-        there.setdefault(observer.node, observer.name)
+    """A daemon beside every node."""
     for name in config.nodes:
-        if name not in there:
+        if effective.daemon_beside(config, name) is None:
             sentence = (
                 f"none is beside {name}: nobody would renew its lease (policy.lease_s), and it would refuse"
                 f" its clients: write `node: {name}` at the observer that runs there"

@@ -79,11 +79,6 @@ class Helper(Section):
     """How the node's helper, which closes and opens its client ports, is reached."""
 
     ssh: Ssh = Field(default_factory=Ssh, description="Over SSH.")
-    ask: Name | None = Field(
-        default=None,
-        description="The observer that runs beside the node. In a cluster an order that closes the ports goes"
-        " to it through ZooKeeper first, and over SSH if that does not do it; all else goes over SSH.",
-    )
 
 
 class Doveadm(SecretSection):

@@ -65,7 +65,7 @@ def _ladder(config: Config, name: str) -> tuple[Rung, ...]:
     agent, lease_s = config.nodes[name].agent, config.policy.lease_s
     order_s = config.policy.order_timeout_s
     through_store = (Rung(RungKind.ASK, order_s),) if effective.asked_of(config, name) is not None else ()
-    kept = lease_s is not None and any(observer.node == name for observer in config.observers)
+    kept = effective.daemon_beside(config, name) is not None
     lease = (Rung(RungKind.LEASE, lease_over_s(lease_s)),) if lease_s is not None and kept else ()
     power = (Rung(RungKind.AGENT, agent.timeout_s),) if agent is not None else ()
     return (*through_store, Rung(RungKind.HELPER, order_s), *lease, *power)

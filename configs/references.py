@@ -63,9 +63,6 @@ def unknown_names(config: Config, names: Names) -> Iterator[Problem]:
         listed = ", ".join(observers) or "none"
         sentence = f"{shown(config.observer)} is not one of the observers: known are {listed}"
         yield Problem(("observer",), sentence, (("observers",),))
-    for name, node in config.nodes.items():
-        if node.helper is not None and node.helper.ask is not None and node.helper.ask not in observers:
-            yield _unknown(("nodes", name, "helper", "ask"), "observer", node.helper.ask, observers)
     if config.on_node is not None and config.on_node not in names.nodes:
         yield _unknown(("on_node",), "node", config.on_node, names.nodes)
 

@@ -345,8 +345,8 @@ class HelperClient:
 
 
 class AskedClient(HelperClient):
-    """The same by way of the ensemble and the daemon beside the node: nobody answers while it does not run, or
-    stands still. `beside` says whether it runs."""
+    """The same by way of the ensemble and the daemon beside the node: nobody answers while it does not run,
+    or stands still. `beside` says whether it runs."""
 
     def __init__(
         self, network: Network, source: str, node: MailNode, ensemble: str, beside: Callable[[], bool]

@@ -6,12 +6,13 @@ and their servers asked. Each answer is one line with what to do.
 """
 
 import asyncio
+import getpass
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailward.app import ladders
 from mailward.app.compose import DnsPart, Parts, build
-from mailward.app.peering import may_lead
+from mailward.app.peering import may_lead, observer_of
 from mailward.app.stores import store_id_of
 from mailward.app.zookeeper import beside_of, rights_of, servers_of
 from mailward.configs import effective
@@ -22,6 +23,7 @@ from mailward.controller.coordination.zookeeper.making import differing
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.fencing.agent.device import Device
 from mailward.fencing.ask import AskedHelper
+from mailward.fencing.local import COMMAND, LocalHelper
 from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
@@ -60,8 +62,9 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
         await parts.close()
 
 
-def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Awaitable[Tried]]]:
+def _tries(config: Config, parts: Parts, store_id: str) -> Sequence[tuple[str, Awaitable[Tried]]]:
     found: list[tuple[str, Awaitable[Tried]]] = []
+    ours = observer_of(config) if beside_of(config) else ""
     for node in parts.watched:
         for target in node.targets:
             what = f"{node.name} {target.service}"
@@ -71,6 +74,9 @@ def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Await
             one_serves, leased = config.deployment is Deployment.CLUSTER, config.policy.lease_s is not None
             asked = _helper(what, node.helper, set(config.services), boots_closed=one_serves, leased=leased)
             found.append((what, asked))
+        if beside_of(config).get(node.name) == ours:
+            what = f"{node.name} helper, from beside it"
+            found.append((what, _from_beside(what, set(config.services))))
         if node.name in parts.devices:
             what = f"{node.name} power"
             found.append((what, _power(what, parts.devices[node.name])))
@@ -78,7 +84,7 @@ def _tries(config: Config, parts: Parts, ours: str) -> Sequence[tuple[str, Await
         found.append((f"{name} replication", _lag(f"{name} replication", source)))
     for name, part in parts.dns.items():
         if part.server is None:
-            found.append((f"DNS target {name}", _dns(f"DNS target {name}", config, part, ours)))
+            found.append((f"DNS target {name}", _dns(f"DNS target {name}", config, part, store_id)))
     return found
 
 
@@ -129,6 +135,18 @@ async def _helper(
         return Tried(what, False, f"policy.lease_s needs {NFTABLES} on the node, its firewall is {found}")
     token = f"obeys {facts.token}" if facts.token else "has obeyed nobody yet"
     return Tried(what, True, f"{facts.hostname} answers; it {token}{_lease(facts)}")
+
+
+async def _from_beside(what: str, services: set[str]) -> Tried:
+    """As the daemon beside it starts it, if this is typed as its user."""
+    helper = LocalHelper()
+    try:
+        tried = await _helper(what, helper, services)
+    finally:
+        await helper.close()
+    if tried.works:
+        return tried
+    return replace(tried, detail=f"{tried.detail} (as {getpass.getuser()}, by {' '.join(COMMAND)})")
 
 
 def _lease(facts: NodeFacts) -> str:

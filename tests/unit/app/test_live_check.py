@@ -1,9 +1,11 @@
 """`config check --live`: each connection is tried once, changes nothing, and is told in one line."""
 
 import asyncio
+import getpass
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +17,12 @@ from tests.unit.health.scripted import Loopback, script
 from tests.unit.replication import dovecot
 
 import mailward.app.commands.live_check as live
-from mailward.app.commands.live_check import Tried, try_all
+from mailward.app.commands.live_check import NOBODY, Tried, try_all
 from mailward.app.compose import DnsPart, build
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
+from mailward.fencing.local import LocalHelper
 from mailward.health.dialogues import SmtpSettings
 from mailward.health.probe import Limits
 from mailward.health.streams import TcpConnector
@@ -227,6 +230,50 @@ async def test_only_in_a_cluster_it_is_asked_for(loaded: Callable[..., Config]) 
 
 
 # replication
+
+
+BESIDE = (
+    ("deployment: hybrid", "deployment: cluster"),
+    ("helper: none\n", "helper: {ssh: {key_file: ssh_key, known_hosts_file: known_hosts}}\n"),
+    (
+        "coordination: {local: {directory: state}}",
+        "coordination: {zookeeper: {servers: ['127.0.0.1:1']}}\nobserver: eye\n"
+        "observers: [{name: eye, node: mail-a}, {name: watch, node: mail-b}]",
+    ),
+)
+
+
+def beside_a(tmp_path: Path, loaded: Callable[..., Config]) -> Config:
+    """Of the daemon beside mail-a."""
+    loaded()
+    text = (tmp_path / "mailward.yaml").read_text()
+    for old, new in BESIDE:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (tmp_path / "mailward.yaml").write_text(text)
+    return load(tmp_path / "mailward.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("command", "detail"),
+    [
+        (("false",), " (as {user}, by sudo -n /usr/local/sbin/mailward-node serve)"),
+        (("no-such-sudo",), "no-such-sudo: No such file or directory (as {user}, by sudo"),
+    ],
+)
+async def test_beside_a_node_its_helper_is_started_as_the_daemon_does(
+    loaded: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], detail: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(live, "LocalHelper", partial(LocalHelper, command))
+    config = beside_a(tmp_path, loaded)
+    tries = dict(live._tries(config, build(config, NOBODY, SystemClock()), NOBODY))
+    (what,) = [each for each in tries if "from beside" in each]
+    tried = await tries.pop(what)
+    for each in tries.values():
+        cast(Any, each).close()
+    assert (what, tried.works) == ("mail-a helper, from beside it", False)
+    assert detail.format(user=getpass.getuser()) in tried.detail
 
 
 async def test_replication_works_when_lag_is_known() -> None:

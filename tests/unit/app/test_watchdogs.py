@@ -276,3 +276,15 @@ def test_the_shipped_unit_restarts_a_daemon_that_stands_still() -> None:
     said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
     assert (said["Type"], said["Restart"]) == ("notify", "on-failure")
     assert float(said["WatchdogSec"]) > STALLED_S + 5
+
+
+def test_beside_a_node_the_daemon_is_let_start_the_helper() -> None:
+    """The shipped unit forbids sudo, and shows what sudo starts a file system that it cannot write to."""
+    folder = Path(daemons.__file__).parents[1] / "configs/deployments"
+    unit, lifted = (
+        dict(line.split("=", 1) for line in (folder / name).read_text().splitlines() if line[:1].isupper())
+        for name in ("mailward.service", "mailward-beside-a-node.conf")
+    )
+    confining = {key for key in unit if key.startswith(("NoNew", "Protect", "Private"))}
+    assert confining == set(lifted) == {"NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp"}
+    assert set(lifted.values()) == {"no"}

@@ -53,7 +53,8 @@ def test_who_never_leads_need_not_be_asked(loaded: Loaded) -> None:
         ),
         (
             leased(A, B, "{name: watch, node: mail-b, address: 'w.example.com:7443'}"),
-            "line 21: observers[2].node: mail-b is beside mail-b already: one renews its lease",
+            "line 21: observers[2].node: mail-b runs beside mail-b already: each node has one daemon of its"
+            " own",
         ),
         (
             leased(A, B, "{name: watch}"),

@@ -27,7 +27,7 @@ ROWS = {
     ),
     "a key like no other": (
         ("helper: {ssh:", "helper: {telnet:"),
-        "line 13: helper.telnet: unknown key: known here are ssh, ask",
+        "line 13: helper.telnet: unknown key: known here are ssh",
     ),
     "a key in the wrong section": (
         (RFC2136, "    embedded: {verify: [192.0.2.53], zone: example.com, ns: [ns.example.org]}\n"),

@@ -22,46 +22,22 @@ MAIL_B = """\
 """
 
 ZOOKEEPER = "coordination: {zookeeper: {servers: [zk1:2181]}}"
-ASKED = ("    hostname: mail-a", "    helper: {ask: watch}\n    hostname: mail-a")
-WATCHED = ("canary: {", f"observers: [{{name: watch}}]\n{ZOOKEEPER}\ncanary: {{")
 ROWS = {
-    "a daemon to be asked through a store that carries nothing": (
-        ASKED,
-        ("canary: {", "observers: [{name: watch}]\ncanary: {"),
-        "line 8: nodes.mail-a.helper.ask: orders go through ZooKeeper: write coordination.zookeeper, or leave"
-        " the line out",
-    ),
-    "a daemon to be asked that nobody is": (
-        ASKED,
-        ("canary: {", f"observers: [{{name: wutch}}]\n{ZOOKEEPER}\ncanary: {{"),
-        "line 8: nodes.mail-a.helper.ask: 'watch' is not an observer: did you mean wutch?",
-    ),
-    "a daemon to be asked, and nothing else": (
-        ASKED,
-        WATCHED,
-        ("helper: {ssh: {key_file: ssh_key, known_hosts_file: known_hosts}}\n", "helper: none\n"),
-        "line 8: nodes.mail-a.helper.ask: closes ports and no more: write `ssh` as well, by which they are"
-        " opened, and looked behind",
-    ),
-    "one daemon beside two nodes": (
-        ASKED,
-        ("    hostname: mail-b", "    helper: {ask: watch}\n    hostname: mail-b"),
-        WATCHED,
-        "line 13: nodes.mail-b.helper.ask: 'watch' runs beside mail-a already: each node has a daemon of its"
-        " own",
-    ),
-    "a daemon that is to be asked beside all": (
-        ("helper: {ssh:", "helper: {ask: watch, ssh:"),
-        WATCHED,
-        "line 13: helper.ask: belongs to one node: write it under nodes.NAME.helper",
-    ),
-    "a daemon that says it runs beside another node": (
-        ASKED,
+    "two daemons beside one node": (
         (
             "canary: {",
-            f"observer: watch\non_node: mail-b\nobservers: [{{name: watch}}]\n{ZOOKEEPER}\ncanary: {{",
+            "observers: [{name: eye, node: mail-a}, {name: watch, node: mail-a}]\n"
+            f"{ZOOKEEPER}\ncanary: {{",
         ),
-        "line 20: on_node: this daemon is 'watch', which nodes.mail-a.helper.ask names beside mail-a",
+        "line 18: observers[1].node: eye runs beside mail-a already: each node has one daemon of its own",
+    ),
+    "a daemon that says it runs beside another node": (
+        (
+            "canary: {",
+            "observer: watch\non_node: mail-b\nobservers: [{name: watch, node: mail-a}]\n"
+            f"{ZOOKEEPER}\ncanary: {{",
+        ),
+        "line 19: on_node: this daemon is watch, which runs beside mail-a by its own entry",
     ),
     "an endpoint without services": (
         ("services: [imaps]", "services: []"),

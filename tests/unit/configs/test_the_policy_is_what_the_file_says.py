@@ -48,21 +48,38 @@ def test_a_node_without_helper_or_replication_says_so(loaded: Loaded) -> None:
     assert [(node.fenced, node.replicates) for node in policy.nodes] == [(True, False), (True, False)]
 
 
-def test_the_daemon_beside_a_node_is_asked_first(loaded: Loaded) -> None:
-    config = loaded(
-        ("deployment: hybrid", "deployment: cluster"),
-        ("    hostname: mail-a", "    helper: {ask: watch}\n    hostname: mail-a"),
-        (
-            "canary: {",
-            "observers: [{name: watch}]\ncoordination: {zookeeper: {servers: ['zk:2181']}}\ncanary: {",
-        ),
+STORE = "coordination: {zookeeper: {servers: ['zk:2181']}}"
+
+
+def beside_a(deployment: str = "cluster", store: str = STORE) -> tuple[Edit, ...]:
+    """A daemon runs beside mail-a, and none beside mail-b."""
+    return (
+        ("deployment: hybrid", f"deployment: {deployment}"),
+        (", nodes: [mail-a, mail-b]", ""),
+        ("canary: {", f"observers: [{{name: watch, node: mail-a}}]\n{store}\ncanary: {{"),
     )
+
+
+def test_in_a_cluster_the_daemon_beside_a_node_is_asked_first(loaded: Loaded) -> None:
+    config = loaded(*beside_a())
     first, second = policy_of(config).nodes
     assert first.ladder == (Rung(RungKind.ASK, 8.0), *LADDER)
     assert second.ladder == LADDER
     assert effective.ssh_of(config, "mail-a") == effective.ssh_of(loaded(), "mail-a"), (
         "the way over SSH stays as it is"
     )
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [beside_a(deployment="hybrid"), beside_a(store="")],
+    ids=["all serve", "nothing carries an order"],
+)
+def test_nobody_beside_a_node_is_asked_where(loaded: Loaded, edits: tuple[Edit, ...]) -> None:
+    config = loaded(*edits)
+    assert policy_of(config).nodes[0].ladder == LADDER
+    assert effective.asked_of(config, "mail-a") is None
+    assert effective.daemon_beside(config, "mail-a") == "watch"
 
 
 def test_a_standard_of_one_node_needs_no_replication_and_no_dns(loaded: Loaded) -> None:
