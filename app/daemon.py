@@ -328,7 +328,8 @@ class Daemon:
         if self._parts is None or self._loop is None or self._loop.snapshot is None:
             raise StoreError("nothing has been decided yet; try again in a second")
         parts, snapshot = self._parts, self._loop.snapshot
-        return await try_all(Means(snapshot, node, parts.helpers.get(node), parts.devices.get(node)))
+        asked = parts.asked[node].helper if node in parts.asked else None
+        return await try_all(Means(snapshot, node, parts.helpers.get(node), asked, parts.devices.get(node)))
 
     async def post(self, entry: Request | Pause | None) -> None:
         await self._store.post(entry)

@@ -16,7 +16,7 @@ from mailward.model.policy import Deployment, Node, Policy, Rung, RungKind
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Proven
 
-BY_TEST = (RungKind.HELPER, RungKind.AGENT)
+BY_TEST = (RungKind.ASK, RungKind.HELPER, RungKind.AGENT)
 """The rungs that a test proves. A lease shows by itself whether it is armed."""
 OLD_PROOF_S = 30 * 86400.0
 HUMAN = "human"
@@ -166,6 +166,11 @@ def _unproven(snapshot: Snapshot) -> list[str]:
 # what each rung does, and how much of a node that stops
 
 
+def _ask(policy: Policy) -> tuple[str, Scope]:
+    does, scope = _helper(policy)
+    return f"through ZooKeeper and the daemon beside it, {does}", scope
+
+
 def _helper(policy: Policy) -> tuple[str, Scope]:
     closes = "have mailward-node close every client port, and see from outside that they refuse"
     if policy.deployment is Deployment.CLUSTER and policy.rules.fence_scope.covers(Scope.WRITES):
@@ -184,6 +189,7 @@ def _agent(policy: Policy) -> tuple[str, Scope]:
 
 
 RUNGS: Mapping[RungKind, Callable[[Policy], tuple[str, Scope]]] = {
+    RungKind.ASK: _ask,
     RungKind.HELPER: _helper,
     RungKind.LEASE: _lease,
     RungKind.AGENT: _agent,

@@ -26,11 +26,12 @@ Came = tuple[Worked, str]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the rungs of `node` are tried with."""
+    """What the rungs of `node` are tried with; `asked` is its helper by way of the daemon beside it."""
 
     snapshot: Snapshot
     node: str
     helper: Helper | None = None
+    asked: Helper | None = None
     device: Device | None = None
 
 
@@ -51,10 +52,18 @@ async def _timed(rung: Rung, means: Means) -> RungTried:
     return RungTried(rung.kind.value, worked, printable(detail, 300), loop.time() - began)
 
 
+async def _ask(means: Means) -> Came:
+    return await _ready(means.asked, means)
+
+
 async def _helper(means: Means) -> Came:
-    if means.helper is None:
+    return await _ready(means.helper, means)
+
+
+async def _ready(helper: Helper | None, means: Means) -> Came:
+    if helper is None:
         return Worked.FAILS, "this daemon has no way to it"
-    facts = await means.helper.status()
+    facts = await helper.status()
     if not isinstance(facts, NodeFacts):
         return Worked.FAILS, facts
     missing = [each.name for each in means.snapshot.policy.services if each.name not in facts.ports]
@@ -94,6 +103,7 @@ async def _lease(means: Means) -> Came:
 
 
 TRIALS: Mapping[RungKind, Callable[[Means], Awaitable[Came]]] = {
+    RungKind.ASK: _ask,
     RungKind.HELPER: _helper,
     RungKind.LEASE: _lease,
     RungKind.AGENT: _agent,

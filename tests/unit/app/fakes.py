@@ -24,6 +24,7 @@ class FakeDaemon:
     broken: str = ""
     hangs: bool = False
     helper: Any = None
+    asked: Any = None
     device: Any = None
 
     def view(self) -> View:
@@ -35,7 +36,8 @@ class FakeDaemon:
 
     async def try_rungs(self, node: str) -> tuple[RungTried, ...]:
         assert self.shown.snapshot is not None
-        return await rungs.try_all(rungs.Means(self.shown.snapshot, node, self.helper, self.device))
+        means = rungs.Means(self.shown.snapshot, node, self.helper, self.asked, self.device)
+        return await rungs.try_all(means)
 
     async def post(self, entry: Request | Pause | None) -> None:
         if self.hangs:

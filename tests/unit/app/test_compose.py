@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.doubles.letters import MemoryLetters, Shelf
 from tests.unit.configs.good import FILES
 
 import mailward.configs
@@ -18,7 +19,10 @@ from mailward.dns.drivers.embedded import EmbeddedTarget
 from mailward.dns.drivers.rfc2136 import Rfc2136Target
 from mailward.dns.servers import Server
 from mailward.dns.verification import Verification
+from mailward.fencing.ask import AskedHelper
 from mailward.fencing.helper import NodeHelper
+from mailward.fencing.local import LocalHelper
+from mailward.fencing.ssh import SshHelper
 from mailward.health.dialogues import Account, ImapSettings, Security, SmtpSettings
 from mailward.health.streams import StreamFailed, TcpConnector
 from mailward.health.target import Target
@@ -27,7 +31,8 @@ from mailward.model.health import FailureKind
 from mailward.model.replication import Confidence
 from mailward.replication.sources.runner import SshAccount, SshRunner
 
-HYBRID = (Path(mailward.configs.__file__).parent / "deployments" / "hybrid.yaml").read_text(encoding="utf-8")
+DEPLOYMENTS = Path(mailward.configs.__file__).parent / "deployments"
+HYBRID = (DEPLOYMENTS / "hybrid.yaml").read_text(encoding="utf-8")
 STORE = "0123456789ab"
 
 Edit = tuple[str, str]
@@ -322,3 +327,50 @@ async def test_that_the_helper_fails_says_nothing_of_the_service(error: OSError)
         await BehindConnector(Pipes(error), "imaps").connect()
     assert (caught.value.kind, caught.value.detail) == (FailureKind.LOCAL, str(error))
     assert caught.value.__cause__ is error
+
+
+# the way through the store
+
+
+BESIDE = """\
+observers: [{name: eye, node: mail-a}, {name: watch, node: mail-b}, {name: witness}]
+observer: %s
+"""
+
+
+def of_a_cluster(tmp_path: Path, observer: str) -> Config:
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    text = (DEPLOYMENTS / "cluster.yaml").read_text(encoding="utf-8").replace("/etc/mailward/", "")
+    store = "coordination: {zookeeper: {servers: ['127.0.0.1:1']}}\n"
+    (tmp_path / "mailward.yaml").write_text(text + store + BESIDE % observer)
+    return load(tmp_path / "mailward.yaml", {})
+
+
+def ways(parts: Parts) -> dict[str, tuple[type[NodeHelper], str]]:
+    return {name: (type(way.helper), way.fence.name) for name, way in parts.asked.items()}
+
+
+@pytest.mark.parametrize(
+    ("observer", "beside", "expected"),
+    [
+        ("witness", None, {"mail-a": (AskedHelper, "ask"), "mail-b": (AskedHelper, "ask")}),
+        ("eye", "mail-a", {"mail-a": (LocalHelper, "local"), "mail-b": (AskedHelper, "ask")}),
+    ],
+)
+def test_who_is_beside_a_node_is_asked_for_it_and_asks_nobody_itself(
+    tmp_path: Path, observer: str, beside: str | None, expected: object
+) -> None:
+    config = of_a_cluster(tmp_path, observer)
+    parts = build(config, STORE, SystemClock(), letters=MemoryLetters(Shelf()))
+    assert ways(parts) == expected
+    assert (parts.beside.node if parts.beside is not None else None) == beside
+    near = [watched.name for watched in parts.watched if isinstance(watched.helper, LocalHelper)]
+    assert near == ([beside] if beside is not None else []), "its own node it reads without SSH"
+    assert {type(helper) for helper in parts.helpers.values()} == {SshHelper}
+
+
+def test_where_nothing_carries_letters_nobody_is_asked(tmp_path: Path) -> None:
+    parts = build(of_a_cluster(tmp_path, "eye"), STORE, SystemClock())
+    assert (parts.asked, parts.beside) == ({}, None)

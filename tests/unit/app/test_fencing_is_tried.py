@@ -35,7 +35,7 @@ from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Answer, Phase, Proven, Request, RequestKind
 
 Golden = Callable[[str, str], None]
-EVERY = (RungKind.HELPER, RungKind.LEASE, RungKind.AGENT)
+EVERY = (RungKind.ASK, RungKind.HELPER, RungKind.LEASE, RungKind.AGENT)
 DAY_S = 86400.0
 
 
@@ -85,8 +85,10 @@ def ready(node: str = "a", **changed: Any) -> NodeFacts:
 ON = PowerReading(Power.ON)
 
 
-def tried(scene: Scene, node: str = "a", helper: Any = None, switch: Any = None) -> dict[str, RungTried]:
-    means = rungs.Means(scene.snapshot(), node, cast(Any, helper), cast(Any, switch))
+def tried(
+    scene: Scene, node: str = "a", helper: Any = None, asked: Any = None, switch: Any = None
+) -> dict[str, RungTried]:
+    means = rungs.Means(scene.snapshot(), node, helper, asked, switch)
     return {each.rung: each for each in asyncio.run(rungs.try_all(means))}
 
 
@@ -108,8 +110,10 @@ def test_every_kind_of_rung_can_be_told_and_tried() -> None:
     ],
 )
 def test_a_helper_works_when_its_firewall_does(said: Any, worked: Worked, detail: str) -> None:
-    found = tried(scene_of(), helper=Helper(said))["helper"]
-    assert (found.worked, detail in found.detail) == (worked, True), found.detail
+    over_ssh, through_store = tried(scene_of(), helper=Helper(said)), tried(scene_of(), asked=Helper(said))
+    for way, found in (("helper", over_ssh), ("ask", through_store)):
+        assert (found[way].worked, detail in found[way].detail) == (worked, True), found[way].detail
+    assert over_ssh["ask"].worked is through_store["helper"].worked is Worked.FAILS, "each by its own way"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,7 @@ def test_a_lease_works_while_it_is_renewed(
 
 def test_what_this_daemon_has_no_way_to_fails() -> None:
     found = tried(scene_of())
-    assert found["helper"].detail == "this daemon has no way to it"
+    assert found["helper"].detail == found["ask"].detail == "this daemon has no way to it"
     assert found["agent"].detail == "this daemon has no power switch for it"
 
 
@@ -178,6 +182,7 @@ def shown_of(scene: Scene, *came: RungTried, observer: str = "watch") -> FenceSt
 
 
 CAME = (
+    RungTried("ask", Worked.FAILS, "no hello within 2.5 s: the daemon beside a has not taken it up", 2.5),
     RungTried("helper", Worked.WORKS, "a.test answers, and its firewall shows what was ordered", 0.4),
     RungTried("lease", Worked.WORKS, "armed: a renews it", 0.0),
     RungTried("agent", Worked.FAILS, "status: exit code 1: Unable to connect to the fencing device", 2.13),
@@ -199,16 +204,16 @@ def test_the_ladder_is_told_as_kept(golden: Golden) -> None:
 @pytest.mark.parametrize(
     ("demanded", "scopes", "enough"),
     [
-        (Scope.USERS, ["users", "users", "power"], [True, True, True]),
-        (Scope.WRITES, ["writes", "users", "power"], [True, False, True]),
-        (Scope.POWER, ["writes", "users", "power"], [False, False, True]),
+        (Scope.USERS, ["users", "users", "users", "power"], [True, True, True, True]),
+        (Scope.WRITES, ["writes", "writes", "users", "power"], [True, True, False, True]),
+        (Scope.POWER, ["writes", "writes", "users", "power"], [False, False, False, True]),
     ],
 )
 def test_each_rung_says_how_much_it_stops_and_whether_that_is_enough(
     demanded: Scope, scopes: list[str], enough: list[bool]
 ) -> None:
     scene = scene_of(cluster_of(rungs=EVERY, rules=Rules(lease_s=15, fence_scope=demanded)))
-    told = shown_of(scene).rungs[:3]
+    told = shown_of(scene).rungs[:4]
     assert [each.scope.value for each in told] == scopes
     assert [not each.lacks for each in told] == enough
     assert {each.lacks for each in told} <= {"", f"not enough by itself: fence_scope demands {demanded}"}
@@ -271,31 +276,35 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
 
 
 def daemon_of(scene: Scene, observer: str = "watch") -> FakeDaemon:
-    return FakeDaemon(view_of(scene, observer), helper=Helper(ready()), device=Switch(ON))
+    shown = view_of(scene, observer)
+    return FakeDaemon(shown, helper=Helper(ready()), asked=Helper(ready()), device=Switch(ON))
 
 
 async def test_a_test_leaves_what_works_to_be_recorded(doors: Doors) -> None:
     status, answer = await call(doors.unix, "POST", "/v1/fence", {"node": "a", "test": True})
     assert status == 200
     assert [(each["rung"], each["worked"]) for each in answer["tried"]] == [
-        ("helper", "works"), ("lease", "fails"), ("agent", "works"), ("human", "not tried"),
+        ("ask", "works"), ("helper", "works"), ("lease", "fails"), ("agent", "works"),
+        ("human", "not tried"),
     ]  # fmt: skip
     (left,) = doors.fake.posted
     assert isinstance(left, Request)
     assert (left.id, left.kind, left.node) == (answer["request"], RequestKind.PROVEN, "a")
     now = doors.fake.shown.now
-    assert left.proven == (Proven("a", "helper", "watch", now), Proven("a", "agent", "watch", now))
+    assert left.proven == tuple(Proven("a", rung, "watch", now) for rung in ("ask", "helper", "agent"))
     assert (await call(doors.unix, "GET", f"/v1/requests/{left.id}"))[1]["progress"] == "waiting"
 
 
 async def test_a_dry_run_tries_the_same_and_leaves_nothing(doors: Doors) -> None:
     status, answer = await call(doors.unix, "POST", "/v1/fence", {"node": "a"})
     assert (status, answer["request"], doors.fake.posted) == (200, "", [])
-    assert (answer["tried"][0]["worked"], doors.fake.helper.asked) == ("works", 1)
+    assert [each["worked"] for each in answer["tried"][:2]] == ["works", "works"]
+    assert (doors.fake.asked.asked, doors.fake.helper.asked) == (1, 1)
 
 
 async def test_nothing_that_fails_is_recorded(doors: Doors) -> None:
     doors.fake.helper.facts, doors.fake.device.reading = "no route", PowerReading(Power.OFF)
+    doors.fake.asked.facts = "nobody answers"
     _, answer = await call(doors.unix, "POST", "/v1/fence", {"node": "a", "test": True})
     assert (answer["request"], answer["unrecorded"], doors.fake.posted) == ("", "", [])
 
