@@ -119,7 +119,7 @@ class Controller:
                 fences=self._fences(helpers),
                 lag_sources=lags,
                 switches=self._switches(),
-                asked=self._asked(),
+                asked=self._asked(helpers),
                 clock=clock,
                 may_act_until_s=session.may_act_until_s,
                 policy=self.policy,
@@ -185,19 +185,22 @@ class Controller:
     def _fences(self, helpers: Mapping[str, HelperClient]) -> dict[str, HelperRung]:
         return {node.name: self._fence(node, helpers[node.name]) for node in self.policy.nodes}
 
-    def _asked(self) -> dict[str, HelperRung]:
-        """Through the ensemble and the daemon beside the node."""
+    def _asked(self, helpers: Mapping[str, HelperClient]) -> dict[str, HelperRung]:
+        """Through the ensemble and the daemon beside the node; who is beside it itself asks nobody."""
+        return {
+            node.name: self._fence(
+                node, helpers[node.name] if node.name == self.host.name else self._asked_client(node.name)
+            )
+            for node in self.policy.nodes
+            if any(rung.kind is RungKind.ASK for rung in node.ladder)
+        }
+
+    def _asked_client(self, node: str) -> AskedClient:
         around = self._around
-        found = {}
-        for node in self.policy.nodes:
-            if not any(rung.kind is RungKind.ASK for rung in node.ladder):
-                continue
-            asked = AskedClient(
-                around.network, self.host.name, around.nodes[node.name], around.ensemble_host,
-                lambda name=node.name: _answers(around.daemons, name),  # type: ignore[misc]
-            )  # fmt: skip
-            found[node.name] = self._fence(node, asked)
-        return found
+        return AskedClient(
+            around.network, self.host.name, around.nodes[node], around.ensemble_host,
+            has_quorum=lambda: around.ensemble.has_quorum, beside=lambda: _answers(around.daemons, node),
+        )  # fmt: skip
 
     def _fence(self, node: Node, helper: HelperClient) -> HelperRung:
         numbers = {service.name: service.port for service in self.policy.services}

@@ -345,30 +345,42 @@ class HelperClient:
 
 
 class AskedClient(HelperClient):
-    """The same by way of the ensemble and the daemon beside the node: nobody answers while it does not run,
-    or stands still. `beside` says whether it runs."""
+    """The same by way of the ensemble and the daemon beside the node. A letter lies there as long as its
+    writer waits: for a quorum, and for that daemon, which may not run, or stand still."""
 
     def __init__(
-        self, network: Network, source: str, node: MailNode, ensemble: str, beside: Callable[[], bool]
-    ) -> None:
+        self, network: Network, source: str, node: MailNode, ensemble: str, *,
+        has_quorum: Callable[[], bool], beside: Callable[[], bool],
+    ) -> None:  # fmt: skip
         super().__init__(network, source, node)
         self._ensemble = ensemble
+        self._has_quorum = has_quorum
         self._beside = beside
 
     async def _call(self, there: Callable[[], T], timeout_s: float) -> T:
-        loop, node, network = asyncio.get_running_loop(), self._node, self._network
-        until_s = loop.time() + timeout_s
+        node, until_s = self._node.name, running_loop().time() + timeout_s
 
         def passed_on() -> tuple[T] | None:
-            return (there(),) if self._beside() else None
+            return (there(),) if self._beside() and self._has_quorum() else None
 
-        await network.call(self._source, self._ensemble, lambda: None, timeout_s)
-        answer = await network.call(self._ensemble, node.name, passed_on, until_s - loop.time())
-        if answer is None:
-            await asyncio.sleep(max(0.0, until_s - loop.time()))
-            raise TimeoutError
-        await network.call(self._source, self._ensemble, lambda: None, until_s - loop.time())
+        await self._written_or_read(until_s)
+        while (answer := await self._network.call(self._ensemble, node, passed_on, _left(until_s))) is None:
+            await virtual.sleep(POLL_S)
+        await self._written_or_read(until_s)
         return answer[0]
+
+    async def _written_or_read(self, until_s: float) -> None:
+        """By who asks."""
+        way = self._source, self._ensemble, self._has_quorum
+        while not await self._network.call(*way, _left(until_s)):
+            await virtual.sleep(POLL_S)
+
+
+def _left(until_s: float) -> float:
+    left_s = until_s - running_loop().time()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
 
 
 class Ports:

@@ -101,11 +101,23 @@ def leased() -> Policy:
     return replace(whole, rules=rules, nodes=tuple(replace(node, ladder=ladder) for node in whole.nodes))
 
 
+def asked(policy: Callable[[], Policy]) -> Callable[[], Policy]:
+    """The same, and an order to close a node goes through the store to the daemon beside it first."""
+
+    def made() -> Policy:
+        whole, first = policy(), Rung(RungKind.ASK, 8.0)
+        return replace(whole, nodes=tuple(replace(n, ladder=(first, *n.ladder)) for n in whole.nodes))
+
+    return made
+
+
 ACTIVE_PASSIVE: Mapping[str, Callable[[], Policy]] = {
     "active-passive": one_serves_one_stands_by,
     "two-standbys": two_stand_by,
     "no-switch": without_a_switch,
     "leased": leased,
+    "asked": asked(one_serves_one_stands_by),
+    "asked-leased": asked(leased),
 }
 CLUSTERS: Mapping[str, Callable[[], Policy]] = {
     "two-sites": two_sites_and_a_witness,
