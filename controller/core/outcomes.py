@@ -183,8 +183,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             sent, verified = helper.sent.arrived(order.token), helper.verified or bool(action.terms.hook)
             draft.put_helper(replace(helper, claim=None, claimed=order.token, sent=sent, verified=verified))
         ports = draft.ports_of(action.node)
-        known = ports is not None and ports.token == order.token  # not of one that went another way since
-        if ports is not None and known and not stays_closed(ports, action):
+        if ports is not None and _ordered_last(ports, order) and not stays_closed(ports, action):
             if outcome.result is Result.DONE and opens(action.ports):
                 ports = replace(ports, lease_s=action.terms.lease_s, opened=outcome.at)
             draft.put_ports(
@@ -196,6 +195,11 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
                     detail=outcome.detail[: bounds.DETAIL],
                 )
             )
+
+
+def _ordered_last(ports: PortsRecord, order: Order) -> bool:
+    """Whether nothing has been ordered there by another way since."""
+    return ports.token == order.token
 
 
 def _attempt_result(draft: Draft, order: Order, outcome: Outcome) -> None:

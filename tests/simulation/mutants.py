@@ -359,6 +359,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a firewall that cannot be read": answering(ladder.unreadable, False),
     "opened by root's hand": answering(ladder.open_by_hand, ""),
     "just what was accepted": answering(candidates.accepted_s, float("inf")),
+    "an answer counts for its own order": answering(outcomes._ordered_last, True),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

@@ -135,6 +135,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_nobody_else_is_promoted_while_root_has_opened_a_standby",
         "nobody is root there",
     ),
+    "an answer counts for its own order": Unit(
+        _FAILOVER,
+        "test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since",
+        "the ways are gone one after the other, and each closes: what was closed by the one is closed",
+    ),
     "just what was accepted": Unit(
         "tests/unit/core/test_what_force_accepts.py",
         "test_it_counts_up_to_that_amount_and_what_its_age_adds[700.0-False]",

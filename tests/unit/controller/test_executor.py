@@ -240,6 +240,13 @@ async def test_an_order_by_way_of_the_daemon_beside_a_node_goes_no_other_way() -
     )
 
 
+async def test_who_cannot_be_asked_from_here_is_ordered_by_no_other_way() -> None:
+    bench = Bench()
+    (outcome,) = await bench.carry_out(OrderPorts("b", PORTS, by=RungKind.ASK))
+    assert (outcome.result, outcome.fence) == (Result.UNKNOWN, None)
+    assert (bench.asked.calls, bench.fence.calls) == ([], [])
+
+
 async def test_a_node_without_a_lag_source_has_nothing_to_be_asked() -> None:
     (outcome,) = await Bench().carry_out(KickReplication("b"))
     assert outcome.result is Result.DONE

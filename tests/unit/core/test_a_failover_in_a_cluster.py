@@ -8,7 +8,7 @@ from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts
 
 from mailward.controller.core import decide as core
 from mailward.controller.core import ladder
-from mailward.model.fencing import FenceOutcome, PortKind, Scope
+from mailward.model.fencing import FenceOutcome, Hook, PortKind, Scope
 from mailward.model.orders import OrderPorts, Outcome, PowerOff, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules, RungKind
 from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, State, Step
@@ -131,7 +131,10 @@ def test_who_was_stopped_by_the_daemon_beside_it_is_ordered_nothing_else() -> No
     scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
     scene.down("a", for_s=31)
     scene.run(20)
-    assert [way for way, _ in ways(scene, "a")] == ["ask"]
+    stopping = [
+        a for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "a" and not a.terms.hook
+    ]
+    assert [action.by for action in stopping] == [RungKind.ASK]
     assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
 
 
@@ -156,8 +159,39 @@ def test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since(
     scene.state = replace(scene.state, seq=newer.seq, ports=records)
     scene.outcomes = [Outcome(asked.token, Result.DONE, scene.now, "", FenceOutcome.CONFIRMED, Scope.USERS)]
     scene.step()
-    assert ways(scene, "a")[-1][0] == "helper"
-    assert scene.phase("b") is Phase.STANDBY
+    newest = scene.actions()[-1]
+    assert isinstance(newest, OrderPorts)
+    assert (newest.node, newest.by, newest.terms.hook) == ("a", RungKind.HELPER, None), "it is still to be stopped"
+    record = scene.state.ports_of("a")
+    assert record is not None
+    assert not record.closed
+
+
+def test_what_the_daemon_beside_a_node_says_too_late_counts_no_more() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.down("a", for_s=31)
+    scene.answers["order-ports:a"] = None
+    while [way for way, _ in ways(scene, "a")] != ["ask", "helper"]:
+        scene.run(1)
+    asked = next(order for order in scene.sent if isinstance(order.action, OrderPorts))
+    scene.outcomes = [Outcome(asked.token, Result.DONE, scene.now, "", FenceOutcome.CONFIRMED, Scope.USERS)]
+    scene.run(1)
+    assert (opened(scene), scene.phase("b")) == ([], Phase.STANDBY)
+    assert "a is not known to be stopped (ask: no answer in time; helper: no answer yet)" in (
+        scene.look().waits_for
+    )
+
+
+def test_who_serves_is_stopped_by_the_daemon_beside_it_for_a_switchover_too() -> None:
+    """Its hook, and whatever opens, goes straight to the helper."""
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(60)
+    assert phases(scene) == {"a": Phase.STANDBY, "b": Phase.IN_SERVICE}
+    ordered = [(a.node, a.by.value, a.terms.hook) for a in scene.actions() if isinstance(a, OrderPorts)]
+    assert ordered == [
+        ("a", "ask", None), ("a", "helper", Hook.DEMOTE), ("b", "helper", Hook.PROMOTE),
+    ]  # fmt: skip
 
 
 def test_power_that_is_not_read_back_off_confirms_nothing() -> None:

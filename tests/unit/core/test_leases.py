@@ -383,6 +383,17 @@ def test_power_is_touched_when_the_lease_does_not_help() -> None:
     assert not any(isinstance(action, PowerOff) for action in scene.actions())
 
 
+def test_the_lease_of_who_is_not_closed_by_any_helper_is_waited_for() -> None:
+    scene = armed((RungKind.ASK, *RUNGS))
+    cut_off(scene)
+    scene.run(2)
+    tried = [action.by for action in scene.actions() if isinstance(action, OrderPorts)]
+    assert tried[:2] == [RungKind.ASK, RungKind.HELPER]
+    assert "(ask: as told; helper: as told; lease: " in waits_for(scene)
+    scene.run(10)
+    assert scene.phase("b") is Phase.IN_SERVICE
+
+
 def test_power_is_touched_at_once_where_nothing_was_leased() -> None:
     scene = unarmed(WITH_POWER)
     cut_off(scene)
