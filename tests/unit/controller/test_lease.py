@@ -42,7 +42,9 @@ def state_with(phase: Phase, helper: HelperRecord | None = None) -> State:
         3,
         phases=tuple(PhaseRecord("a", endpoint.name, phase, at) for endpoint in POLICY.endpoints),
         helpers=(helper or HelperRecord("a", claimed=ORDERED, sent=Sent(last=ORDERED)),),
-        ports=(PortsRecord("a", ORDERED, ports, FenceOutcome.CONFIRMED, Scope.NONE, at, lease_s=15.0, opened=at),),
+        ports=(
+            PortsRecord("a", ORDERED, ports, FenceOutcome.CONFIRMED, Scope.NONE, at, lease_s=15.0, opened=at),
+        ),
     )
 
 
