@@ -165,9 +165,11 @@ class LeaseKeeper:
         return max(found, default=None)
 
     def _explained(self, state: State, token: Token) -> bool:
-        """Whether the helper may have it from us: its answer may not have been recorded yet."""
+        """Whether the helper may have it from us: its answer may not have been recorded yet. By promise that is
+        any of our store: what was read last may be from before it was recorded, and nobody leads since."""
         sent = state.helper(self._node).sent
-        return token.store_id == state.store_id and sent.explains(token, state.epoch)
+        ours = token.store_id == state.store_id
+        return ours and (self._by_promise or sent.explains(token, state.epoch))
 
     async def _send(self, token: Token) -> HelperAnswer:
         """From here on it may be obeyed, and after an answer that is none for a while yet."""
