@@ -166,7 +166,7 @@ class LeaseKeeper:
 
     def _explained(self, state: State, token: Token) -> bool:
         """Whether the helper may have it from us: its answer may not have been recorded yet. By promise that is
-        any of our store: what was read last may be from before it was recorded, and nobody leads since."""
+        any of our store: what was read last may be older than it is, and nobody leads since."""
         sent = state.helper(self._node).sent
         ours = token.store_id == state.store_id
         return ours and (self._by_promise or sent.explains(token, state.epoch))
