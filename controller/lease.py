@@ -165,8 +165,8 @@ class LeaseKeeper:
         return max(found, default=None)
 
     def _explained(self, state: State, token: Token) -> bool:
-        """Whether the helper may have it from us: its answer may not have been recorded yet. By promise that is
-        any of our store: what was read last may be older than it is, and nobody leads since."""
+        """Whether the helper may have it from us: its answer may not have been recorded yet. By promise, any
+        of our store may be: what was read last may be older than it is, and nobody leads since."""
         sent = state.helper(self._node).sent
         ours = token.store_id == state.store_id
         return ours and (self._by_promise or sent.explains(token, state.epoch))
