@@ -165,10 +165,11 @@ class LeaseKeeper:
         return max(found, default=None)
 
     def _explained(self, state: State, token: Token) -> bool:
-        """Whether the helper may have it from us: its answer may not have been recorded yet. Without the
-        store the record is old; whoever has claimed the helper since has promised by now."""
-        explained = self._by_promise or state.helper(self._node).sent.explains(token, state.epoch)
-        return token.store_id == state.store_id and explained
+        """Whether the helper may have it from us: its answer may not have been recorded yet. By promise, any
+        of our store may be: what was read last may be older than it is, and nobody leads since."""
+        sent = state.helper(self._node).sent
+        ours = token.store_id == state.store_id
+        return ours and (self._by_promise or sent.explains(token, state.epoch))
 
     async def _send(self, token: Token) -> HelperAnswer:
         """From here on it may be obeyed, and after an answer that is none for a while yet."""

@@ -287,16 +287,27 @@ def test_a_token_that_the_record_does_not_explain_is_not_renewed_with() -> None:
     play(story)
 
 
-def test_by_promises_whoever_has_claimed_the_helper_since_the_last_reading_is_no_hindrance() -> None:
-    """A new leader claimed it, and then ZooKeeper was gone: it has promised as well."""
+def test_by_promise_it_is_renewed_with_whatever_token_of_our_store_has_come_since_it_was_read() -> None:
+    """An order, or a claim, that was recorded just before the store was lost."""
 
     async def story(stage: Stage) -> None:
-        await asyncio.sleep(4.5)
-        stage.kernel.highest, stage.fails = NEVER_SENT, LOST
-        await asyncio.sleep(30)
+        await asyncio.sleep(5)
+        stage.fails, stage.kernel.highest = LOST, NEVER_SENT
+        await asyncio.sleep(60)
         assert stage.open
-        stage.kernel.highest = Token("f" * 16, 9, 2)
-        await asyncio.sleep(30)
+        stage.fails = None
+        await asyncio.sleep(20)
+        assert not stage.open
+
+    play(story)
+
+
+def test_by_promise_it_is_not_renewed_with_another_stores_token() -> None:
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.fails, stage.kernel.highest = LOST, replace(NEVER_SENT, store_id="feedfacefeed")
+        await asyncio.sleep(20)
+        assert {token for _, token in stage.kernel.asked} == {ORDERED}
         assert not stage.open
 
     play(story)
