@@ -289,13 +289,15 @@ class RequestKind(StrEnum):
     READMIT = "readmit"
     VOUCH = "vouch"  # for a node that it is stopped: for the running operation, once
     PROVEN = "proven"  # that rungs of a node's ladder have been tried, and worked: it is recorded
+    CANCEL = "cancel"  # another request that still waits: it is not begun
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an administrator asked for. Requests wait in the store until they are answered. For a
     switchover `node` is who is to serve. `operation` is the one that a word is for, `epoch` that of who led
-    when it was said. `proven` are the rungs to be recorded as such."""
+    when it was said. `proven` are the rungs to be recorded as such. It is begun from `due_wall_s` on (seconds
+    since the Unix epoch), None: at once. `cancels` is the id of the request that is withdrawn by it."""
 
     id: str
     kind: RequestKind
@@ -307,6 +309,8 @@ class Request:
     operation: str = ""
     proven: tuple[Proven, ...] = ()
     epoch: int = 0
+    due_wall_s: float | None = None
+    cancels: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan
 from mailward.controller.core.publishing import in_scope, with_care
 from mailward.controller.core.reconciling import reconcile
-from mailward.controller.core.requests import refuse_all, take_up, waits_for
+from mailward.controller.core.requests import preflight, refuse_all, take_up, waits_for
 from mailward.controller.core.sight import see
 from mailward.model.decision import Decision
 from mailward.model.orders import (
@@ -45,7 +45,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Cause, Ending, Kind, Phase, State, Step
+from mailward.model.state import Cause, Ending, Kind, Phase, Request, State, Step
 
 _MOST_STEPS = max(map(len, operations.STEPS.values()))
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
@@ -99,6 +99,11 @@ def waiting(snapshot: Snapshot) -> dict[str, str]:
         return {}
     situation = _situation(snapshot)
     return {request.id: waits_for(situation, request) for request in snapshot.requests}
+
+
+def wrong_with(snapshot: Snapshot, request: Request) -> str:
+    """Why a request for later need not be left at all, '' where it may be."""
+    return preflight(_situation(snapshot), request)
 
 
 def rehearse(snapshot: Snapshot) -> Decision:
