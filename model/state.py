@@ -354,6 +354,18 @@ class Episode:
     lasted_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Homing:
+    """Of going back to the preferred node by itself: `moved_to` serves since a failover that nobody asked
+    for, '' where somebody did; `fit` is the preferred node while it could serve, without a break `since`;
+    `tried` is when the last one began by itself."""
+
+    moved_to: str = ""
+    fit: str = ""
+    since: Moment | None = None
+    tried: Moment | None = None
+
+
 @dataclass(frozen=True)
 class State:
     """The document. `made_epoch` is the epoch it was made with (`Sent.made`), `epoch_since` when the epoch
@@ -390,6 +402,7 @@ class State:
     episodes: tuple[Episode, ...] = ()
     proven: tuple[Proven, ...] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
+    homing: Homing = Homing()
     carried: str = ""
 
     @cached_property

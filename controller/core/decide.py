@@ -11,6 +11,7 @@ from dataclasses import replace
 from mailward.controller.core import (
     doubts,
     episodes,
+    failback,
     gates,
     invariants,
     leases,
@@ -106,6 +107,12 @@ def wrong_with(snapshot: Snapshot, request: Request) -> str:
     return preflight(_situation(snapshot), request)
 
 
+def who_may_go_back(snapshot: Snapshot) -> tuple[str, str]:
+    """In a cluster: the node that is preferred to who serves and could at once, and what holds that it does
+    so by itself, '' where that is left to a person; '' and '' where there is none."""
+    return failback.offer(_situation(snapshot))
+
+
 def rehearse(snapshot: Snapshot) -> Decision:
     """What would be decided once all that is claimed first has been."""
     decision = decide(snapshot)
@@ -140,6 +147,7 @@ def _act(draft: Draft) -> None:
     episodes.keep(draft)
     succession.note_what_is_over(draft)
     leases.note(draft)
+    failback.note(draft)
     outcomes.note_superseded(draft)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")

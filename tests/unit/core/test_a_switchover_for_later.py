@@ -1,5 +1,5 @@
-"""A switchover that is asked for later: it waits for its time and holds up nobody, is looked at anew then, and is
-begun once, between its time and ten minutes after it, or never."""
+"""A switchover that is asked for later: it waits for its time and holds up nobody, is looked at anew then,
+and is begun once, between its time and ten minutes after it, or never."""
 
 from dataclasses import replace
 
