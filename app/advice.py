@@ -14,6 +14,7 @@ from mailward.app.status import (
     Suggestion,
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
+from mailward.controller.core.decide import who_may_go_back
 from mailward.controller.core.leadership import with_another_configuration
 from mailward.controller.core.takeover import BY_HAND
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
@@ -283,6 +284,8 @@ def suggestions(
         found += _for_held(view.decision)
         found += _for_handed_over(nodes, ended)
         found += [each for node in nodes for each in _for_node(node)]
+    if view.snapshot is not None:
+        found += _to_go_back(view.snapshot)
     if now.mode is Mode.OBSERVING:
         found.append(Suggestion("mailward explain", "what it would do, and why"))
     if not found:
@@ -294,6 +297,16 @@ def suggestions(
         found.append(Suggestion("mailward explain", "why everything is as it is"))
     unique = {each.command: each for each in reversed(found)}
     return tuple(each for each in found if unique.pop(each.command, None) is not None)[:MOST_SUGGESTIONS]
+
+
+def _to_go_back(snapshot: Snapshot) -> list[Suggestion]:
+    """To the node that is preferred, where one serves."""
+    node, held = who_may_go_back(snapshot)
+    if not node:
+        return []
+    why = f"{node} is preferred, and could serve"
+    why += f"; by itself: {printable(held, 160)}" if held else ""
+    return [Suggestion(f"mailward switchover {node}", why)]
 
 
 def _for_held(decision: Decision | None) -> list[Suggestion]:

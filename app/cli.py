@@ -26,6 +26,7 @@ Something is broken    mailward failover NODE   its users go elsewhere, now
 Work is planned        mailward drain NODE      it is left gently
   ... and done         mailward readmit NODE    it comes back when caught up
 One serves of several  mailward switchover NODE  it serves from then on
+  ... at night         mailward switchover NODE --at 02:30
 You are frightened     mailward pause           nothing new is done by itself
   ... and calm again   mailward resume
 What is it doing, why  mailward status; mailward explain [NODE]
@@ -81,7 +82,8 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", me
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is over.")]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=86400, help="With --wait: how many seconds at most.")
+    float,
+    typer.Option("--timeout", min=0.1, max=86400, help="With --wait: how many seconds at most."),
 ]
 Force = Annotated[
     bool,
@@ -118,11 +120,12 @@ def _root(
 
 def _ask(
     kind: str, node: str, config: Path, socket: Path | None, reason: str, force: bool, dry_run: bool,
-    wait: bool, timeout: float, as_json: bool, operation: str = "",
+    wait: bool, timeout: float, as_json: bool, operation: str = "", at_unix_s: float | None = None,
 ) -> None:  # fmt: skip
     from mailward.app.commands.asking import Asked, ask
 
-    asked = Asked(kind, node, reason, force, dry_run, timeout if wait else None, as_json, operation)
+    wait_s = timeout if wait else None
+    asked = Asked(kind, node, reason, force, dry_run, wait_s, as_json, operation, at_unix_s)
     raise typer.Exit(ask(settings.socket_path(socket, config), asked))
 
 
@@ -159,14 +162,44 @@ def readmit(
 
 @app.command()
 def switchover(
-    node: Node, reason: Reason = "", force: Force = False, dry_run: DryRun = False, wait: Wait = False,
+    node: Node,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Later: 02:30, '2026-03-29 02:30', 'in 2h'; your zone."),
+    ] = None,
+    reason: Reason = "", force: Force = False, dry_run: DryRun = False, wait: Wait = False,
     timeout: Timeout = WAIT_S, as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
 ) -> None:  # fmt: skip
     """Where one node serves: NODE is to be the one, without losing mail.
 
     The one that serves takes no more, what it has is waited for, then NODE is opened and published. What
-    fails on the way is undone."""
-    _ask("switchover", node, config, socket, reason, force, dry_run, wait, timeout, as_json)
+    fails on the way is undone. With --at it waits for that time, and may be withdrawn (cancel) until then."""
+    at_unix_s = None
+    if at is not None:
+        import time
+
+        from mailward.app.commands import later
+
+        if force:
+            said = "what it accepts has to be seen when it is said: it does not go with --at"
+            raise typer.BadParameter(said, param_hint="--force")
+        try:
+            at_unix_s = later.moment(at, time.time())
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--at") from None
+    _ask("switchover", node, config, socket, reason, force, dry_run, wait, timeout, as_json,
+         at_unix_s=at_unix_s)  # fmt: skip
+
+
+@app.command()
+def cancel(
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="Its id, as `status` shows it.")],
+    as_json: Json = False, config: Config = CONFIG, socket: Socket = None,
+) -> None:  # fmt: skip
+    """Withdraw what was asked for and has not begun, as a switchover planned with --at."""
+    from mailward.app.commands import asking
+
+    raise typer.Exit(asking.cancel(settings.socket_path(socket, config), request, as_json=as_json))
 
 
 @app.command()

@@ -187,7 +187,10 @@ def _operations(status: Status) -> Iterator[Metric]:
     if status.operation is not None:
         running.add_metric((status.operation.kind.value, status.operation.node), status.operation.running_s)
     yield running
-    yield _single("mailward_requests_waiting", "Requests not yet taken up.", len(status.requests))
+    later = sum(1 for each in status.requests if each.due_unix_s is not None)
+    waiting = len(status.requests) - later
+    yield _single("mailward_requests_waiting", "Requests that are due, and not yet taken up.", waiting)
+    yield _single("mailward_requests_scheduled", "Requests whose time has not come.", later)
     tallies = CounterMetricFamily("mailward_recorded_events", "Events in the record.", labels=("event",))
     for event, count in sorted(status.tallies.items())[:MOST_TALLIES]:
         tallies.add_metric((event,), count)

@@ -13,6 +13,7 @@ from mailward.app.status import (
     WaitingRequest,
 )
 from mailward.app.wording import printable
+from mailward.controller.core import schedule
 from mailward.model.clock import Moment
 from mailward.model.orders import (
     Action,
@@ -103,9 +104,10 @@ NOT_YET = "not yet taken up"
 
 
 def waiting(request: Request, now: Moment, waits_for: str) -> WaitingRequest:
+    due = request.due_wall_s if schedule.waits(request, now) else None
     return WaitingRequest(
         request.id, request.kind.value, request.node, printable(request.by), request.at.age_s(now),
-        printable(waits_for, 400),
+        printable(waits_for, 400), due, None if due is None else due - now.wall_s,
     )  # fmt: skip
 
 
@@ -123,9 +125,13 @@ def progress(
     for answer in state.answers:
         if answer.request == request:
             return RequestStatus(request, _answered(answer), printable(answer.detail))
-    if any(each.id == request for each in pending):
-        return RequestStatus(request, Progress.WAITING, printable(waits_for.get(request, ""), 400) or NOT_YET)
-    return None
+    left = next((each for each in pending if each.id == request), None)
+    if left is None:
+        return None
+    held = printable(waits_for.get(request, ""), 400)
+    if schedule.waits(left, now):
+        return RequestStatus(request, Progress.SCHEDULED, held, due_unix_s=left.due_wall_s)
+    return RequestStatus(request, Progress.WAITING, held or NOT_YET)
 
 
 def _answered(answer: Answer) -> Progress:

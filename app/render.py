@@ -65,9 +65,10 @@ def status(shown: Status, zone: tzinfo | None = None, width: int = 80) -> str:
         out += ["", *block("Observers", list(map(_observer, shown.observers)), width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
-    waiting = [_waiting(each) for each in shown.requests]
+    waiting = [_waiting(each) for each in shown.requests if each.due_unix_s is None]
     if waiting:
         out += ["", *block("Waiting", waiting, width)]
+    out += _scheduled(shown, zone, width)
     told = [each for each in shown.episodes if each.ended != WITHDRAWN]
     episodes = [_episode(each, shown.at_unix_s) for each in told[:SHOWN_EPISODES]]
     if episodes:
@@ -84,6 +85,7 @@ def explanations(shown: Explanations, zone: tzinfo | None = None, width: int = 8
         out += ["", *_explained(each, shown.unbelieved, width)]
     if shown.operation is not None:
         out += ["", *_running(shown.operation, width)]
+    out += _scheduled(shown, zone, width)
     return joined(out + _bottom(shown.ended, shown.next, width))
 
 
@@ -98,8 +100,28 @@ def _bottom(ended: tuple[OperationStatus, ...], suggestions: tuple[Suggestion, .
     return [*(["", *last] if last else []), "", *_next(suggestions, width)]
 
 
-def request(shown: RequestStatus, width: int = 80) -> str:
-    """What became of a request."""
+def _scheduled(shown: Status | Explanations, zone: tzinfo | None, width: int) -> Lines:
+    """What people have asked for later, the next one first."""
+    coming = sorted((e.due_unix_s, e) for e in shown.requests if e.due_unix_s is not None)
+    told = []
+    for due_unix_s, each in coming:
+        at = clock_time(due_unix_s, zone, shown.at_unix_s)
+        held = f"; as things are it would be refused: {each.waits_for}" if each.waits_for else ""
+        soon = duration(max(0.0, each.due_in_s or 0.0))
+        told.append(f"{each.kind} {each.node} at {at}, in {soon}, by {each.by} (request {each.id}){held}")
+    return ["", *block("Scheduled", told, width)] if told else []
+
+
+def request(
+    shown: RequestStatus, width: int = 80, zone: tzinfo | None = None, now_unix_s: float = 0.0
+) -> str:
+    """What became of a request; `now_unix_s` is for times of today."""
+    if shown.progress is Progress.SCHEDULED and shown.due_unix_s is not None:
+        at = clock_time(shown.due_unix_s, zone, now_unix_s)
+        dry = "Dry run: it would be " if shown.dry_run else ""
+        name = f" (request {shown.id})" if shown.id else ""
+        held = f"; as things are it would be refused then: {shown.detail}" if shown.detail else ""
+        return joined(wrapped(f"{dry}{shown.progress} for {at}{name}{held}", width))
     if shown.dry_run:
         return joined(_dry_run(shown, width))
     detail = f": {shown.detail}" if shown.detail else ""

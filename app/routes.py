@@ -38,7 +38,7 @@ from mailward.app.status import (
 )
 from mailward.app.wording import printable
 from mailward.controller.clock import SystemClock
-from mailward.controller.core.decide import waiting
+from mailward.controller.core.decide import waiting, wrong_with
 from mailward.model.clock import Moment
 from mailward.model.errors import MailwardError
 from mailward.model.snapshot import Snapshot
@@ -51,12 +51,16 @@ BODY_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 10.0
 REASON_LENGTH = 200
 MAX_WAITING = 32
+MAX_SCHEDULED = 8
+MAX_AHEAD_S = 31 * 86400.0
 MAX_PAUSE_S = 7 * 86400.0
 LEFT_LATELY_S = 15.0
 MOST_LEFT = 256
 
 
 def _typed(kind: RequestKind) -> RequestKind:
+    if kind is RequestKind.CANCEL:
+        raise ValueError("a request is withdrawn where it is: DELETE /v1/requests/ID")
     if kind is RequestKind.PROVEN:
         raise ValueError("that a rung works is tried before it is recorded: POST /v1/fence")
     return kind
@@ -76,6 +80,7 @@ class RequestBody:
     force: bool = False
     operation: Annotated[str, Field(max_length=64)] = ""
     dry_run: bool = False
+    at_unix_s: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
 
 @checked(config=_STRICT)
@@ -108,6 +113,7 @@ def build_app(live: Live, door: Door) -> web.Application:
     app.router.add_get("/v1/explain", api.explain)
     app.router.add_post("/v1/requests", api.leave_request)
     app.router.add_get("/v1/requests/{id}", api.request)
+    app.router.add_delete("/v1/requests/{id}", api.cancel)
     app.router.add_post("/v1/fence", api.fence)
     app.router.add_post("/v1/pause", api.pause)
     app.router.add_delete("/v1/pause", api.resume)
@@ -243,15 +249,38 @@ class _Api:
             force=body.force,
             operation=printable(body.operation, 64),
             epoch=snapshot.versions.epoch,
+            due_wall_s=body.at_unix_s,
         )
+        if body.at_unix_s is not None:
+            _may_be_planned(snapshot, asked)
         if body.dry_run:
             decision = self._live.dry_run(asked)
             return _raw(_dumped(summary.dry_run_of(self._live.view(), asked, decision)))
         if len(snapshot.requests) >= MAX_WAITING:
             raise Denied(429, "too-many-requests", f"{len(snapshot.requests)} requests wait already")
+        await self._leave(asked)
+        return _raw(_dumped(RequestStatus(asked.id, Progress.WAITING)), 202)
+
+    async def _leave(self, asked: Request) -> None:
         await self._post(asked)
         self._left.add(asked.id, asked.at)
-        log.info("request left", extra={"request": asked.id, "kind": body.kind, "node": body.node, "by": by})
+        said = {"request": asked.id, "kind": asked.kind, "node": asked.node, "by": asked.by}
+        log.info("request left", extra=said)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """202 and the id of the request that withdraws another, which still waits."""
+        by = await self._door.who(request)
+        self._still_wanted(request)
+        name, view = printable(request.match_info["id"], 64), self._live.view()
+        if view.snapshot is None:
+            raise Denied(503, "not-ready", advice.not_ready(view))
+        waiting_ones = {each.id: each for each in view.snapshot.requests}
+        if name not in waiting_ones:
+            said = f"no request {name} waits; {_listed_requests(view.snapshot)}"
+            raise Denied(404, "unknown-request", said)
+        node, by = waiting_ones[name].node, printable(by, 100)
+        asked = Request(uuid.uuid4().hex[:12], RequestKind.CANCEL, node, by, "", view.now, cancels=name)
+        await self._leave(asked)
         return _raw(_dumped(RequestStatus(asked.id, Progress.WAITING)), 202)
 
     async def request(self, request: web.Request) -> web.Response:
@@ -363,6 +392,30 @@ class _Api:
         if node not in snapshot.policy.node_by_name:
             raise _unknown_node(node, list(snapshot.policy.node_by_name))
         return snapshot
+
+
+def _listed_requests(snapshot: Snapshot) -> str:
+    names = ", ".join(f"{each.id} ({each.kind} {each.node})" for each in snapshot.requests)
+    return f"there are: {names}" if names else "there is none"
+
+
+def _may_be_planned(snapshot: Snapshot, asked: Request) -> None:
+    """Denied where a request for later is wrong already."""
+    due_s, now_s = asked.due_wall_s or 0.0, asked.at.wall_s
+    if asked.kind is not RequestKind.SWITCHOVER:
+        raise Denied(400, "bad-request", f"only a switchover may be asked for later, not a {asked.kind}")
+    if asked.force:
+        said = "what --force accepts has to be seen when it is said: not for later"
+        raise Denied(400, "bad-request", said)
+    if due_s <= now_s:
+        raise Denied(400, "bad-request", f"that time has passed, by the clock here {now_s - due_s:.0f} s ago")
+    if due_s - now_s > MAX_AHEAD_S:
+        raise Denied(400, "bad-request", f"at most {MAX_AHEAD_S / 86400:.0f} days ahead")
+    if why := wrong_with(snapshot, asked):
+        raise Denied(409, "refused", why)
+    planned = [each for each in snapshot.requests if each.due_wall_s is not None]
+    if len(planned) >= MAX_SCHEDULED:
+        raise Denied(429, "too-many-requests", f"{len(planned)} requests are planned already")
 
 
 def _out_of_service(node: str, each: EndpointStatus, unbelieved: str) -> str:

@@ -254,7 +254,8 @@ class EpisodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRequest:
-    """A request that nobody has answered yet; `waits_for` is what holds it, '' where nothing does."""
+    """A request that nobody has answered yet; `waits_for` is what holds it, '' where nothing does. Of one for
+    later, `due_unix_s` is its time and `due_in_s` how soon that is; None of one that is due."""
 
     id: str
     kind: str
@@ -262,6 +263,8 @@ class WaitingRequest:
     by: str
     waiting_s: float
     waits_for: str = ""
+    due_unix_s: float | None = None
+    due_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,13 +356,15 @@ class Explanations:
     notices: tuple[str, ...] = ()
     next: tuple[Suggestion, ...] = ()
     unbelieved: str = ""
+    requests: tuple[WaitingRequest, ...] = ()
 
 
 class Progress(StrEnum):
-    """How far a request has come. ACCEPTED: taken up, and its operation is no longer remembered.
-    The last three are an operation's `Ending`."""
+    """How far a request has come. SCHEDULED: its time has not come. ACCEPTED: taken up, and its operation is
+    no longer remembered. The last three are an operation's `Ending`."""
 
     WAITING = "waiting"
+    SCHEDULED = "scheduled"
     REFUSED = "refused"
     RUNNING = "running"
     ACCEPTED = "accepted"
@@ -371,7 +376,8 @@ class Progress(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RequestStatus:
     """The answer to leaving a request, and of `GET /v1/requests/{id}`. For a dry run `would_send`
-    lists the orders of its first step and `explanations` the gates."""
+    lists the orders of its first step and `explanations` the gates. While it is SCHEDULED `due_unix_s` is its
+    time, and `detail` what would hold it now."""
 
     id: str
     progress: Progress
@@ -380,3 +386,4 @@ class RequestStatus:
     dry_run: bool = False
     would_send: tuple[str, ...] = ()
     explanations: tuple[Explained, ...] = ()
+    due_unix_s: float | None = None

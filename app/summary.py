@@ -131,6 +131,7 @@ def explanations_of(view: View, node: str | None) -> Explanations:
         notices=status.notices,
         next=advice.after_explaining(status.next, node),
         unbelieved=status.unbelieved,
+        requests=tuple(each for each in status.requests if node in (None, each.node)),
     )
 
 
@@ -172,8 +173,10 @@ def _finding(each: Finding) -> Finding:
 
 def dry_run_of(view: View, request: Request, decision: Decision) -> RequestStatus:
     """What leaving `request` now would lead to, by the decision it would get; the gates as they are."""
-    now, pending = view.now, (request,)
-    would = operations.progress(request.id, decision.state, pending, now, {}) or RequestStatus(
+    now, pending, held = view.now, (request,), {}
+    if view.snapshot is not None and request.due_wall_s is not None:
+        held = waiting(replace(view.snapshot, requests=pending))
+    would = operations.progress(request.id, decision.state, pending, now, held) or RequestStatus(
         request.id, Progress.WAITING
     )
     return replace(

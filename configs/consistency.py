@@ -7,7 +7,7 @@ are `times`.
 
 from collections.abc import Callable, Iterator
 
-from mailward.configs import access, effective, identities, leases, publishing, references
+from mailward.configs import access, effective, failing_back, identities, leases, publishing, references
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.services import Protocol, Service
@@ -209,5 +209,6 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     access.secrets,
     access.agents,
     leases.leases,
+    failing_back.failback,
     contradictions,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from mailward.configs import effective
 from mailward.configs.schema import Config
+from mailward.configs.windows import window_of
 from mailward.model.policy import (
     Endpoint,
     Node,
@@ -39,9 +40,15 @@ def policy_of(config: Config) -> Policy:
             for observer in config.observers
         ),
         targets=tuple(config.dns),
-        rules=Rules(**config.policy.model_dump()),
+        rules=_rules(config),
         digest=digest_of(config),
     )
+
+
+def _rules(config: Config) -> Rules:
+    said = config.policy.model_dump()
+    window = config.policy.failback_window
+    return Rules(**{**said, "failback_window": window_of(window) if window is not None else None})
 
 
 def _node(config: Config, name: str) -> Node:

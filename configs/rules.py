@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mailward.configs.sections import Section
 from mailward.configs.values import Count, Seconds, Switch
+from mailward.configs.windows import window_text
 from mailward.model.fencing import Scope
-from mailward.model.policy import Loss, Rules
+from mailward.model.policy import Failback, Loss, Rules
 
 _DAY = 86400.0
 
@@ -135,4 +136,21 @@ class RulesSection(Section):
         description="In a cluster: seconds for which the serving node's kernel lets clients in, renewed all"
         " the time by the daemon beside it. One that is cut off refuses them by itself, and after two leases"
         " and a margin counts as stopped. Left out: no leases.",
+    )
+    failback: Failback = Field(
+        default=Rules.failback,
+        description="In a cluster: whether service goes back to the node of the highest priority: `never`,"
+        " `manual` (status says when it could, and what to type), `window` (by itself, within"
+        " `failback_window`), `auto` (by itself). Only what a failover has moved by itself goes back so, and"
+        " at most once a day.",
+    )
+    failback_window: Annotated[str | None, BeforeValidator(window_text)] = Field(
+        default=None,
+        description="With `failback: window`: when, each day, as `02:00-04:00 Europe/Berlin`; UTC without a"
+        " zone. Clocks of the daemon that leads count.",
+    )
+    failback_after_s: Annotated[float, Seconds(60, 7 * _DAY, "what has just failed fails again")] = Field(
+        default=Rules.failback_after_s,
+        description="Seconds for which the preferred node must have been fit to serve, and nobody have"
+        " failed, before service goes back by itself.",
     )

@@ -27,6 +27,35 @@ class Loss(StrEnum):
     AVAILABILITY = "availability"  # however much, if it is known
 
 
+class Failback(StrEnum):
+    """Whether service goes back to the node of the highest priority, when that is fit again."""
+
+    NEVER = "never"  # and nobody is told that it could
+    MANUAL = "manual"  # by a person, who is told what to type
+    WINDOW = "window"  # by itself, at a time of each day
+    AUTO = "auto"  # by itself
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time of each day, from and until so many seconds after midnight; over midnight where it ends before
+    it begins. `offsets` say since when (seconds since the Unix epoch) clocks there are how many seconds ahead
+    of UTC; the first counts before as well. `text` is how the configuration says it."""
+
+    text: str
+    from_s: float
+    until_s: float
+    offsets: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+
+    def holds(self, wall_s: float) -> bool:
+        """Whether it is that time now."""
+        ahead_s = next((ahead for since, ahead in reversed(self.offsets) if since <= wall_s), None)
+        local_s = (wall_s + (self.offsets[0][1] if ahead_s is None else ahead_s)) % 86400.0
+        if self.from_s < self.until_s:
+            return self.from_s <= local_s < self.until_s
+        return local_s >= self.from_s or local_s < self.until_s
+
+
 class RungKind(StrEnum):
     """What a rung of a node's fencing ladder is; who may stop it."""
 
@@ -140,6 +169,9 @@ class Rules:
     fence_scope: Scope = Scope.USERS
     loss: Loss = Loss.BALANCED
     lease_s: float | None = None
+    failback: Failback = Failback.MANUAL
+    failback_window: Window | None = None
+    failback_after_s: float = 3600.0
 
     @property
     def lease_over_s(self) -> float | None:

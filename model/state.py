@@ -290,13 +290,15 @@ class RequestKind(StrEnum):
     READMIT = "readmit"
     VOUCH = "vouch"  # for a node that it is stopped: for the running operation, once
     PROVEN = "proven"  # that rungs of a node's ladder have been tried, and worked: it is recorded
+    CANCEL = "cancel"  # another request that still waits: it is not begun
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an administrator asked for. Requests wait in the store until they are answered. For a
     switchover `node` is who is to serve. `operation` is the one that a word is for, `epoch` that of who led
-    when it was said. `proven` are the rungs to be recorded as such."""
+    when it was said. `proven` are the rungs to be recorded as such. It is begun from `due_wall_s` on (seconds
+    since the Unix epoch), None: at once. `cancels` is the id of the request that is withdrawn by it."""
 
     id: str
     kind: RequestKind
@@ -308,6 +310,8 @@ class Request:
     operation: str = ""
     proven: tuple[Proven, ...] = ()
     epoch: int = 0
+    due_wall_s: float | None = None
+    cancels: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +355,18 @@ class Episode:
     lasted_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Homing:
+    """Of going back to the preferred node by itself: `moved_to` serves since a failover that nobody asked
+    for, '' where somebody did; `fit` is the preferred node while it could serve, without a break `since`;
+    `tried` is when the last one began by itself."""
+
+    moved_to: str = ""
+    fit: str = ""
+    since: Moment | None = None
+    tried: Moment | None = None
+
+
 @dataclass(frozen=True)
 class State:
     """The document. `made_epoch` is the epoch it was made with (`Sent.made`), `epoch_since` when the epoch
@@ -387,6 +403,7 @@ class State:
     episodes: tuple[Episode, ...] = ()
     proven: tuple[Proven, ...] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
+    homing: Homing = Homing()
     carried: str = ""
 
     @cached_property

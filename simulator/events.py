@@ -148,7 +148,8 @@ def _verb(begins: str, ends: str, does: Strike) -> Verb:
 
 def _typed() -> tuple[Verb, ...]:
     found = []
-    for kind in (each for each in RequestKind if each is not RequestKind.PROVEN):  # a daemon leaves that
+    of_daemons = (RequestKind.PROVEN, RequestKind.CANCEL)  # the one they leave, the other takes an id
+    for kind in (each for each in RequestKind if each not in of_daemons):
         words = f"somebody types mailward {kind.value} NODE"
         found.append(_verb(words, "", partial(_types, kind, False)))
         if kind not in (RequestKind.DRAIN, RequestKind.VOUCH):

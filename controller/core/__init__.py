@@ -6,8 +6,8 @@ Read in this order; `decide` calls them so.
 - What has become of what was sent: `outcomes`; `admission` of nodes; `claims` and `expiry`.
 - What is done: `phases` (what each means), `operations` (the steps), `doubts` (why not now), `closing` and
   `publishing` (what a step may close and write now).
-- What is begun: `cases` (what is asked about), `gates` (what may hold it), `requests`, `planning`,
-  `reconciling`.
+- What is begun: `cases` (what is asked about), `gates` (what may hold it), `requests` and their `schedule`,
+  `planning`, `failback`, `reconciling`.
 - What is told: `explain`, `episodes`.
 
 `draft` is the state in the making, `bounds` how long its lists may be; `invariants` states what must hold

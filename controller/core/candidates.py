@@ -17,7 +17,7 @@ from mailward.controller.core.cases import FAILING, WELL, Situation
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Loss
 from mailward.model.replication import Confidence
-from mailward.model.state import Accepted, Cause, Operation, Phase
+from mailward.model.state import Accepted, Cause, Kind, Operation, Phase
 
 FLAPS = 2
 """Who has left service so often lately is opened again only where nobody else can be."""
@@ -181,7 +181,9 @@ def _rank(
     node = policy.node_by_name[name]
     lost_s = loss_s(situation, source, name)
     flaps = sum(flap.count for flap in state.flaps if flap.node == name)
-    by_hand = operation is not None and operation.cause is Cause.OPERATOR
+    by_hand = operation is not None and (
+        operation.cause is Cause.OPERATOR or operation.kind is Kind.SWITCHOVER
+    )
     return (
         (2 if by_hand or flaps >= FLAPS else 0) if name == source else 1,
         -node.priority,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from mailward.controller.core import (
     doubts,
     episodes,
+    failback,
     gates,
     invariants,
     leases,
@@ -30,7 +31,7 @@ from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan
 from mailward.controller.core.publishing import in_scope, with_care
 from mailward.controller.core.reconciling import reconcile
-from mailward.controller.core.requests import refuse_all, take_up, waits_for
+from mailward.controller.core.requests import preflight, refuse_all, take_up, waits_for
 from mailward.controller.core.sight import see
 from mailward.model.decision import Decision
 from mailward.model.orders import (
@@ -45,7 +46,7 @@ from mailward.model.orders import (
 )
 from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Cause, Ending, Kind, Phase, State, Step
+from mailward.model.state import Cause, Ending, Kind, Phase, Request, State, Step
 
 _MOST_STEPS = max(map(len, operations.STEPS.values()))
 _TROUBLE_S, _BUSY_S, _LASTING_S, _QUIET_S, _FOLLOWING_S = 0.1, 0.25, 0.5, 1.0, 2.0
@@ -101,6 +102,17 @@ def waiting(snapshot: Snapshot) -> dict[str, str]:
     return {request.id: waits_for(situation, request) for request in snapshot.requests}
 
 
+def wrong_with(snapshot: Snapshot, request: Request) -> str:
+    """Why a request for later need not be left at all, '' where it may be."""
+    return preflight(_situation(snapshot), request)
+
+
+def who_may_go_back(snapshot: Snapshot) -> tuple[str, str]:
+    """In a cluster: the node that is preferred to who serves and could at once, and what holds that it does
+    so by itself, '' where that is left to a person; '' and '' where there is none."""
+    return failback.offer(_situation(snapshot))
+
+
 def rehearse(snapshot: Snapshot) -> Decision:
     """What would be decided once all that is claimed first has been."""
     decision = decide(snapshot)
@@ -135,6 +147,7 @@ def _act(draft: Draft) -> None:
     episodes.keep(draft)
     succession.note_what_is_over(draft)
     leases.note(draft)
+    failback.note(draft)
     outcomes.note_superseded(draft)
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")

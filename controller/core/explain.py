@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from mailward.controller.core import gates, takeover
+from mailward.controller.core import failback, gates, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.model.decision import Answered, Explanation, Finding
@@ -64,6 +64,7 @@ def explain(case: Case) -> Explanation:
         checks = takeover.STANDING_BY
     elif back and case.snapshot.policy.deployment is Deployment.CLUSTER:
         checks = (*checks, takeover.closed_to_clients)
+    goes_back = failback.outlook(case.situation, case.node)
     by_hand = gates.READMIT_BY_HAND if back else takeover.withdraw(case, by_hand=True)
     findings = {gate: gate(case) for gate in checks}
     forbidding = {f.gate for gate, f in findings.items() if gate in by_hand and f.answer is not Answered.YES}
@@ -75,7 +76,10 @@ def explain(case: Case) -> Explanation:
         row=row.id,
         row_name=row.name,
         goal=row.goal,
-        findings=tuple(_offering(f, forbidding, case.node) for f in findings.values()),
+        findings=(
+            *(_offering(f, forbidding, case.node) for f in findings.values()),
+            *([goes_back] if goes_back is not None else []),
+        ),
     )
 
 

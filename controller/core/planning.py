@@ -7,7 +7,7 @@ pre-empts planned work, which rolls back first; it also takes in further endpoin
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import gates, ladder, succession, takeover
+from mailward.controller.core import failback, gates, ladder, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
@@ -42,6 +42,7 @@ def plan(draft: Draft) -> None:
             else:
                 readmit(draft, ready)
             return
+    failback.begin(draft)
 
 
 def _take_up_again(draft: Draft) -> bool:

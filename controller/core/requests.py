@@ -4,12 +4,16 @@ A request waits only for what passes by itself (another operation, a claim, port
 longer than `PATIENCE_S`; for what is merely not known yet (a node not probed since its ports were closed, a
 daemon just started) not longer than `UNKNOWN_PATIENCE_S`. While its ports are just being closed, nothing else
 that is seen of a node counts.
+
+One for later (`schedule`) holds up nobody: until its time it is only there to be withdrawn. What is wrong
+with it already, and does not mend by itself, is said when it is asked for (`preflight`); at its time all is
+looked at anew.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mailward.controller.core import bounds, gates, planning, succession, takeover
+from mailward.controller.core import bounds, gates, planning, schedule, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
 from mailward.model.decision import Answered, Finding
@@ -35,12 +39,15 @@ _FROM_IN_A_CLUSTER = {
     RequestKind.DRAIN: (Phase.STANDBY,),
     RequestKind.READMIT: (Phase.OUT, Phase.REJOINING),
 }
-_AT_ONCE = (RequestKind.VOUCH, RequestKind.PROVEN)
+_AT_ONCE = (RequestKind.VOUCH, RequestKind.PROVEN, RequestKind.CANCEL)
+_NOT_A_CLUSTER = "in a {} all serve: mailward drain NODE, mailward readmit NODE"
 
 
 def take_up(draft: Draft) -> None:
-    """Look at every unanswered request, oldest first; one that has ended an operation is the last for now."""
-    for request in _unanswered(draft):
+    """Look at every unanswered request that is due, oldest first, once what is withdrawn is gone; one that
+    has ended an operation is the last for now."""
+    _cancel(draft)
+    for request in _unanswered(draft, due=True):
         _consider(draft, request)
         if draft.ended_one:
             return
@@ -52,14 +59,32 @@ def refuse_all(draft: Draft, why: str) -> None:
         draft.answer(request, False, why)
 
 
-def _unanswered(draft: Draft) -> list[Request]:
-    """The oldest ones, never so many that their answers push each other out."""
+def _unanswered(draft: Draft, *, due: bool = False) -> list[Request]:
+    """The oldest ones, or those of which it is time; never so many that their answers push each other out."""
     answered = {answer.request for answer in draft.state.answers}
     waiting = [request for request in draft.snapshot.requests if request.id not in answered]
+    if due:
+        waiting = [request for request in waiting if not schedule.waits(request, draft.now)]
     return sorted(waiting, key=lambda r: (r.at.wall_s, r.id))[: bounds.ANSWERS // 2]
 
 
+def _cancel(draft: Draft) -> None:
+    """What is withdrawn is not begun in the same breath."""
+    for request in [each for each in _unanswered(draft, due=True) if each.kind is RequestKind.CANCEL]:
+        answered = {answer.request for answer in draft.state.answers}
+        waiting = {each.id: each for each in draft.snapshot.requests if each.id not in answered}
+        other = waiting.get(request.cancels)
+        if other is None or other.kind is RequestKind.CANCEL:
+            draft.answer(request, False, f"no request {request.cancels} waits (any more)")
+        else:
+            draft.answer(other, False, f"withdrawn by {_who(request)}")
+            draft.answer(request, True, f"the {other.kind} {other.id} is withdrawn")
+
+
 def _consider(draft: Draft, request: Request) -> None:
+    if too_late := schedule.missed(request, draft.now):
+        draft.answer(request, False, too_late)
+        return
     node = draft.policy.node_by_name.get(request.node)
     if node is None:
         known = ", ".join(draft.policy.node_by_name)
@@ -97,8 +122,34 @@ def waits_for(situation: Situation, request: Request) -> str:
         return ""
     if request.kind is RequestKind.SWITCHOVER:
         case = _served_by(situation, request)
-        return _reasons(takeover.before_switchover(case, request.node)) if case is not None else ""
+        if case is None:
+            return "nobody is in service" if request.due_wall_s is not None else ""
+        if case.node == request.node:
+            return f"nothing to do: {request.node} is in service"
+        return _reasons(takeover.before_switchover(case, request.node))
     return _reasons(_held(_cases(situation, request), request))
+
+
+def preflight(situation: Situation, request: Request) -> str:
+    """What is wrong with a request for later, and does not mend by itself; '' where nothing is."""
+    policy, node = situation.snapshot.policy, request.node
+    if policy.deployment is not Deployment.CLUSTER:
+        return _NOT_A_CLUSTER.format(policy.deployment)
+    records = situation.state.phases_of(node)
+    if any(record.phase is Phase.OUT and record.cause is Cause.OPERATOR for record in records):
+        return f"{node} was taken out by hand. Try: mailward readmit {node}"
+    if succession.active(situation.state) == node and not _leaves_before(situation, request):
+        return f"nothing to do: {node} is in service, and nothing is planned before that"
+    return ""
+
+
+def _leaves_before(situation: Situation, request: Request) -> bool:
+    """Whether somebody else is to serve by a request that is due before this one."""
+    planned = [each for each in situation.snapshot.requests if each.due_wall_s is not None]
+    return any(
+        each.node != request.node and (each.due_wall_s or 0.0) < (request.due_wall_s or 0.0)
+        for each in planned
+    )
 
 
 def _cases(situation: Situation, request: Request) -> list[Case]:
@@ -151,13 +202,21 @@ def _gives_way(case: Case, request: Request) -> bool:
 
 
 def _refuse_or_wait(draft: Draft, request: Request, held: Sequence[Finding]) -> None:
-    waited = request.at.age_s(draft.now)
+    waited = _waited_s(draft, request)
     final = [] if _just_closing(held) else [f for f in held if f.gate not in _PASSING]
     unknown = all(f.answer is Answered.UNKNOWN for f in final)
     if unknown and waited < (UNKNOWN_PATIENCE_S if final else PATIENCE_S):
         return
     commands = [f.command for f in held if f.command]
     draft.answer(request, False, _reasons(held) + (f". Try: {commands[0]}" if commands else ""))
+
+
+def _waited_s(draft: Draft, request: Request) -> float:
+    """Since it was asked for, or is due; who leads only since then has just begun to look."""
+    if request.due_wall_s is None:
+        return request.at.age_s(draft.now)
+    led_s = draft.state.epoch_since.age_s(draft.now) if draft.state.epoch_since is not None else 0.0
+    return min(schedule.overdue_s(request, draft.now), led_s)
 
 
 def _just_closing(held: Sequence[Finding]) -> bool:
@@ -224,15 +283,17 @@ def _served_by(situation: Situation, request: Request) -> Case | None:
 
 def _switch_over(draft: Draft, request: Request) -> None:
     if draft.policy.deployment is not Deployment.CLUSTER:
-        said = f"in a {draft.policy.deployment} all serve: mailward drain NODE, mailward readmit NODE"
-        draft.answer(request, False, said)
+        draft.answer(request, False, _NOT_A_CLUSTER.format(draft.policy.deployment))
         return
-    case = _served_by(draft.situation, request)
+    case, planned = _served_by(draft.situation, request), request.due_wall_s is not None
+    if case is None and planned:
+        _nobody_serves(draft, request)
+        return
     if case is None:
         _serve_again(draft, request)
         return
-    if case.node == request.node:
-        draft.answer(request, False, f"nothing to do: {request.node} is in service")
+    if case.node == request.node:  # by a plan it was to serve, and does
+        draft.answer(request, planned, f"nothing to do: {request.node} is in service")
         return
     held = [f for f in takeover.before_switchover(case, request.node) if not _only_repeats(draft, f)]
     if held:
@@ -246,6 +307,17 @@ def _switch_over(draft: Draft, request: Request) -> None:
     )  # fmt: skip
     said = f"switchover {draft.running().id} started{_accepted(draft)}"
     draft.answer(request, True, said, draft.running().id)
+
+
+def _nobody_serves(draft: Draft, request: Request) -> None:
+    """At the time of a plan: a failover that runs is waited for, and nobody is made to serve by a word from
+    before."""
+    said = f"nobody is in service: mailward switchover {request.node}"
+    if draft.state.operation is not None:
+        if _waited_s(draft, request) < PATIENCE_S:
+            return
+        said = f"{draft.running().kind} {draft.running().id} is under way: mailward status"
+    draft.answer(request, False, said)
 
 
 def _serve_again(draft: Draft, request: Request) -> None:

@@ -235,6 +235,7 @@ def _tried(draft: Draft) -> bool:
 
 
 def _by_hand(operation: Operation) -> bool:
+    """A failover by hand, or planned work."""
     return operation.kind is Kind.SWITCHOVER or operation.cause is Cause.OPERATOR
 
 
@@ -268,12 +269,7 @@ def _serves_again(draft: Draft) -> bool:
     it is not stopped any more."""
     operation = draft.running()
     source, endpoints = operation.node, draft.policy.endpoints_of(operation.node)
-    if (
-        not source
-        or operation.cause is Cause.OPERATOR
-        or not endpoints
-        or not _is(draft, source, Phase.DEMOTING)
-    ):
+    if not source or _by_hand(operation) or not endpoints or not _is(draft, source, Phase.DEMOTING):
         return False
     judged = [draft.judgements[source, endpoint.name] for endpoint in endpoints]
     if not all(judgement.condition in WELL and judgement.outside for judgement in judged):
@@ -569,8 +565,18 @@ def _check(draft: Draft) -> str:
         return progress.reason
     _set(draft, operation.to, Phase.IN_SERVICE)
     _set_aside_who_left(draft)
+    if operation.to != operation.node:
+        _note_who_moved_it(draft)
     draft.enter(Step.PUBLISH)
     return ""
+
+
+def _note_who_moved_it(draft: Draft) -> None:
+    """What a failover has moved by itself may go back by itself (`failback`)."""
+    operation = draft.running()
+    by_itself = operation.node and operation.kind is Kind.FAILOVER and operation.cause is not Cause.OPERATOR
+    homing = replace(draft.state.homing, moved_to=operation.to if by_itself else "")
+    draft.state = replace(draft.state, homing=homing)
 
 
 def _set_aside_who_left(draft: Draft) -> None:

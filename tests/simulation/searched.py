@@ -119,7 +119,7 @@ class Model:
     def _people(self, world: World) -> Iterator[Move]:
         if world.budget.requests and world.request is None:
             budget = world.budget._replace(requests=world.budget.requests - 1)
-            for kind in RequestKind:
+            for kind in (each for each in RequestKind if each is not RequestKind.CANCEL):
                 for node, name in enumerate(NODES):
                     yield (
                         f"an operator asks: {kind} {name}",

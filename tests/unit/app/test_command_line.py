@@ -9,6 +9,7 @@ import socket as sockets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,13 +18,17 @@ from pathlib import Path
 import pytest
 from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon, daemon
+from tests.unit.core.scene import Scene
 from typer.testing import CliRunner, Result
 
 from mailward.app import api, client
 from mailward.app.cli import app
 from mailward.app.commands import asking, looking, pausing
 from mailward.app.exits import Exit
+from mailward.app.live import View
 from mailward.controller.coordination import local
+from mailward.controller.core.decide import decide
+from mailward.model.decision import Decision
 from mailward.model.state import Answer, Ending, Kind, Pause, Request, Step
 
 
@@ -542,3 +547,106 @@ def test_help_needs_neither_aiohttp_nor_pydantic() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, env={**os.environ}
     )
     assert done.returncode == 0, done.stderr
+
+
+# planned for later
+
+
+class OfACluster(FakeDaemon):
+    """It decides as time goes by here."""
+
+    def __init__(self) -> None:
+        self.scene = Scene.of_a_cluster()
+        self.scene.ahead_s = time.time() - self.scene.now.wall_s
+        super().__init__(self._view())
+
+    def _view(self) -> View:
+        return View("watch", self.scene.now, self.scene.now, self.scene.snapshot(), self.scene.look())
+
+    def view(self) -> View:
+        self.scene.now_s += max(0.0, time.time() - self.scene.now.wall_s)
+        self.scene.settle()
+        return self._view()
+
+    def dry_run(self, request: Request) -> Decision:
+        return decide(replace(self.scene.snapshot(), requests=(request,)))
+
+    async def post(self, entry: Request | Pause | None) -> None:
+        assert isinstance(entry, Request)
+        self.scene.requests.append(entry)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Running]:
+    up = Running(OfACluster(), tmp_path / "m.sock")
+    yield up
+    up.close()
+
+
+def test_a_switchover_for_later_is_left_shown_and_withdrawn(cluster: Running) -> None:
+    result = mailward("switchover", "b", "--at", "in 2h", socket=cluster.path)
+    assert result.exit_code == Exit.DONE
+    told = r"scheduled for .* \(request (\w+)\)\nWithdraw it with: mailward cancel \1\n"
+    found = re.search(told, result.output)
+    assert found is not None
+    status = " ".join(mailward("status", socket=cluster.path).output.split())
+    planned = rf"Scheduled switchover b at .*, in (2 h|1 h 59 min), by \S+ .*\(request {found[1]}\)"
+    assert re.search(planned, status)
+    result = mailward("cancel", found[1], socket=cluster.path)
+    assert result.exit_code == Exit.DONE
+    assert f"the switchover {found[1]} is withdrawn" in " ".join(result.output.split())
+    result = mailward("cancel", found[1], socket=cluster.path)
+    assert (result.exit_code, result.output) == (
+        Exit.FAILED, f"mailward: no request {found[1]} waits; there is none\n"
+    )  # fmt: skip
+
+
+def test_wait_waits_for_its_time_as_well_and_then_to_the_end(cluster: Running) -> None:
+    began_s = time.monotonic()
+    words = ("switchover", "b", "--at", "in 1.5s", "--wait", "--timeout", "20")
+    result = mailward(*words, socket=cluster.path)
+    assert result.exit_code == Exit.DONE
+    assert time.monotonic() - began_s >= 1.5
+    lines = result.output.splitlines()
+    assert lines[0].startswith("scheduled for ")
+    assert any(line.startswith("done (request ") for line in lines)
+
+
+def test_wait_goes_on_while_the_daemon_is_away_until_its_time(
+    cluster: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, real = iter(range(100)), client.call
+
+    def call(path: Path, method: str, *rest: object) -> bytes:
+        if method == "GET" and 3 <= next(calls) <= 5:
+            raise client.Unreachable("it is being started")
+        return real(path, method, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(client, "call", call)
+    words = ("switchover", "b", "--at", "in 0.5s", "--wait", "--timeout", "20")
+    assert mailward(*words, socket=cluster.path).exit_code == Exit.DONE
+    assert next(calls) > 5
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--at", "soon"), "'soon' is no time; write 02:30"),
+        (("--at", "02:30", "--force"), "what it accepts has to be seen when it is said"),
+    ],
+)
+def test_a_time_that_is_none_is_said(cluster: Running, words: tuple[str, ...], says: str) -> None:
+    result = mailward("switchover", "b", *words, socket=cluster.path)
+    assert result.exit_code == Exit.USAGE
+    assert says in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_dry_run_for_later_says_what_would_hold_it_now(cluster: Running) -> None:
+    assert isinstance(cluster.fake, OfACluster)
+    words = ("switchover", "b", "--at", "in 2h", "--dry-run")
+    assert mailward(*words, socket=cluster.path).exit_code == Exit.DONE
+    cluster.fake.scene.down("b")
+    result = mailward(*words, socket=cluster.path)
+    assert result.exit_code == Exit.HELD
+    assert "as things are it would be refused then: heir: b is failed" in " ".join(result.output.split())
+    assert cluster.fake.scene.requests == []

@@ -16,9 +16,12 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector
 from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon, daemon
+from tests.unit.core.scene import Scene
+from tests.unit.core.test_a_switchover_for_later import planned
 
 from mailward.app import api, routes
 from mailward.app.client import EXPIRES
+from mailward.app.live import View
 from mailward.controller.clock import SystemClock
 from mailward.model.errors import MailwardError
 from mailward.model.state import Answer, Kind, Pause, Request, RequestKind, Step
@@ -432,3 +435,71 @@ async def test_more_connections_than_there_is_room_for_are_ended_and_the_others_
     assert (await held[0][0].readline()).startswith(b"HTTP/1.1 200")
     for _, one in held:
         one.close()
+
+
+# planned for later
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Doors]:
+    scene = Scene.of_a_cluster()
+    planned(scene, in_s=600)
+    fake = FakeDaemon(View("watch", scene.now, scene.now, scene.snapshot(), scene.look()))
+    async with AsyncExitStack() as stack:
+        yield await opened(stack, fake, tmp_path, TOKEN)
+
+
+def later(doors: Doors, in_s: float = 3600.0, **more: Any) -> dict[str, Any]:
+    at_s = doors.fake.shown.now.wall_s + in_s
+    return {"kind": "switchover", "node": "b", "at_unix_s": at_s, **more}
+
+
+async def test_a_switchover_may_be_left_for_later(cluster: Doors) -> None:
+    body = later(cluster)
+    status, answer = await call(cluster.unix, "POST", "/v1/requests", body)
+    (left,) = cluster.fake.posted
+    assert isinstance(left, Request)
+    assert (status, left.id, left.due_wall_s) == (202, answer["id"], body["at_unix_s"])
+    status, answer = await call(cluster.unix, "GET", "/v1/requests/r1")
+    assert (answer["progress"], answer["due_unix_s"]) == ("scheduled", body["at_unix_s"] - 3000)
+
+
+@pytest.mark.parametrize(
+    ("in_s", "more", "code", "says"),
+    [
+        (-5.0, {}, 400, "that time has passed, by the clock here 5 s ago"),
+        (40 * 86400.0, {}, 400, "at most 31 days ahead"),
+        (60.0, {"force": True}, 400, "what --force accepts has to be seen when it is said"),
+        (60.0, {"kind": "failover", "node": "a"}, 400, "only a switchover may be asked for later"),
+        (60.0, {"node": "a"}, 409, "nothing to do: a is in service"),
+        (60.0, {"node": "a", "dry_run": True}, 409, "nothing to do: a is in service"),
+        (60.0, {"kind": "cancel"}, 400, "a request is withdrawn where it is: DELETE /v1/requests/ID"),
+    ],
+)
+async def test_what_is_wrong_already_is_not_left_for_later(
+    cluster: Doors, in_s: float, more: dict[str, Any], code: int, says: str
+) -> None:
+    status, answer = await call(cluster.unix, "POST", "/v1/requests", later(cluster, in_s, **more))
+    assert status == code
+    assert says in answer["message"]
+    assert cluster.fake.posted == []
+
+
+async def test_only_a_few_are_planned_so_that_others_find_room(cluster: Doors) -> None:
+    snapshot = cluster.fake.shown.snapshot
+    assert snapshot is not None
+    full = replace(snapshot, requests=snapshot.requests * routes.MAX_SCHEDULED)
+    cluster.fake.shown = replace(cluster.fake.shown, snapshot=full)
+    status, answer = await call(cluster.unix, "POST", "/v1/requests", later(cluster))
+    assert (status, answer["message"]) == (429, "8 requests are planned already")
+    status, _ = await call(cluster.unix, "POST", "/v1/requests", {"kind": "failover", "node": "a"})
+    assert status == 202
+
+
+async def test_what_waits_can_be_withdrawn_and_what_does_not_is_said(cluster: Doors) -> None:
+    status, _ = await call(cluster.unix, "DELETE", "/v1/requests/r1")
+    (left,) = cluster.fake.posted
+    assert isinstance(left, Request)
+    assert (status, left.kind, left.cancels, left.node) == (202, RequestKind.CANCEL, "r1", "b")
+    status, answer = await call(cluster.unix, "DELETE", "/v1/requests/r7")
+    assert (status, answer["message"]) == (404, "no request r7 waits; there are: r1 (switchover b)")
