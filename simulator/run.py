@@ -8,10 +8,21 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules, Rung, RungKind
+from mailward.model.policy import (
+    Automation,
+    Deployment,
+    Failback,
+    Loss,
+    Policy,
+    Rules,
+    Rung,
+    RungKind,
+    Window,
+)
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
+from mailward.simulator.network import EPOCH_WALL_S
 from mailward.simulator.person import Person
 from mailward.simulator.swarm import KINDS, Kind, Strike, Swarm, drawn, kinds_for
 from mailward.simulator.world import World
@@ -63,7 +74,8 @@ def strikes_of(
 
 async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strike], vary: bool) -> Outcome:
     rng = random.Random(seed)
-    world = World(_varied(policy, rng) if vary else policy, rng.randrange(2**32))
+    varied = _going_back(_varied(policy, rng), random.Random(f"{seed} failback")) if vary else policy
+    world = World(varied, rng.randrange(2**32))
     faults = Swarm(world, strikes)
     audit = Audit(world)
     await world.open()
@@ -125,6 +137,22 @@ def _leased(policy: Policy, rules: Rules) -> Policy:
     lease = Rung(RungKind.LEASE, rules.lease_over_s or 0.0)
     nodes = tuple(replace(n, ladder=(*n.ladder[:1], lease, *n.ladder[1:])) for n in policy.nodes)
     return replace(policy, rules=rules, nodes=nodes)
+
+
+def _going_back(policy: Policy, rng: random.Random) -> Policy:
+    """In some clusters one is preferred, and service goes back to it by itself."""
+    mode = rng.choice((Failback.MANUAL, Failback.AUTO, Failback.WINDOW))
+    if policy.deployment is not Deployment.CLUSTER or mode is Failback.MANUAL:
+        return policy
+    from_s = (EPOCH_WALL_S + rng.uniform(0.0, 1800.0)) % 86400.0
+    window = Window("now and then", from_s, (from_s + rng.uniform(300.0, 1800.0)) % 86400.0)
+    preferred = rng.choice(policy.nodes)
+    nodes = tuple(replace(node, priority=9) if node is preferred else node for node in policy.nodes)
+    rules = replace(
+        policy.rules, failback=mode, failback_after_s=rng.choice((60.0, 120.0, 300.0)),
+        failback_window=window if mode is Failback.WINDOW else None,
+    )  # fmt: skip
+    return replace(policy, nodes=nodes, rules=rules)
 
 
 def _rules(rules: Rules, rng: random.Random) -> Rules:

@@ -8,6 +8,7 @@ with some of them left out. A fault begins, lasts, and ends; `heal` ends all at 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import RequestKind
@@ -121,8 +122,22 @@ def _restored(world: World, rng: random.Random) -> tuple[str, End]:
 def _request(world: World, rng: random.Random) -> tuple[str, End]:
     """An operator at any moment, also the wrong one."""
     kind, node = rng.choice(_ASKED[world.policy.deployment]), rng.choice(list(world.nodes))
-    world.ask(kind, node, force=rng.random() < 0.2)
-    return f"{kind} {node}", lambda: None
+    force = rng.random() < 0.2
+    if kind is RequestKind.SWITCHOVER and rng.random() < 0.4:
+        in_s = rng.choice((5.0, 60.0, 400.0))
+        name = world.ask(kind, node, in_s=in_s)
+        thinks_again = rng.random() < 0.3
+        return f"{kind} {node} in {in_s:.0f} s", partial(_withdraw, world, name) if thinks_again else _nothing
+    world.ask(kind, node, force=force)
+    return f"{kind} {node}", _nothing
+
+
+def _withdraw(world: World, name: str) -> None:
+    world.ask(RequestKind.CANCEL, world.asked[name].node, cancels=name)
+
+
+def _nothing() -> None:
+    """A word is said, and over."""
 
 
 _ASKED: Mapping[Deployment, Sequence[RequestKind]] = {

@@ -121,7 +121,7 @@ class World:
         }
         self.resolvers = self.new_resolvers(self.rng)
         self._tasks: list[asyncio.Task[None]] = []
-        self._asked = 0
+        self.asked: dict[str, Request] = {}
 
     def new_resolvers(self, rng: random.Random) -> dict[str, Resolver]:
         """For clients: one that asks each target's name servers. Whoever asks may meet any of them."""
@@ -302,14 +302,19 @@ class World:
 
     # what people do
 
-    def ask(self, kind: RequestKind, node: str, *, force: bool = False, operation: str = "") -> None:
-        self._asked += 1
-        now = self._clients_clock().now()
-        asked = Request(
-            f"r{self._asked}", kind, node, "ann", "simulated", now, force, operation, epoch=self.state.epoch
-        )
+    def ask(
+        self, kind: RequestKind, node: str, *, force: bool = False, operation: str = "",
+        in_s: float | None = None, cancels: str = "",
+    ) -> str:  # fmt: skip
+        """The request's id; `in_s`: it is for so much later."""
+        now, name = self._clients_clock().now(), f"r{len(self.asked) + 1}"
+        asked = self.asked[name] = Request(
+            name, kind, node, "ann", "simulated", now, force, operation, epoch=self.state.epoch,
+            due_wall_s=None if in_s is None else now.wall_s + in_s, cancels=cancels,
+        )  # fmt: skip
         self.ensemble.post(asked)
         self.note(f"{kind} of {node} asked for")
+        return name
 
     def pause(self, for_s: float) -> None:
         now = self._clients_clock().now()

@@ -68,7 +68,8 @@ def _priority(situation: Situation, node: str) -> int:
 
 
 def note(draft: Draft) -> None:
-    """Since when the preferred node is fit."""
+    """Since when the preferred node is fit; of no node where that is left to a person, so that none ever was
+    for long enough."""
     back = way(draft.situation)
     fit = back.to if back is not None and back.rules.failback in _BY_ITSELF and not unfit(back) else ""
     homing, now = draft.state.homing, draft.now
@@ -131,10 +132,6 @@ def unfit(back: Way) -> str:
 
 
 # what holds it
-
-
-def left_to_a_person(back: Way) -> str:
-    return "" if back.rules.failback in _BY_ITSELF else "it is left to you (failback: manual)"
 
 
 def may_act(back: Way) -> str:
@@ -201,6 +198,6 @@ def no_switchover(back: Way) -> str:
 
 
 GUARDS: tuple[Callable[[Way], str], ...] = (
-    left_to_a_person, put_by_a_person, may_act, tried_today, flaps, fit_for_long,
-    outside_the_window, lacks_something, no_switchover,
+    put_by_a_person, may_act, tried_today, flaps, fit_for_long, outside_the_window, lacks_something,
+    no_switchover,
 )  # fmt: skip

@@ -10,7 +10,7 @@ with it already, and does not mend by itself, is said when it is asked for (`pre
 looked at anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mailward.controller.core import bounds, gates, planning, schedule, succession, takeover
@@ -47,7 +47,7 @@ def take_up(draft: Draft) -> None:
     """Look at every unanswered request that is due, oldest first, once what is withdrawn is gone; one that
     has ended an operation is the last for now."""
     _cancel(draft)
-    for request in _unanswered(draft, due=True):
+    for request in _unanswered(draft, lambda each: not schedule.waits(each, draft.now)):
         _consider(draft, request)
         if draft.ended_one:
             return
@@ -59,25 +59,28 @@ def refuse_all(draft: Draft, why: str) -> None:
         draft.answer(request, False, why)
 
 
-def _unanswered(draft: Draft, *, due: bool = False) -> list[Request]:
-    """The oldest ones, or those of which it is time; never so many that their answers push each other out."""
+def _unanswered(draft: Draft, wanted: Callable[[Request], bool] | None = None) -> list[Request]:
+    """The oldest of those `wanted`, never so many that their answers push each other out; what withdraws
+    another is looked at apart."""
     answered = {answer.request for answer in draft.state.answers}
     waiting = [request for request in draft.snapshot.requests if request.id not in answered]
-    if due:
-        waiting = [request for request in waiting if not schedule.waits(request, draft.now)]
+    if wanted is not None:
+        waiting = [each for each in waiting if each.kind is not RequestKind.CANCEL and wanted(each)]
     return sorted(waiting, key=lambda r: (r.at.wall_s, r.id))[: bounds.ANSWERS // 2]
 
 
 def _cancel(draft: Draft) -> None:
-    """What is withdrawn is not begun in the same breath."""
-    for request in [each for each in _unanswered(draft, due=True) if each.kind is RequestKind.CANCEL]:
-        answered = {answer.request for answer in draft.state.answers}
-        waiting = {each.id: each for each in draft.snapshot.requests if each.id not in answered}
+    """What is withdrawn is not begun in the same breath. Each such word is answered with the other."""
+    answered = {answer.request for answer in draft.state.answers}
+    waiting = {each.id: each for each in draft.snapshot.requests if each.id not in answered}
+    words = sorted(each.id for each in waiting.values() if each.kind is RequestKind.CANCEL)
+    for word in words[: bounds.ANSWERS // 5]:
+        request = waiting.pop(word)
         other = waiting.get(request.cancels)
         if other is None or other.kind is RequestKind.CANCEL:
             draft.answer(request, False, f"no request {request.cancels} waits (any more)")
         else:
-            draft.answer(other, False, f"withdrawn by {_who(request)}")
+            draft.answer(waiting.pop(other.id), False, f"withdrawn by {_who(request)}")
             draft.answer(request, True, f"the {other.kind} {other.id} is withdrawn")
 
 

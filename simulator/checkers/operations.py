@@ -34,7 +34,8 @@ class Operations:
 
     def _start(self, world: World, ended: Operation | None, started: Operation) -> list[str]:
         found = []
-        planned = started.kind in (Kind.FAILOVER, Kind.READMIT) and started.request is None
+        kinds = (Kind.FAILOVER, Kind.READMIT, Kind.SWITCHOVER)
+        planned = started.kind in kinds and started.request is None
         drained = ended is not None and ended.kind is Kind.DRAIN
         paused = world.ensemble.pause is not None and world.pause_in_force_everywhere()
         if paused and planned and not drained:

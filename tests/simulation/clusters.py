@@ -7,6 +7,7 @@ from mailward.model.policy import (
     Automation,
     Deployment,
     Endpoint,
+    Failback,
     Node,
     Observer,
     Policy,
@@ -91,6 +92,14 @@ def two_stand_by() -> Policy:
         Endpoint("imap.example.test", ("imaps",), names, 30, ("second",)),
     )
     return replace(whole, nodes=nodes, endpoints=endpoints, targets=("primary", "second"))
+
+
+def one_is_preferred() -> Policy:
+    """Of two nodes that which serves first; a minute after it is fit again, it is to serve again."""
+    whole = one_serves_one_stands_by()
+    rules = replace(whole.rules, failback=Failback.AUTO, failback_after_s=60.0, takeover_after_s=5.0)
+    first, second = whole.nodes
+    return replace(whole, rules=rules, nodes=(replace(first, priority=1), second))
 
 
 def leased() -> Policy:

@@ -24,6 +24,7 @@ from mailward.controller.core import (
     doubts,
     draft,
     expiry,
+    failback,
     gates,
     invariants,
     ladder,
@@ -35,6 +36,7 @@ from mailward.controller.core import (
     publishing,
     reconciling,
     requests,
+    schedule,
     sight,
     succession,
     takeover,
@@ -276,6 +278,22 @@ def _a_claim_overtakes_an_order(patch: Patch) -> None:
     patch.setattr(claims, "OrderPorts", type("Nothing", (), {}))
 
 
+def _goes_back_without(name: str) -> Mutant:
+    """A failback that this guard never holds."""
+    guard = getattr(failback, name)
+
+    def mutant(patch: Patch) -> None:
+        everywhere(patch, guard, lambda _back: "")
+        patch.setattr(failback, "GUARDS", tuple(each for each in failback.GUARDS if each is not guard))
+
+    return mutant
+
+
+def _by_the_wall_clock_alone(patch: Patch) -> None:
+    left = schedule._left_s
+    everywhere(patch, left, lambda request, now: (left(request, now)[0],) * 2)
+
+
 def _deposing(answer: Answered) -> Mutant:
     """Followers are told the same, whoever saw the leader's process end."""
     finding = Finding("depose", answer, "not asked")
@@ -396,6 +414,23 @@ MUTANTS: Mapping[str, Mutant] = {
     "renewed while it is to be open": lambda patch: patch.setattr(LeaseKeeper, "_opens", lambda *_: True),
     "who has promised is bound": lambda patch: patch.setattr(Promises, "binds", lambda _self: ""),
     "promised by all": lambda patch: patch.setattr(Promises, "all_given", _nobody_is_missing),
+    # planned for later, and going back
+    "a time is waited for": answering(schedule.waits, False),
+    "begun in time or never": answering(schedule.missed, ""),
+    "a clock that was set": _by_the_wall_clock_alone,
+    "what was withdrawn": answering(requests._cancel, None),
+    "what is wrong already": answering(requests.preflight, ""),
+    "nobody serves by a word from before": lambda patch: everywhere(
+        patch, requests._nobody_serves, requests._serve_again
+    ),
+    "a failover's own": _goes_back_without("put_by_a_person"),
+    "who may go back at all": _goes_back_without("may_act"),
+    "once a day": _goes_back_without("tried_today"),
+    "who flaps does not go back": _goes_back_without("flaps"),
+    "fit for long": _goes_back_without("fit_for_long"),
+    "in its window": _goes_back_without("outside_the_window"),
+    "when nothing is lacking": _goes_back_without("lacks_something"),
+    "what holds any switchover": _goes_back_without("no_switchover"),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

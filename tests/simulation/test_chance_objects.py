@@ -10,16 +10,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.simulation.clusters import leased, one_serves_one_stands_by, two_sites_and_a_witness
+from tests.simulation.clusters import (
+    leased,
+    one_is_preferred,
+    one_serves_one_stands_by,
+    two_sites_and_a_witness,
+)
 from tests.simulation.mutants import MUTANTS
 
-from mailward.model.policy import Automation, Deployment, Loss, Policy
+from mailward.model.policy import Automation, Deployment, Failback, Loss, Policy, Window
 from mailward.simulator.run import play
 from mailward.simulator.world import STORE_ID
 
 pytestmark = pytest.mark.proof
 
 HOURS, PACE_S = 0.25, 15.0
+_AS_IT_IS = {"takeover_after_s": 5.0}
+"""The rules of a policy that is not to be varied."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,16 @@ HUNTS = (
         rules={"takeover_after_s": 5.0},
         of=leased,
         first=4,
+    ),
+    # planned for later, and going back
+    Hunt(("a time is waited for",), ("request",), "before its time", of=one_serves_one_stands_by),
+    Hunt(("fit for long",), ("crash",), "after a failure", rules=_AS_IT_IS, of=one_is_preferred),
+    Hunt(
+        ("in its window",),
+        ("crash",),
+        "outside the window",
+        rules={"failback": Failback.WINDOW, "failback_window": Window("never", 1.0, 2.0)},
+        of=one_is_preferred,
     ),
     # the order of steps
     Hunt(("publish before fence",), ("crash",), "was closed while"),

@@ -17,11 +17,13 @@ from mailward.controller.core import (
     closing,
     doubts,
     expiry,
+    failback,
     gates,
     ladder,
     leases,
     publishing,
     reconciling,
+    schedule,
     takeover,
 )
 from mailward.controller.core.cases import Case
@@ -40,6 +42,8 @@ MODULES = (
     ladder,
     candidates,
     leases,
+    schedule,
+    failback,
 )
 
 NOT_GUARDS: Mapping[str, str] = {
@@ -86,6 +90,15 @@ NOT_GUARDS: Mapping[str, str] = {
     "leases.remaining": "says how long a lease may last; what counts is asked one by one",
     "leases._is_over": "asks `remaining`",
     "leases._revoked_s": "says for how long it is worth waiting",
+    "schedule.overdue_s": "a figure",
+    "failback.way": "says who is preferred to whom",
+    "failback._priority": "a name for what is configured",
+    "failback.note": "keeps since when `unfit` says nothing",
+    "failback.begin": "asks every guard in its turn",
+    "failback.held": "asks every guard in its turn",
+    "failback.outlook": "tells what `held` says",
+    "failback.offer": "tells what `held` says",
+    "failback.unfit": "what `fit_for_long` asks of the moment",
     "candidates.field": "asks of each node whether it is fit",
     "candidates._unfit": "asks for phase, condition and helper; each is missed by its own unit test",
     "candidates.acceptable": "says what a person's word is for; what it allows is `accepted_s`",

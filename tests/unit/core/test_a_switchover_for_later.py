@@ -224,6 +224,18 @@ def test_what_has_begun_or_never_was_is_not_withdrawn() -> None:
     assert scene.state.ended[-1].ending is Ending.DONE
 
 
+def test_many_words_at_once_push_no_answer_out_and_each_is_answered() -> None:
+    scene = Scene.of_a_cluster()
+    later = [planned(scene) for _ in range(30)]
+    words = [cancelled(scene, request.id) for request in later]
+    drained = scene.ask(RequestKind.DRAIN, "b")
+    scene.step()
+    assert answer(scene, drained).accepted
+    assert answer(scene, words[0]).accepted
+    scene.run(5)
+    assert scene.requests == []
+
+
 # what is wrong already
 
 

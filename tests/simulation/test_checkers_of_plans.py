@@ -1,0 +1,158 @@
+"""What is planned, and what goes back by itself: the checkers object to what they are there for."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.simulation.clusters import ENDPOINT, one_is_preferred
+from tests.simulation.test_checkers import commit, now, operation
+
+from mailward.model.policy import Failback, Policy, Window
+from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind
+from mailward.simulator import virtual
+from mailward.simulator.checkers.planned import GoesBack, Planned
+from mailward.simulator.checkers.truth import News, Truth
+from mailward.simulator.store import Written
+from mailward.simulator.world import World
+
+Act = Callable[[World], None]
+
+
+def begin(world: World, kind: Kind, node: str, to: str, request: str | None = None, **more: Any) -> None:
+    """Another operation takes the place of what ran."""
+    began = replace(operation(world, kind, f"1-{world.now_s}", node), to=to, request=request, **more)
+    commit(world, replace(world.state, operation=began))
+
+
+def serves(world: World, name: str) -> None:
+    records = tuple(
+        PhaseRecord(n, ENDPOINT, Phase.IN_SERVICE if n == name else Phase.STANDBY, now(world))
+        for n in world.nodes
+    )
+    commit(world, replace(world.state, phases=records))
+
+
+def objected(policy: Policy, *acts: tuple[float, Act]) -> list[str]:
+    """Each after so many seconds; the checkers look after each, and once a second."""
+
+    async def body() -> list[str]:
+        world, truth, found = World(policy, 1), Truth(), []
+        checkers = (Planned(truth), GoesBack(truth))
+        said: list[Written] = []
+        world.ensemble.on_commit = said.append
+
+        def look() -> None:
+            truth.look(world)
+            news = News(tuple(said), {})
+            for checker in checkers:
+                found.extend(checker.look(world, news))
+            said.clear()
+
+        for after_s, act in acts:
+            for _ in range(int(after_s)):
+                await asyncio.sleep(1.0)
+                look()
+            act(world)
+            look()
+        return found
+
+    return virtual.run(body())
+
+
+# planned for later
+
+
+def ask(in_s: float) -> Act:
+    return lambda world: world.ask(RequestKind.SWITCHOVER, "mail-b", in_s=in_s) and None
+
+
+def begun(world: World) -> None:
+    begin(world, Kind.SWITCHOVER, "mail-a", "mail-b", "r1")
+
+
+def jumped(by_s: float) -> Act:
+    def act(world: World) -> None:
+        world.controllers["witness"].host.wall_offset_s = by_s
+
+    return act
+
+
+def withdrawn(world: World) -> None:
+    word = world.ask(RequestKind.CANCEL, "mail-b", cancels="r1")
+    commit(world, replace(world.state, answers=(Answer(word, True, "withdrawn", now(world)),)))
+
+
+@pytest.mark.parametrize(
+    ("acts", "says"),
+    [
+        (((1, ask(60)), (60, begun)), []),
+        (((1, ask(60)), (10, begun)), ["switchover r1 is begun 50 s before its time"]),
+        (((1, ask(60)), (5, jumped(55)), (5, begun)), []),
+        (((1, ask(60)), (60, begun), (5, begun)), ["switchover r1 is begun a second time"]),
+        (((1, ask(60)), (700, begun)), ["switchover r1 is begun 640 s after its time"]),
+        (((1, ask(60)), (5, withdrawn), (60, begun)), ["switchover r1 is begun, and was withdrawn"]),
+    ],
+)
+def test_a_plan_is_kept(acts: tuple[tuple[float, Act], ...], says: list[str]) -> None:
+    policy = replace(one_is_preferred(), rules=replace(one_is_preferred().rules, failback=Failback.MANUAL))
+    assert objected(policy, *acts) == says
+
+
+# going back
+
+
+def failed_over(world: World) -> None:
+    begin(world, Kind.FAILOVER, "mail-a", "mail-b")
+    serves(world, "mail-b")
+
+
+def moved_by_hand(world: World) -> None:
+    begin(world, Kind.SWITCHOVER, "mail-a", "mail-b", "r9")
+    serves(world, "mail-b")
+
+
+def back(world: World) -> None:
+    begin(world, Kind.SWITCHOVER, "mail-b", "mail-a", cause=Cause.NONE)
+
+
+def away(world: World) -> None:
+    begin(world, Kind.SWITCHOVER, "mail-a", "mail-b", cause=Cause.NONE)
+
+
+AFTER_A_FAILOVER = ((1.0, failed_over), (100.0, back))
+
+
+@pytest.mark.parametrize(
+    ("rules", "acts", "says"),
+    [
+        ({}, AFTER_A_FAILOVER, []),
+        ({"failback": Failback.MANUAL}, AFTER_A_FAILOVER, ["mail-a is gone back to, and that is left to a person"]),
+        ({"failback_after_s": 200.0}, AFTER_A_FAILOVER, ["mail-a is gone back to 100 s after a failure"]),
+        ({}, ((1.0, moved_by_hand), (100.0, back)), ["mail-b is left, and no failover of its own made it serve"]),
+        ({}, (*AFTER_A_FAILOVER, (5.0, failed_over), (100.0, back)),
+         ["mail-a is gone back to 105 s after the last time"]),
+        ({"failback": Failback.WINDOW, "failback_window": Window("never", 1.0, 2.0)}, AFTER_A_FAILOVER,
+         ["mail-a is gone back to outside the window"]),
+        ({}, ((1.0, failed_over), (100.0, away)),
+         ["mail-b is gone back to, and another is preferred", "mail-a is left, and is preferred as well",
+          "mail-a is left, and no failover of its own made it serve"]),
+    ],
+)  # fmt: skip
+def test_it_goes_back_only_as_the_policy_has_it(
+    rules: dict[str, Any], acts: tuple[tuple[float, Act], ...], says: list[str]
+) -> None:
+    policy = one_is_preferred()
+    assert objected(replace(policy, rules=replace(policy.rules, **rules)), *acts) == says
+
+
+def test_a_node_that_broke_meanwhile_is_not_gone_back_to() -> None:
+    def breaks(world: World) -> None:
+        world.nodes["mail-a"].crash()
+
+    def boots(world: World) -> None:
+        world.nodes["mail-a"].boot()
+
+    found = objected(one_is_preferred(), (1.0, failed_over), (100.0, breaks), (40.0, boots), (30.0, back))
+    assert [each for each in found if "s after a failure" in each]
