@@ -38,7 +38,8 @@ def objected(policy: Policy, *acts: tuple[float, Act]) -> list[str]:
     """Each after so many seconds; the checkers look after each, and once a second."""
 
     async def body() -> list[str]:
-        world, truth, found = World(policy, 1), Truth(), []
+        world, truth = World(policy, 1), Truth()
+        found: list[str] = []
         checkers = (Planned(truth), GoesBack(truth))
         said: list[Written] = []
         world.ensemble.on_commit = said.append
@@ -65,7 +66,10 @@ def objected(policy: Policy, *acts: tuple[float, Act]) -> list[str]:
 
 
 def ask(in_s: float) -> Act:
-    return lambda world: world.ask(RequestKind.SWITCHOVER, "mail-b", in_s=in_s) and None
+    def act(world: World) -> None:
+        world.ask(RequestKind.SWITCHOVER, "mail-b", in_s=in_s)
+
+    return act
 
 
 def begun(world: World) -> None:
@@ -128,9 +132,11 @@ AFTER_A_FAILOVER = ((1.0, failed_over), (100.0, back))
     ("rules", "acts", "says"),
     [
         ({}, AFTER_A_FAILOVER, []),
-        ({"failback": Failback.MANUAL}, AFTER_A_FAILOVER, ["mail-a is gone back to, and that is left to a person"]),
+        ({"failback": Failback.MANUAL}, AFTER_A_FAILOVER,
+         ["mail-a is gone back to, and that is left to a person"]),
         ({"failback_after_s": 200.0}, AFTER_A_FAILOVER, ["mail-a is gone back to 100 s after a failure"]),
-        ({}, ((1.0, moved_by_hand), (100.0, back)), ["mail-b is left, and no failover of its own made it serve"]),
+        ({}, ((1.0, moved_by_hand), (100.0, back)),
+         ["mail-b is left, and no failover of its own made it serve"]),
         ({}, (*AFTER_A_FAILOVER, (5.0, failed_over), (100.0, back)),
          ["mail-a is gone back to 105 s after the last time"]),
         ({"failback": Failback.WINDOW, "failback_window": Window("never", 1.0, 2.0)}, AFTER_A_FAILOVER,
