@@ -163,16 +163,16 @@ def _asked(
     for node in beside_of(config):
         ours = beside is not None and node == beside.node
         helper = LocalHelper() if ours else AskedHelper(letters, node)
-        found[node] = Asked(helper, _fence(config, node, helper, others))
+        found[node] = Asked(helper, _fence(config, node, helper, others, "through the daemon beside it"))
     return found
 
 
-def _fence(config: Config, node: str, helper: NodeHelper, others: Others | None) -> HelperRung:
+def _fence(config: Config, node: str, helper: NodeHelper, others: Others | None, way: str = "") -> HelperRung:
     ports = {name: effective.port_of(config, name, node) for name in config.services}
     addresses = (effective.probe_address_of(config, node),)
     timeout_s = config.policy.order_timeout_s
     seen = look if others is None else look_at(node, Place(config), others)
-    return HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen)
+    return HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen, way=way)
 
 
 # power

@@ -75,7 +75,7 @@ def _node(
         ),
         services=tuple(_service(seen, node.name, service) for service in services),
         helper=_helper(snapshot, node.name, observer),
-        ports=_ports(state, now, node.name),
+        ports=ports_of(state, now, node.name),
         rungs=ladders.of_a_cluster(snapshot, node.name),
     )
 
@@ -198,7 +198,7 @@ def _renewed_ago_s(facts: NodeFacts, age_s: float) -> float | None:
     return facts.lease_s - facts.lease_left_s + age_s
 
 
-def _ports(state: State, now: Moment, node: str) -> PortsStatus | None:
+def ports_of(state: State, now: Moment, node: str) -> PortsStatus | None:
     record = state.ports_of(node)
     if record is None:
         return None

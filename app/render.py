@@ -394,6 +394,8 @@ def _explained(each: Explained, unbelieved: str, width: int) -> Lines:
         out += field("gates", f"of {what} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
+    if each.rungs and each.ports and set(each.ports.ports.values()) == {"closed"}:
+        out += field("ports", _ordered(each.ports), width)
     out += field("fencing", in_brief(each.rungs), width) if each.rungs else []
     return out + field("so", each.so, width)
 

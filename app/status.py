@@ -323,7 +323,7 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Explained:
     """Why one (node, endpoint) is treated as it is. `so` says in a sentence what follows. `rungs` is the
-    node's ladder, in a cluster."""
+    node's ladder, in a cluster; `ports` are its client ports."""
 
     node: str
     endpoint: str
@@ -339,6 +339,7 @@ class Explained:
     findings: tuple[Finding, ...]
     so: str
     rungs: tuple[RungStatus, ...] = ()
+    ports: PortsStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from mailward.model.token import Token
 class HelperRung:
     """Fences one node by its helper. `services` are the node's client ports by name; `addresses` where
     they are looked at from outside. `timeout_s` bounds the whole of an order, verification included; its
-    terms add `Terms.extra_s`."""
+    terms add `Terms.extra_s`. `way` are words for how the helper is asked, where that is worth telling."""
 
     def __init__(
         self,
@@ -52,8 +52,10 @@ class HelperRung:
         timeout_s: float = 8.0,
         look_timeout_s: float = 2.0,
         look: Look = look,
+        way: str = "",
     ) -> None:
         self.name = name
+        self._acknowledged_by = f"acknowledged {way}".rstrip()
         self._helper = helper
         self._services = dict(services)
         self._addresses = tuple(addresses)
@@ -107,7 +109,7 @@ class HelperRung:
         kept = "" if answer.persisted else "; it could not be persisted, a reboot may open the ports"
         closed = sorted(name for name, state in ports.items() if state.kind is PortKind.CLOSED)
         if not closed:
-            return self._result(FenceOutcome.CONFIRMED, f"acknowledged{kept}")
+            return self._result(FenceOutcome.CONFIRMED, f"{self._acknowledged_by}{kept}")
         unknown = [name for name in closed if name not in self._services]
         if unknown or not self._addresses:
             missing = (
@@ -115,15 +117,16 @@ class HelperRung:
                 if unknown
                 else "the node has no address to look at"
             )
-            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {missing}{kept}")
+            return self._result(FenceOutcome.UNKNOWN, f"{self._acknowledged_by}, but {missing}{kept}")
         numbers = sorted({self._services[name] for name in closed})
         sights = await self._look(self._addresses, numbers, self._look_timeout_s)
         other = [str(sight) for sight in sights if sight.seen not in (Seen.REFUSED, Seen.EXCEPTED)]
         refused = [sight for sight in sights if sight.seen is Seen.REFUSED]
         if other or not refused:
             nobody = ["nobody can see it from outside"]
-            return self._result(FenceOutcome.UNKNOWN, f"acknowledged, but {'; '.join(other or nobody)}{kept}")
-        seen = f"acknowledged and refused on {len(refused)} of {len(sights)} ports{kept}"
+            why = "; ".join(other or nobody)
+            return self._result(FenceOutcome.UNKNOWN, f"{self._acknowledged_by}, but {why}{kept}")
+        seen = f"{self._acknowledged_by} and refused on {len(refused)} of {len(sights)} ports{kept}"
         return self._result(FenceOutcome.CONFIRMED, seen, Scope.USERS)
 
     def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:

@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -170,7 +171,19 @@ class Controller:
     def _launcher(self) -> list[str]:
         """A killed test run must not leave a controller behind which goes on acting."""
         guarded = [] if self._stays else ["setpriv", "--pdeathsig", "KILL"]
-        return [*(self._beside.inside() if self._beside is not None else []), *guarded]
+        if self._beside is None:
+            return guarded
+        path = f"PATH={self._with_sudo_of(self._beside)}:{os.environ['PATH']}"
+        return [*self._beside.inside(), "env", path, *guarded]
+
+    def _with_sudo_of(self, host: MailNode) -> Path:
+        """A folder with a `sudo` that is the host's own: what the daemon starts by it runs there."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / "sudo"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(host.as_account("mailward"))} sudo "$@"\n')
+        program.chmod(0o755)
+        return folder
 
     @property
     def pid(self) -> int:

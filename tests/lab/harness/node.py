@@ -70,10 +70,19 @@ class MailNode:
     def shell(self, script: str, check: bool = True) -> str:
         return self.run("sh", "-c", script, check=check)
 
+    def as_account(self, account: str) -> list[str]:
+        """The beginning of a command that the test host runs on the node, without the engine."""
+        enter = ["nsenter", f"--target={self._pid()}", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
+        become = ["setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups"]
+        return [*([] if os.geteuid() == 0 else ["/usr/bin/sudo", "-n"]), *enter, *become]
+
+    def _pid(self) -> int:
+        self.container.reload()
+        return int(self.container.attrs["State"]["Pid"])
+
     def inside(self) -> list[str]:
         """The beginning of a command of the test host that is to run in the node's network."""
-        self.container.reload()
-        enter = ["nsenter", f"--net=/proc/{self.container.attrs['State']['Pid']}/ns/net", "--"]
+        enter = ["nsenter", f"--net=/proc/{self._pid()}/ns/net", "--"]
         if os.geteuid() == 0:
             return enter
         return [

@@ -75,6 +75,15 @@ async def test_acknowledged_and_refused_is_confirmed() -> None:
     assert result.detail == "acknowledged and refused on 2 of 2 ports"
 
 
+async def test_how_the_helper_was_asked_is_told_where_it_has_a_name() -> None:
+    by_another = HelperRung(
+        "ask", FakeHelper(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], way="by her"
+    )
+    assert (await by_another.order(NOW, ALL_CLOSED)).detail == (
+        "acknowledged by her and refused on 2 of 2 ports"
+    )
+
+
 async def test_acknowledged_but_still_accepting_is_unknown(listening: int) -> None:
     result = await rung(OBEYED, smtp=listening).order(NOW, ALL_CLOSED)
     assert (result.outcome, result.scope) == (FenceOutcome.UNKNOWN, Scope.NONE)
