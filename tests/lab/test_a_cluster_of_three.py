@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from tests.lab.harness.both import NOTICED_S, Both
@@ -15,11 +14,9 @@ from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.moving import FAULTS, Fault, fail_over, switch_over
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.sites import RUNS, Sites
-from tests.lab.harness.waiting import wait_until
 
 SPLIT_S = 12.0
 """Much longer than what a takeover waits for."""
-SERVES_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +90,7 @@ def test_who_stands_with_the_witness_serves_when_the_other_is_cut_off(sites: Sit
         led_by = sites.daemons.leader()
         with Both(sites.cluster) as both:
             at = sites.cut_off(active)
-            wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+            sites.until_served_by(standby)
             sites.mend()
             sites.settle(standby)
         last, first = both.moved(active, standby)

@@ -24,7 +24,6 @@ from tests.lab.harness.layout import SSH, SUBMISSION
 from tests.lab.harness.sites import BACK_WITHIN_S, LEASE_S, OVER_S, RUNS, WITNESS, Sites, leased
 from tests.lab.harness.waiting import wait_until
 
-SERVES_WITHIN_S = 90
 CLOSED_S = LEASE_S + 2
 """After the strike: a renewal that is on its way is carried out up to two seconds later."""
 GONE_S = 30.0
@@ -80,7 +79,7 @@ def test_its_ports_are_closed_before_the_other_is_promoted(sites: Sites, strike:
         before, led_by = sites.ids(), sites.daemons.leader()
         with Both(sites.cluster) as both, Held(sites.cluster.nodes[active]) as held:
             at = strike.carry_out(sites, active)
-            wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+            sites.until_served_by(standby)
             acknowledged = sites.ports_of(active)["fence"]
             ended = held.ended
             sites.mend()

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 from tests.lab.harness import trapped
@@ -18,12 +17,11 @@ from tests.lab.harness.both import Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.held import Held
 from tests.lab.harness.layout import SUBMISSION
-from tests.lab.harness.sites import LEASE_S, Sites, leased
+from tests.lab.harness.sites import LEASE_S, SERVES_WITHIN_S, Sites, leased
 from tests.lab.harness.waiting import wait_until
 
 from mailward.model.state import Kind, Step
 
-SERVES_WITHIN_S = 90
 AFTER_S = 3.0
 """In which who has come back would serve."""
 
@@ -66,7 +64,7 @@ def test_who_hung_and_moves_again_just_before_the_promotion_serves_nobody(scene:
         back = time.time()
         time.sleep(1)
         os.kill(sites.daemons.each[leader].pid, signal.SIGCONT)
-        wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+        sites.until_served_by(standby)
         time.sleep(AFTER_S)
         sites.mend()
         sites.settle(standby)
@@ -94,7 +92,7 @@ def test_a_leader_that_dies_when_its_fence_is_acknowledged_is_followed_by_one_th
         wait_until(lambda: scene.trap.is_sprung, "the leader has fenced", SERVES_WITHIN_S)
         assert not both.has_heard(standby)
         assert sites.cluster.nodes[active].accepts(SUBMISSION) is False
-        wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+        sites.until_served_by(standby)
         followed = sites.daemons.leader(other_than=died)
         sites.mend()
         sites.settle(standby)
@@ -119,7 +117,7 @@ def test_who_has_power_again_and_no_network_boots_closed_and_stays_so(scene: Sce
         sites.cut_off(active)
         site.daemon.start(ready_within_s=0)
         wait_until(site.host.speaks_within, "its mail services run", 30)
-        wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+        sites.until_served_by(standby)
         time.sleep(AFTER_S)
         sites.mend()
         sites.settle(standby)

@@ -27,7 +27,7 @@ RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "1"))
 """How often is tried what must hold every time."""
 POLICY = {"takeover_after_s": 3, "rescue_s": 4, "hold_down_s": 1, "catch_up_wait_s": 15}
 WITNESS = "witness"
-BACK_WITHIN_S = 120
+SERVES_WITHIN_S, BACK_WITHIN_S = 90, 120
 LEASE_S, SESSION_OF_LEASES_S = 8, 4
 OVER_S = lease_over_s(LEASE_S)
 
@@ -164,6 +164,16 @@ class Sites:
             if daemon.get("/ready")[0] != 200:
                 return f"{name} is not ready"
         return standing.unsettled(self.leader, active)
+
+    def until_served_by(self, name: str, within_s: float = SERVES_WITHIN_S) -> None:
+        """Until that is recorded, and nothing runs any more."""
+
+        def served() -> bool:
+            code, status = self.leader.get("/v1/status")
+            moved = code == 200 and status["operation"] is None
+            return moved and standing.roles(status)[name] == "in-service"
+
+        wait_until(served, f"{name} serves", within_s)
 
     def mend(self) -> None:
         """Every fault is over; what is left of it is for the daemons to do."""
