@@ -90,8 +90,8 @@ def _endpoint(config: Config, name: str) -> Endpoint:
 
 
 def _under_its_own_name(config: Config) -> tuple[Endpoint, ...]:
-    """Where no endpoint is listed, which only a `standard` may do: each server with all its services, published
-    nowhere."""
+    """Where no endpoint is listed, which only a `standard` may do: each server with all its services,
+    published nowhere."""
     return tuple(
         Endpoint(
             name=node.hostname or name,

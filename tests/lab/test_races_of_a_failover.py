@@ -17,7 +17,7 @@ from tests.lab.harness.both import Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.held import Held
 from tests.lab.harness.layout import SUBMISSION
-from tests.lab.harness.sites import LEASE_S, SERVES_WITHIN_S, Sites, leased
+from tests.lab.harness.sites import BACK_WITHIN_S, LEASE_S, SERVES_WITHIN_S, Sites, leased
 from tests.lab.harness.waiting import wait_until
 
 from mailward.model.state import Kind, Step
@@ -31,10 +31,10 @@ class Scene:
     sites: Sites
     trap: trapped.Trap
 
-    def moved_once(self, before: list[str]) -> bool:
-        """Whether since then one failover moved service, and is done."""
+    def endings(self, before: list[str]) -> list[str]:
+        """Of the failovers since then."""
         ended = [each for each in self.sites.ended() if each["id"] not in before]
-        return [each["ending"] for each in ended if each["kind"] == Kind.FAILOVER] == ["done"]
+        return [each["ending"] for each in ended if each["kind"] == Kind.FAILOVER]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,9 @@ def scene(running_scene: Scene, told_of_failures: object) -> Scene:
     return running_scene
 
 
-def test_who_hung_and_moves_again_just_before_the_promotion_serves_nobody(scene: Scene) -> None:
+def test_who_hung_and_moves_again_just_before_the_promotion_serves_nobody_unordered(scene: Scene) -> None:
+    """Its lease has run out. The other is promoted; or, where its firewall cannot be read just then, it is
+    closed once more, and as it is well again it is opened instead."""
     sites = scene.sites
     active, standby = sites.make_whole()
     before = sites.ids()
@@ -64,19 +66,22 @@ def test_who_hung_and_moves_again_just_before_the_promotion_serves_nobody(scene:
         back = time.time()
         time.sleep(1)
         os.kill(sites.daemons.each[leader].pid, signal.SIGCONT)
-        sites.until_served_by(standby)
+        wait_until(lambda: scene.endings(before), "the failover has ended", BACK_WITHIN_S)
+        serves = sites.active()
         time.sleep(AFTER_S)
         sites.mend()
-        sites.settle(standby)
-    last, first = both.moved(active, standby)
+        sites.settle(serves)
+    heard = [greeting for greeting in both.greetings if greeting.asked > at + 1]
+    first = min(heard, key=lambda greeting: greeting.asked)
     print(
-        f"{active} hung, greeted until {last - at:+.2f} s and moved again at {back - at:+.2f} s; "
-        f"{standby} greeted from {first - at:+.2f} s, promoted by {leader}"
+        f"{active} hung, answered a session until {held.answered - at:+.2f} s and moved again at "
+        f"{back - at:+.2f} s; {first.node} greeted from {first.asked - at:+.2f} s; {serves} serves, led by "
+        f"{leader}"
     )
     assert both.at_once() == []
-    assert last < at + LEASE_S
     assert held.answered < at + LEASE_S
-    assert scene.moved_once(before)
+    assert first.asked > back
+    assert scene.endings(before) == ["done" if serves == standby else "rolled-back"]
 
 
 def test_a_leader_that_dies_when_its_fence_is_acknowledged_is_followed_by_one_that_promotes_once(
@@ -103,7 +108,7 @@ def test_a_leader_that_dies_when_its_fence_is_acknowledged_is_followed_by_one_th
     )
     assert both.at_once() == []
     assert last < first
-    assert scene.moved_once(before)
+    assert scene.endings(before) == ["done"]
 
 
 def test_who_has_power_again_and_no_network_boots_closed_and_stays_so(scene: Scene) -> None:
@@ -125,4 +130,4 @@ def test_who_has_power_again_and_no_network_boots_closed_and_stays_so(scene: Sce
     print(f"{active} lost power at {last - at:+.2f} s, {standby} greeted from {first - at:+.2f} s")
     assert both.at_once() == []
     assert last < at + 1
-    assert scene.moved_once(before)
+    assert scene.endings(before) == ["done"]
