@@ -32,7 +32,7 @@ from mailward.controller.core.operations import STEPS_IN_A_CLUSTER
 from mailward.model.state import Kind, Step
 
 STEPS = STEPS_IN_A_CLUSTER[Kind.SWITCHOVER]
-AT_STEP_WITHIN_S, ENDED_WITHIN_S = 40, 120
+AT_STEP_WITHIN_S, ENDED_WITHIN_S = 70, 120
 UNREPLICATED = f"""table inet lab_unreplicated {{
 chain incoming {{
 type filter hook input priority -300; policy accept;

@@ -90,11 +90,16 @@ class MailNode:
 
     def kill_unit(self, unit: str) -> float:
         """kill -9 of every process of `dovecot` or `postfix`."""
-        return float(self.run("svc", "kill", unit))
+        return self._signal("kill", unit)
 
     def freeze_unit(self, unit: str) -> float:
         """SIGSTOP: it accepts connections and never speaks."""
-        return float(self.run("svc", "freeze", unit))
+        return self._signal("freeze", unit)
+
+    def _signal(self, verb: str, unit: str) -> float:
+        """The engine loses now and then what a short command has said: then it was later than that."""
+        at = time.time()
+        return float(self.run("svc", verb, unit).strip() or at)
 
     def thaw_unit(self, unit: str) -> None:
         self.run("svc", "thaw", unit)
