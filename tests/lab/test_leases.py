@@ -47,6 +47,7 @@ class Strike:
 
     name: str
     carry_out: Callable[[Sites, str], float]
+    long: bool = False
 
 
 def stand_still(sites: Sites, name: str) -> float:
@@ -67,12 +68,15 @@ def stand_still_and_crash(sites: Sites, name: str) -> float:
 
 STRIKES = (
     Strike("it is cut off from everything", lambda sites, name: sites.cut_off(name)),
-    Strike("its daemon stands still", stand_still),
+    Strike("its daemon stands still", stand_still, long=True),
     Strike("its daemon stands still and its Postfix crashes", stand_still_and_crash),
 )
 
 
-@pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.name)
+@pytest.mark.parametrize(
+    "strike",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.long] if each.long else []) for each in STRIKES],
+)
 def test_its_ports_are_closed_before_the_other_is_promoted(sites: Sites, strike: Strike) -> None:
     for run in range(1, RUNS + 1):
         active, standby = sites.make_whole()

@@ -32,6 +32,7 @@ from mailward.controller.core.operations import STEPS_IN_A_CLUSTER
 from mailward.model.state import Kind, Step
 
 STEPS = STEPS_IN_A_CLUSTER[Kind.SWITCHOVER]
+PATIENCE = {"policy": {"step_patience_s": 20}}
 AT_STEP_WITHIN_S, ENDED_WITHIN_S = 70, 120
 UNREPLICATED = f"""table inet lab_unreplicated {{
 chain incoming {{
@@ -98,7 +99,9 @@ class Scene:
 def running_scene(running_cluster: Cluster) -> Iterator[Scene]:
     running_cluster.heal()
     trap = trapped.Trap(running_cluster.folder / "trap.json")
-    with Sites(running_cluster, program=trapped.PROGRAM, env={trapped.TRAP: str(trap.file)}) as sites:
+    with Sites(
+        running_cluster, PATIENCE, program=trapped.PROGRAM, env={trapped.TRAP: str(trap.file)}
+    ) as sites:
         yield Scene(sites, trap)
 
 
