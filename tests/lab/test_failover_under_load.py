@@ -24,8 +24,8 @@ READMITTED_WITHIN_S = 90
 
 @dataclass(frozen=True)
 class Fault:
-    """`endpoints` are those which the node can no longer serve; it must stay behind all others. `long`: one of
-    its kind is enough for every day."""
+    """`endpoints` are those which the node can no longer serve; it must stay behind all others. `long`: one
+    of its kind is enough for every day."""
 
     name: str
     strike: Callable[[MailNode], float]
