@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from mailward.configs import effective
+from mailward.configs import effective, schema
 from mailward.configs.schema import Config
 from mailward.configs.windows import window_of
 from mailward.model.policy import (
@@ -34,7 +34,7 @@ def policy_of(config: Config) -> Policy:
             for name in config.services
         ),
         nodes=tuple(_node(config, name) for name in config.nodes),
-        endpoints=tuple(_endpoint(config, name) for name in config.endpoints),
+        endpoints=tuple(_endpoint(config, name) for name in config.endpoints) or _under_its_own_name(config),
         observers=tuple(
             Observer(observer.name, observer.site or "", observer.votes, observer.leader != "never")
             for observer in config.observers
@@ -86,6 +86,21 @@ def _endpoint(config: Config, name: str) -> Endpoint:
         nodes=effective.nodes_of(config, name),
         ttl_s=entry.ttl_s,
         targets=effective.targets_of(config, name),
+    )
+
+
+def _under_its_own_name(config: Config) -> tuple[Endpoint, ...]:
+    """Where no endpoint is listed, which only a `standard` may do: each server with all its services,
+    published nowhere."""
+    return tuple(
+        Endpoint(
+            name=node.hostname or name,
+            services=tuple(config.services),
+            nodes=(name,),
+            ttl_s=schema.Endpoint(services=()).ttl_s,
+            targets=(),
+        )
+        for name, node in config.nodes.items()
     )
 
 

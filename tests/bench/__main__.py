@@ -28,8 +28,8 @@ BENCHES: dict[str, Bench] = {
     "leader-killed": leader_killed,
     "leader-stopped": leader_stopped,
     "crash-three": crash_with_three,
-    "cluster_failovers": cluster_failovers,
-    "cluster_switchovers": cluster_switchovers,
+    "cluster-failovers": cluster_failovers,
+    "cluster-switchovers": cluster_switchovers,
 }
 
 

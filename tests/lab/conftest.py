@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from tests.lab.harness.cluster import Cluster
@@ -12,6 +12,7 @@ from tests.lab.harness.engine import LabError
 from tests.lab.harness.load import LOADS, Outcome
 
 _FAILED = pytest.StashKey[bool]()
+TRIED, REFUSED = "messages tried", "answered with a 5xx"
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +48,25 @@ def daemons(running_cluster: Cluster) -> Iterator[Daemons]:
 
 
 @pytest.fixture(autouse=True)
-def senders_in_doubt_are_told_to_come_again() -> Iterator[None]:
+def senders_in_doubt_are_told_to_come_again(record_property: Callable[[str, object], None]) -> Iterator[None]:
     """I15: whatever is done to the servers, and by us, no sender of any test is answered with a 5xx."""
     LOADS.clear()
     yield
     refused = [attempt for load in LOADS for attempt in load.of(Outcome.PERMFAIL)]
+    record_property(TRIED, sum(len(load.attempts) for load in LOADS))
+    record_property(REFUSED, len(refused))
     assert refused == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was answered to the senders of all tests."""
+    told = [found for reports in terminalreporter.stats.values() for found in reports]
+    ends = [each for each in told if isinstance(each, pytest.TestReport) and each.when == "teardown"]
+    tried, refused = (
+        sum(int(str(value)) for each in ends for key, value in each.user_properties if key == which)
+        for which in (TRIED, REFUSED)
+    )
+    terminalreporter.write_line(f"lab: {tried} messages were tried, {refused} of them answered with a 5xx")
 
 
 @pytest.hookimpl(wrapper=True)

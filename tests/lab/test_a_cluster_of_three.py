@@ -5,25 +5,20 @@ who serves crashes, hangs, is lost or cut off, and service moves once. Throughou
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
-from tests.lab.harness.both import Both
+from tests.lab.harness.both import NOTICED_S, Both
 from tests.lab.harness.cluster import Cluster
-from tests.lab.harness.moving import FAULTS, Fault, fail_over, operations, switch_over
+from tests.lab.harness.moving import FAULTS, Fault, fail_over, switch_over
 from tests.lab.harness.node import MailNode
-from tests.lab.harness.sites import Sites
-from tests.lab.harness.waiting import wait_until
+from tests.lab.harness.sites import RUNS, Sites
 
-RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "2"))
+SELDOM = ("hang",)
+"""It is stopped as who is lost."""
 SPLIT_S = 12.0
 """Much longer than what a takeover waits for."""
-SERVES_WITHIN_S = 60
-NOTICED_S = 3.0
-"""A silence that is none of a busy machine's."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,13 @@ def sites(running_sites: Sites, told_of_failures: object) -> Sites:
     return running_sites
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(each, id=each.name, marks=[pytest.mark.long] if each.name in SELDOM else [])
+        for each in FAULTS
+    ],
+)
 def test_service_moves_once_and_no_accepted_message_is_lost(sites: Sites, fault: Fault) -> None:
     moved = fail_over(sites, fault, f"three-{fault.name}")
     print(moved)
@@ -59,11 +60,6 @@ def test_a_switchover_under_load_loses_nothing(sites: Sites) -> None:
     assert moved.report.is_clean, moved.report
 
 
-def ids(sites: Sites) -> list[str]:
-    """Of the operations that are over."""
-    return [each["id"] for each in operations(sites)]
-
-
 def boots(sites: Sites) -> dict[str, str]:
     """When each mail host was started last."""
     return {name: _started(node) for name, node in sites.cluster.nodes.items()}
@@ -80,7 +76,7 @@ def test_sites_that_do_not_reach_each_other_fence_nobody_while_the_witness_reach
 ) -> None:
     for run in range(1, RUNS + 1):
         active, standby = sites.make_whole()
-        before, booted, led_by = ids(sites), boots(sites), sites.daemons.leader()
+        before, booted, led_by = sites.ids(), boots(sites), sites.daemons.leader()
         with Both(sites.cluster) as both:
             sites.cut(active, standby)
             time.sleep(SPLIT_S)
@@ -90,19 +86,20 @@ def test_sites_that_do_not_reach_each_other_fence_nobody_while_the_witness_reach
         print(f"split {run} of {RUNS}: {active} served, led by {led_by}; {during['cuts']}")
         assert during["operation"] is None
         assert during["cuts"], "nobody noticed"
-        assert ids(sites) == before
+        assert sites.ids() == before
         assert boots(sites) == booted
         assert {greeting.node for greeting in both.greetings} == {active}
         assert both.silence_s() < NOTICED_S
 
 
+@pytest.mark.long
 def test_who_stands_with_the_witness_serves_when_the_other_is_cut_off(sites: Sites) -> None:
     for run in range(1, RUNS + 1):
         active, standby = sites.make_whole()
         led_by = sites.daemons.leader()
         with Both(sites.cluster) as both:
             at = sites.cut_off(active)
-            wait_until(partial(both.has_heard, standby), f"{standby} serves", SERVES_WITHIN_S)
+            sites.until_served_by(standby)
             sites.mend()
             sites.settle(standby)
         last, first = both.moved(active, standby)

@@ -65,7 +65,7 @@ tcp dport 587 drop
 
 @dataclass(frozen=True)
 class Fault:
-    """`long`: one of its kind is enough for every day."""
+    """`long`: not for every day, when three daemons are tried with it."""
 
     name: str
     strike: Callable[[MailNode], float]
@@ -76,9 +76,9 @@ FAULTS = (
     Fault("kill -9 of Dovecot", lambda node: node.kill_unit("dovecot"), long=True),
     Fault("kill -9 of Postfix", lambda node: node.kill_unit("postfix")),
     Fault("hung Postfix", lambda node: node.freeze_unit("postfix"), long=True),
-    Fault("killed node", lambda node: node.kill()),
+    Fault("killed node", lambda node: node.kill(), long=True),
     Fault("hung node", lambda node: node.pause(), long=True),
-    Fault("network cut", lambda node: node.cut()),
+    Fault("network cut", lambda node: node.cut(), long=True),
 )
 
 
@@ -174,6 +174,7 @@ def test_who_comes_back_in_the_middle_opens_nothing_by_itself(cluster: Cluster) 
     assert "failover" not in ended
 
 
+@pytest.mark.long
 def test_a_switchover_under_load_loses_nothing(cluster: Cluster) -> None:
     with active_passive(cluster) as controller, Both(cluster) as both:
         with Load(cluster, "ap-switchover") as load:

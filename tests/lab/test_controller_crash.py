@@ -24,7 +24,9 @@ COMMITS_AT_MOST = 40
 QUIET_S = TTL_S + 2  # a drain waits for the TTL without a commit
 
 
-@pytest.mark.parametrize("killed_in", [("failover", "readmit"), ("drain",)], ids=" and ".join)
+@pytest.mark.parametrize(
+    "killed_in", [pytest.param(("failover", "readmit"), marks=pytest.mark.long), ("drain",)], ids=" and ".join
+)
 def test_controller_killed_at_every_commit_finishes_when_restarted(
     cluster: Cluster, killed_in: tuple[str, ...]
 ) -> None:

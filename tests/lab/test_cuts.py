@@ -46,6 +46,7 @@ def everything(_daemons: Daemons) -> list[str]:
     return []
 
 
+SELDOM = ("A and the store", "the witness and both nodes", "nothing leaves A")
 PATTERNS = {
     "A and B": Pattern(A, hosts(B), "site-a and site-b do not reach each other; others reach both"),
     "A and the store": Pattern(A, store, SILENT),
@@ -56,7 +57,9 @@ PATTERNS = {
 }
 
 
-@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.long] if each in SELDOM else []) for each in PATTERNS]
+)
 def test_a_cut_is_recognized_and_nothing_but_what_is_right_is_done(daemons: Daemons, name: str) -> None:
     pattern, cluster = PATTERNS[name], daemons.cluster
     host = daemons.hosts[pattern.host]

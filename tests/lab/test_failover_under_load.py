@@ -24,25 +24,30 @@ READMITTED_WITHIN_S = 90
 
 @dataclass(frozen=True)
 class Fault:
-    """`endpoints` are those which the node can no longer serve; it must stay behind all others."""
+    """`endpoints` are those which the node can no longer serve; it must stay behind all others. `long`: one
+    of its kind is enough for every day."""
 
     name: str
     strike: Callable[[MailNode], float]
     endpoints: tuple[str, ...] = ENDPOINTS
+    long: bool = False
 
 
 FAULTS = (
-    Fault("kill -9 of Dovecot", lambda node: node.kill_unit("dovecot")),
+    Fault("kill -9 of Dovecot", lambda node: node.kill_unit("dovecot"), long=True),
     Fault("kill -9 of Postfix", lambda node: node.kill_unit("postfix"), ("mail", "smtp")),
     Fault("hung Dovecot", lambda node: node.freeze_unit("dovecot")),
-    Fault("killed node", lambda node: node.kill()),
-    Fault("hung node", lambda node: node.pause()),
+    Fault("killed node", lambda node: node.kill(), long=True),
+    Fault("hung node", lambda node: node.pause(), long=True),
     Fault("network cut", lambda node: node.cut()),
     Fault("disk full", lambda node: node.fill_disk()),
 )
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.long] if each.long else []) for each in FAULTS],
+)
 def test_failed_node_is_withdrawn_and_readmitted_and_no_accepted_message_is_lost(
     cluster: Cluster, fault: Fault
 ) -> None:

@@ -33,15 +33,22 @@ NODE = "mail-a"
 WITH_IMAP = ("mail", "imap")
 """The endpoints that need Dovecot."""
 KINDS = (Kind.DRAIN, Kind.READMIT, Kind.FAILOVER)
-SAMPLED = (Step.FENCE, Step.OPEN)
-"""Of the longer faults all steps are played by `make steps` alone."""
+SAMPLED = {
+    "killed": [
+        *((Kind.FAILOVER, step) for step in STEPS[Kind.FAILOVER]),
+        (Kind.DRAIN, Step.FENCE), (Kind.READMIT, Step.OPEN),
+    ],
+    "stopped": [(Kind.FAILOVER, Step.FENCE), (Kind.READMIT, Step.OPEN)],
+    "cut off": [(Kind.DRAIN, Step.FENCE)],
+}  # fmt: skip
+"""All steps of all are played by `make steps` alone."""
 
 
 def cases() -> Iterator[object]:
-    for fault in ("killed", "stopped", "cut off"):
+    for fault in SAMPLED:
         for kind in KINDS:
             for step in STEPS[kind]:
-                seldom = fault != "killed" and step not in SAMPLED
+                seldom = (kind, step) not in SAMPLED[fault]
                 yield pytest.param(fault, kind, step, marks=[pytest.mark.long] if seldom else [])
 
 

@@ -1,7 +1,8 @@
-"""Leases of real client ports: closed by the node's kernel when nobody renews them, and renewed by promises
-while ZooKeeper is gone. Nobody takes over here: that the old one is closed in time is seen by itself.
+"""A cluster of three sites without power switches, where who serves does so under a lease: when it cannot be
+asked to stop, its own kernel closes it, and only then is the other promoted. Without ZooKeeper mail goes on
+by promises, as long as everybody promises.
 
-The prober asks both nodes every 50 ms; a session that was open before is asked as often.
+Both nodes are asked every 50 ms; a session of the old one that was open before is asked as often.
 """
 
 from __future__ import annotations
@@ -10,81 +11,103 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from itertools import pairwise
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
-from tests.lab.harness import helper
-from tests.lab.harness.both import Both
+from tests.lab.harness.both import NOTICED_S, Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
-from tests.lab.harness.daemons import Daemons
 from tests.lab.harness.held import Held
-from tests.lab.harness.layout import NODE_NAMES, SUBMISSION
+from tests.lab.harness.layout import SSH, SUBMISSION
+from tests.lab.harness.sites import BACK_WITHIN_S, LEASE_S, OVER_S, RUNS, WITNESS, Sites, leased
 from tests.lab.harness.waiting import wait_until
 
-LEASE_S = 8
-OVER_S = 2.1 * LEASE_S + 2
-SETTLED_S = 120
 CLOSED_S = LEASE_S + 2
 """After the strike: a renewal that is on its way is carried out up to two seconds later."""
-CHANGES = {"deployment": "cluster", "policy": {"takeover_after_s": 600, "lease_s": LEASE_S}}
+GONE_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def leased(running_cluster: Cluster) -> Iterator[Daemons]:
-    """Three daemons of a cluster in which mail-a serves under a lease, and the witness leads."""
+def running_sites(running_cluster: Cluster) -> Iterator[Sites]:
     running_cluster.heal()
-    helper.boot(running_cluster, "closed")
-    try:
-        with Daemons(running_cluster, CHANGES, active="mail-a") as daemons:
-            settle(daemons)
-            daemons.make_lead("witness")
-            settle(daemons)
-            yield daemons
-    finally:
-        helper.boot(running_cluster, "as-ordered")
+    with leased(running_cluster) as sites:
+        yield sites
 
 
-def settle(daemons: Daemons) -> None:
-    """Until mail-a serves under a lease that is renewed, and mail-b stands by closed."""
+@pytest.fixture
+def sites(running_sites: Sites, told_of_failures: object) -> Sites:
+    return running_sites
 
-    def settled() -> bool:
-        answers = [daemon.get("/v1/status") for daemon in daemons.each.values()]
-        if any(code != 200 or status["operation"] is not None for code, status in answers):
-            return False
-        nodes = {each["node"]: each for each in answers[-1][1]["nodes"]}
-        ago_s = nodes["mail-a"]["helper"]["renewed_ago_s"]
-        return (
-            any(status["standing"] == "leading" for _, status in answers)
-            and ago_s is not None
-            and ago_s < LEASE_S
-            and daemons.cluster.mail_a.speaks(SUBMISSION)
-            and not daemons.cluster.mail_b.speaks(SUBMISSION)
+
+@dataclass(frozen=True)
+class Strike:
+    """What is done to who serves; `carry_out` is told its name, and returns the moment."""
+
+    name: str
+    carry_out: Callable[[Sites, str], float]
+    long: bool = False
+
+
+def stand_still(sites: Sites, name: str) -> float:
+    """Its daemon, and nobody reaches its SSH: all else of the host is well."""
+    at = time.time()
+    os.kill(sites.daemons.each[name].pid, signal.SIGSTOP)
+    others = [site.host.address for site in sites.at.values() if site.name != name]
+    sites.at[name].host.cut("in", others, port=SSH)
+    return at
+
+
+def stand_still_and_crash(sites: Sites, name: str) -> float:
+    """And its Postfix is gone: a takeover begins while its Dovecot serves on."""
+    at = stand_still(sites, name)
+    sites.cluster.nodes[name].kill_unit("postfix")
+    return at
+
+
+STRIKES = (
+    Strike("it is cut off from everything", lambda sites, name: sites.cut_off(name)),
+    Strike("its daemon stands still", stand_still, long=True),
+    Strike("its daemon stands still and its Postfix crashes", stand_still_and_crash),
+)
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [pytest.param(each, id=each.name, marks=[pytest.mark.long] if each.long else []) for each in STRIKES],
+)
+def test_its_ports_are_closed_before_the_other_is_promoted(sites: Sites, strike: Strike) -> None:
+    for run in range(1, RUNS + 1):
+        active, standby = sites.make_whole()
+        before, led_by = sites.ids(), sites.daemons.leader()
+        with Both(sites.cluster) as both, Held(sites.cluster.nodes[active]) as held:
+            at = strike.carry_out(sites, active)
+            sites.until_served_by(standby)
+            acknowledged = sites.ports_of(active)["fence"]
+            ended = held.ended
+            sites.mend()
+            sites.settle(standby)
+        greeted, first = both.moved(active, standby)
+        last = max(greeted, held.answered)
+        print(
+            f"{strike.name}, {run} of {RUNS}: led by {led_by}; {active} greeted until {greeted - at:+.2f} s "
+            f"and answered a session until {held.answered - at:+.2f} s, {standby} greeted from "
+            f"{first - at:+.2f} s: margin {first - last:.2f} s"
         )
-
-    wait_until(settled, "mail-a serves under a lease", SETTLED_S)
-
-
-def everything_but_the_prober(daemons: Daemons) -> list[str]:
-    """The addresses of all other daemons, nodes and servers."""
-    hosts = [host.address for name, host in daemons.hosts.items() if name != "mail-a"]
-    return [*hosts, *daemons.zookeeper.addresses.values()]
-
-
-@contextmanager
-def standing_still(daemon: Controller) -> Iterator[None]:
-    os.kill(daemon.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(daemon.pid, signal.SIGCONT)
+        assert both.at_once() == []
+        assert ended, "a session of before goes on"
+        assert last - at < CLOSED_S
+        assert last < first
+        assert acknowledged != "CONFIRMED", "it was not the lease that stopped it"
+        (moved,) = [each for each in sites.ended() if each["id"] not in before and each["kind"] == "failover"]
+        assert moved["ending"] == "done"
 
 
 @contextmanager
-def without_zookeeper(daemons: Daemons) -> Iterator[None]:
+def without_zookeeper(sites: Sites) -> Iterator[None]:
     """All servers stand still: they take connections, and answer nothing."""
-    containers = daemons.zookeeper.containers.values()
+    containers = sites.daemons.zookeeper.containers.values()
     for container in containers:
         container.pause()
     try:
@@ -94,79 +117,56 @@ def without_zookeeper(daemons: Daemons) -> Iterator[None]:
             container.unpause()
 
 
-@contextmanager
-def cut_off(daemons: Daemons) -> Iterator[None]:
-    daemons.hosts["mail-a"].cut("both", everything_but_the_prober(daemons))
-    try:
-        yield
-    finally:
-        daemons.hosts["mail-a"].mend()
+def told(daemon: Controller) -> str:
+    return " ".join(daemon.status()["notices"])
 
 
-def closes(daemons: Daemons, both: Both, held: Held, within_s: float) -> float:
-    """Waits until clients are refused, those of before as well; seconds until the last answer to any."""
-    struck = time.time()
-    node = daemons.cluster.mail_a
-    wait_until(lambda: held.ended and not node.speaks(SUBMISSION), "its ports close", within_s + 5)
-    time.sleep(2)
-    last = max(greeting.had for greeting in both.greetings if greeting.node == "mail-a")
-    return max(last, held.answered) - struck
+@pytest.mark.parametrize("lasts_s", [GONE_S, pytest.param(4 * GONE_S, marks=pytest.mark.long)])
+def test_while_zookeeper_is_gone_mail_goes_on_by_promises(sites: Sites, lasts_s: float) -> None:
+    for run in range(1, RUNS + 1):
+        active, standby = sites.make_whole()
+        before, led_by = sites.ids(), sites.daemons.leader()
+        with Both(sites.cluster) as both, Held(sites.cluster.nodes[active]) as held:
+            with without_zookeeper(sites):
+                time.sleep(lasts_s)
+                assert "goes on serving without the store" in told(sites.daemons.each[active])
+                for name in (standby, WITNESS):
+                    assert "does not lead yet" in told(sites.daemons.each[name]), name
+            back = time.time()
+            sites.daemons.leader(within_s=BACK_WITHIN_S)
+            led_s = time.time() - back
+            sites.settle(active)
+            ended = held.ended
+        print(
+            f"ZooKeeper gone for {lasts_s:g} s, {run} of {RUNS}: led by {led_by}; nobody greeted for "
+            f"{both.silence_s():.2f} s at most; {sites.daemons.leader()} led {led_s:.1f} s after it was back"
+        )
+        assert not ended, "a session of before was closed"
+        assert both.silence_s() < NOTICED_S
+        assert {greeting.node for greeting in both.greetings} == {active}
+        assert sites.ids() == before
+        assert led_s > OVER_S - LEASE_S, "somebody leads before its promise is over"
 
 
-@pytest.mark.parametrize(
-    "strike",
-    [
-        pytest.param(lambda daemons: standing_still(daemons.each["mail-a"]), id="its daemon stands still"),
-        pytest.param(cut_off, id="it is cut off from everything"),
-    ],
-)
-def test_a_node_that_nobody_renews_refuses_its_clients_within_the_lease(
-    leased: Daemons, strike: Callable[[Daemons], AbstractContextManager[None]]
-) -> None:
-    with Both(leased.cluster) as both:
-        with Held(leased.cluster.mail_a) as held, strike(leased):
-            after_s = closes(leased, both, held, CLOSED_S)
-            print(f"the last answer came {after_s:.2f} s after the strike, the lease is {LEASE_S} s")
-            assert after_s < CLOSED_S
-            assert {greeting.node for greeting in both.greetings} == {"mail-a"}
-        settle(leased)
+def test_when_one_of_the_others_does_not_promise_the_ports_close(sites: Sites) -> None:
+    active, standby = sites.make_whole()
+    node = sites.cluster.nodes[active]
+    with Both(sites.cluster) as both, Held(node) as held:
+        os.kill(sites.daemons.each[standby].pid, signal.SIGSTOP)
+        with without_zookeeper(sites):
+            at = time.time()
+            closed = partial(_is_closed_to_all, sites, active, held)
+            wait_until(closed, "its ports close", CLOSED_S + 5)
+            assert f"{standby} does not answer" in told(sites.daemons.each[active])
+        sites.mend()
+        sites.settle(active)
+    assert {greeting.node for greeting in both.greetings} == {active}
+    assert held.answered - at < CLOSED_S + 1
+    print(
+        f"{standby} does not promise: {active} answered a session until {held.answered - at:+.2f} s, and "
+        f"greeted nobody for {both.silence_s():.1f} s"
+    )
 
 
-@pytest.mark.parametrize("lasts_s", [40, pytest.param(120, marks=pytest.mark.long)])
-def test_while_zookeeper_is_gone_mail_goes_on_by_promises(leased: Daemons, lasts_s: float) -> None:
-    with Both(leased.cluster) as both, Held(leased.cluster.mail_a) as held:
-        with without_zookeeper(leased):
-            time.sleep(lasts_s)
-            told = " ".join(leased.each["mail-a"].status()["notices"])
-            assert "goes on serving without the store" in told
-            for name in NODE_NAMES:
-                assert "does not lead yet" in " ".join(leased.each[name].status()["notices"]), name
-        assert not held.ended
-        back = time.time()
-        settle(leased)
-        assert time.time() - back > OVER_S - LEASE_S, "somebody leads before its promise is over"
-        gaps = longest_gap_s(both)
-        print(f"ZooKeeper was gone for {lasts_s} s: nobody greeted for {gaps:.2f} s at most")
-        assert gaps < 2
-        assert not held.ended
-    assert {greeting.node for greeting in both.greetings} == {"mail-a"}
-
-
-def longest_gap_s(both: Both) -> float:
-    had = sorted(greeting.had for greeting in both.greetings if greeting.node == "mail-a")
-    return max(after - before for before, after in pairwise(had))
-
-
-def test_when_one_of_the_others_does_not_promise_the_ports_close(leased: Daemons) -> None:
-    with Both(leased.cluster) as both:
-        with (
-            Held(leased.cluster.mail_a) as held,
-            standing_still(leased.each["mail-b"]),
-            without_zookeeper(leased),
-        ):
-            after_s = closes(leased, both, held, CLOSED_S)
-            print(f"the last answer came {after_s:.2f} s after ZooKeeper had stopped")
-            assert after_s < CLOSED_S + 1
-            told = " ".join(leased.each["mail-a"].status()["notices"])
-            assert "mail-b does not answer" in told
-        settle(leased)
+def _is_closed_to_all(sites: Sites, name: str, held: Held) -> bool:
+    return held.ended and not sites.cluster.nodes[name].speaks(SUBMISSION)

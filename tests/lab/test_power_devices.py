@@ -143,6 +143,7 @@ async def test_ipmi_that_obeys_nobody_is_in_doubt(ipmi: Callable[..., Device], b
     assert "it last read on" in str(told[2])
 
 
+@pytest.mark.long
 async def test_ipmi_without_a_bmc_is_in_doubt(ipmi: Callable[..., Device], bmc: Bmc) -> None:
     device = ipmi()
     await asyncio.to_thread(bmc.container.kill)

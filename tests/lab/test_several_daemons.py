@@ -40,6 +40,7 @@ def test_any_of_them_may_be_asked_and_the_leader_does_it(cluster: Cluster, daemo
         assert dns.gaps_of(cluster.mail_b.address) == []
 
 
+@pytest.mark.long
 def test_a_leader_that_is_killed_in_an_operation_is_followed_by_one_who_ends_it(
     cluster: Cluster, daemons: Daemons
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_leader_that_is_killed_in_an_operation_is_followed_by_one_who_ends_it(
         assert epochs_of(tokens.changes) == sorted(epochs_of(tokens.changes))
 
 
+@pytest.mark.long
 def test_a_leader_that_stood_still_wakes_as_a_follower_and_sends_nothing_late(
     cluster: Cluster, daemons: Daemons
 ) -> None:

@@ -73,6 +73,7 @@ def test_its_leader_dies(daemons: Daemons) -> None:
         server.start()
 
 
+@pytest.mark.long
 def test_its_leader_freezes(daemons: Daemons) -> None:
     server = daemons.zookeeper.containers[daemons.zookeeper.leader()]
 
@@ -105,6 +106,7 @@ def test_the_quorum_is_lost_and_comes_back(daemons: Daemons) -> None:
     assert_that_it_acts(daemons)
 
 
+@pytest.mark.long
 def test_all_servers_restart_at_once(daemons: Daemons) -> None:
     def restart() -> None:
         for server in daemons.zookeeper.containers.values():

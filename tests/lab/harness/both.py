@@ -23,6 +23,8 @@ PERIOD_S = 0.05
 PATIENCE_S = 0.5
 CLOSE_S = 1.0
 PORTS = (SUBMISSION, IMAP)
+NOTICED_S = 3.0
+"""A silence that is none of a busy machine's."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Controller:
         env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.cluster = cluster
-        self._env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, **(env or {})}
         self._stays = stays
         self._beside = beside
         self._program = program
@@ -160,7 +160,7 @@ class Controller:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=self._env,
+                env=self.env,
                 cwd=ROOT,
             )
         if ready_within_s:

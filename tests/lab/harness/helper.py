@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,26 @@ def install(node_folder: Path, peer: str) -> None:
         "paths": {"mail": STORE, "queue": QUEUE},
     }
     (node_folder / "node.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def beside(node: MailNode, folder: Path) -> dict[str, str]:
+    """The environment of a daemon that runs beside a node, and has only its network: its `sudo` becomes root
+    on that node."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    sudo = programs / "sudo"
+    sudo.write_text(_SUDO.format(path=os.environ["PATH"], container=node.container.name))
+    sudo.chmod(0o755)
+    return {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+_SUDO = """#!/bin/sh
+PATH={path}
+case "$*" in
+  *mailward-node*) exec docker exec -i -u mailward {container} sudo "$@" ;;
+  *) exec sudo "$@" ;;
+esac
+"""
 
 
 def ask(node: MailNode, ssh: SshMaterial, **request: object) -> tuple[dict[str, Any], dict[str, Any]]:

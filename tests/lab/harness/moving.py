@@ -8,7 +8,7 @@ From inside: how long each part of the operation took, by its marks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ def _move(sites: Sites, what: str, run: str, begin: Callable[[str, str], float])
     cluster = sites.cluster
     old, new = sites.make_whole()
     leaving, coming = cluster.nodes[old], cluster.nodes[new]
-    led_by, before = sites.daemons.leader(), operations(sites)
+    led_by, before = sites.daemons.leader(), sites.ended()
     with Publication(cluster) as dns, Both(cluster) as both:
         with Load(cluster, run, rate_per_s=RATE, mx=f"mail.{DOMAIN}") as load:
             time.sleep(3)
@@ -125,14 +125,8 @@ def _move(sites: Sites, what: str, run: str, begin: Callable[[str, str], float])
     return Moved(
         what, old, new, led_by, last - at, first - at, max(change.at for change in named) - at,
         both.silence_s(), load.outage_s(), missing, both.at_once(), both.asked, both.longest_s,
-        [each for each in operations(sites) if each["id"] not in known and each["kind"] in MOVES], report,
+        [each for each in sites.ended() if each["id"] not in known and each["kind"] in MOVES], report,
     )  # fmt: skip
 
 
 MOVES = ("failover", "switchover")
-
-
-def operations(sites: Sites) -> Sequence[dict[str, Any]]:
-    """Those that are over, as the leader tells them."""
-    ended: Sequence[dict[str, Any]] = sites.leader.status()["ended"]
-    return ended

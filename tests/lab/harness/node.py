@@ -99,11 +99,16 @@ class MailNode:
 
     def kill_unit(self, unit: str) -> float:
         """kill -9 of every process of `dovecot` or `postfix`."""
-        return float(self.run("svc", "kill", unit))
+        return self._signal("kill", unit)
 
     def freeze_unit(self, unit: str) -> float:
         """SIGSTOP: it accepts connections and never speaks."""
-        return float(self.run("svc", "freeze", unit))
+        return self._signal("freeze", unit)
+
+    def _signal(self, verb: str, unit: str) -> float:
+        """The engine loses now and then what a short command has said: then it was later than that."""
+        at = time.time()
+        return float(self.run("svc", verb, unit).strip() or at)
 
     def thaw_unit(self, unit: str) -> None:
         self.run("svc", "thaw", unit)
@@ -144,13 +149,15 @@ class MailNode:
 
     # The network
 
-    def cut(self, direction: Direction = "both", peers: Sequence[str] = ()) -> float:
-        """Drop packets in the node's own netns: all of them, or those from and to `peers` (addresses)."""
+    def cut(self, direction: Direction = "both", peers: Sequence[str] = (), port: int = 0) -> float:
+        """Drop packets in the node's own netns: all of them, or those from and to `peers` (addresses), to one
+        port only where that is not 0."""
         rules = ["table inet lab_cut {"]
         for chain, hook, side in (("incoming", "input", "saddr"), ("outgoing", "output", "daddr")):
             if direction not in ("both", hook.removesuffix("put")):
                 continue
             match = f"ip {side} {{ {', '.join(peers)} }} " if peers else ""
+            match += f"tcp dport {port} " if port else ""
             rules += [
                 f"chain {chain} {{",
                 f"type filter hook {hook} priority -300; policy accept;",
@@ -195,7 +202,7 @@ class MailNode:
         wait_until(self._entry_done, f"{self.name} has started its units", deadline_s)
         units = "; ".join(f"svc thaw {unit}; svc start {unit}" for unit in UNITS)
         self.shell(f"nft delete table inet lab_cut 2>/dev/null; rm -f {FILLER}; {units}")
-        wait_until(self._speaks_within, f"{self.name} speaks on its own loopback", deadline_s)
+        wait_until(self.speaks_within, f"{self.name} speaks on its own loopback", deadline_s)
 
     def wait_open(self, deadline_s: float = 30) -> None:
         """Until every service speaks to the test host."""
@@ -204,7 +211,8 @@ class MailNode:
         for port in (IMAPS, DSYNC, DOVEADM_HTTP):
             wait_until(partial(self.accepts, port), f"{self.name} accepts on port {port}", deadline_s)
 
-    def _speaks_within(self) -> bool:
+    def speaks_within(self) -> bool:
+        """Whether every service that speaks first does so on its own loopback."""
         ports = " ".join(map(str, SPEAKS_FIRST))
         script = f"for port in {ports}; do exec 3<>/dev/tcp/127.0.0.1/$port && read -rt1 -u3 || exit 1; done"
         code, _ = self.container.exec_run(["bash", "-c", script])

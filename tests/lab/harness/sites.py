@@ -21,9 +21,15 @@ from tests.lab.harness.daemons import Daemons, settled
 from tests.lab.harness.layout import peer_of
 from tests.lab.harness.waiting import wait_clear, wait_until
 
-POLICY = {"takeover_after_s": 3, "hold_down_s": 1, "catch_up_wait_s": 15}
+from mailward.model.policy import lease_over_s
+
+RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "1"))
+"""How often is tried what must hold every time."""
+POLICY = {"takeover_after_s": 3, "rescue_s": 4, "hold_down_s": 1, "catch_up_wait_s": 60}
 WITNESS = "witness"
-BACK_WITHIN_S = 120
+SERVES_WITHIN_S, BACK_WITHIN_S = 90, 180
+LEASE_S, SESSION_OF_LEASES_S = 10, 6
+OVER_S = lease_over_s(LEASE_S)
 
 
 class Site:
@@ -135,6 +141,20 @@ class Sites:
     def roles(self) -> dict[str, str]:
         return standing.roles(self.leader.status())
 
+    def ports_of(self, name: str) -> dict[str, Any]:
+        """As ordered, and what came of that."""
+        (ports,) = [each["ports"] for each in self.leader.status()["nodes"] if each["node"] == name]
+        return dict(ports)
+
+    def ended(self) -> Sequence[dict[str, Any]]:
+        """The operations that are over."""
+        ended: Sequence[dict[str, Any]] = self.leader.status()["ended"]
+        return ended
+
+    def ids(self) -> list[str]:
+        """Of the operations that are over."""
+        return [each["id"] for each in self.ended()]
+
     def settle(self, active: str, within_s: float = BACK_WITHIN_S) -> None:
         """Until one serves and the other stands by, and all daemons say so."""
         wait_clear(lambda: self._unsettled(active), f"{active} serves, the other stands by", within_s)
@@ -144,6 +164,16 @@ class Sites:
             if daemon.get("/ready")[0] != 200:
                 return f"{name} is not ready"
         return standing.unsettled(self.leader, active)
+
+    def until_served_by(self, name: str, within_s: float = SERVES_WITHIN_S) -> None:
+        """Until that is recorded, and nothing runs any more."""
+
+        def served() -> bool:
+            code, status = self.leader.get("/v1/status")
+            moved = code == 200 and status["operation"] is None
+            return moved and standing.roles(status)[name] == "in-service"
+
+        wait_until(served, f"{name} serves", within_s)
 
     def mend(self) -> None:
         """Every fault is over; what is left of it is for the daemons to do."""
@@ -172,3 +202,11 @@ class Sites:
     def cut_off(self, name: str) -> float:
         """From both others."""
         return self.cut(name, *(other for other in self.at if other != name))
+
+
+def leased(cluster: Cluster, *, program: Sequence[str] = (str(PROGRAM),), env: Values | None = None) -> Sites:
+    """Who serves does so under a lease, and nobody has a power switch."""
+    changes = {"policy": {"lease_s": LEASE_S}}
+    return Sites(
+        cluster, changes, power=False, session_s=SESSION_OF_LEASES_S, program=program, env=env
+    )  # fmt: skip

@@ -2,7 +2,8 @@
 
 The trap is a file, `{"kind", "step", "signal"}`, that every daemon of a cluster looks at when it has recorded
 a state and has sent nothing yet: whoever leads springs it and is struck. One that is stopped stands for all
-that takes time.
+that takes time. Or `kind` is an action's and `step` is ACKNOWLEDGED: who sent it is struck when it was done,
+and has recorded nothing of that.
 
 Without its sense of lateness it believes that it leads from its first election on, and that nothing is ever
 too late: what keeps it from doing harm are then those that it sends to. Its second trap strikes before it
@@ -23,11 +24,12 @@ from typing import Any
 from mailward.app.process import main
 from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.executor import Executor
-from mailward.model.orders import Order, Outcome
+from mailward.model.orders import Order, Outcome, Result
 from mailward.model.ports import Commit
 from mailward.model.snapshot import Standing, Versions
 from mailward.model.state import State
 
+ACKNOWLEDGED = "acknowledged"
 TRAP = "MAILWARD_LAB_TRAP"
 WITHOUT_LATENESS = "MAILWARD_LAB_WITHOUT_LATENESS"
 
@@ -53,8 +55,8 @@ class Trap:
 
 
 def lay(trap: Path) -> None:
-    """Every state recorded is compared with the trap."""
-    record = ZooKeeperStore.record
+    """Every state recorded is compared with the trap, and every action that was done."""
+    record, dispatch = ZooKeeperStore.record, Executor._dispatch
 
     async def trapped(store: ZooKeeperStore, state: State, seen: Versions) -> Commit:
         commit = await record(store, state, seen)
@@ -62,7 +64,17 @@ def lay(trap: Path) -> None:
             _strike(trap, state.operation.kind, state.operation.step)
         return commit
 
+    def answered(executor: Executor, order: Order) -> Coroutine[Any, Any, Outcome]:
+        async def carried_out() -> Outcome:
+            outcome = await dispatch(executor, order)
+            if outcome.result is Result.DONE:
+                _strike(trap, order.action.kind, ACKNOWLEDGED)
+            return outcome
+
+        return carried_out()
+
     setattr(ZooKeeperStore, "record", trapped)  # noqa: B010 - of another signature for the type checker
+    setattr(Executor, "_dispatch", answered)  # noqa: B010
 
 
 def _strike(trap: Path, kind: str, step: str) -> None:

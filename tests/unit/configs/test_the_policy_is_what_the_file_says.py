@@ -96,6 +96,17 @@ def test_a_standard_of_one_node_needs_no_replication_and_no_dns(loaded: Loaded) 
     )
 
 
+def test_a_standard_without_endpoints_is_watched_under_its_own_name(loaded: Loaded) -> None:
+    """Shipped like that, it showed no service, and was well whatever failed."""
+    config = loaded(
+        text="cluster: one\ndeployment: standard\nhelper: none\nreplication: none\n"
+        "nodes: {mail: {site: here, addresses: [192.0.2.10], hostname: mail.example.org}}\n"
+    )
+    (endpoint,) = policy_of(config).endpoints
+    assert (endpoint.name, endpoint.nodes, endpoint.targets) == ("mail.example.org", ("mail",), ())
+    assert endpoint.services == ("smtp", "submission", "imaps")
+
+
 def test_the_rules_of_the_file_are_those_of_the_model_by_name_and_default() -> None:
     model = {field.name: field.default for field in dataclasses.fields(Rules)}
     assert {name: field.default for name, field in RulesSection.model_fields.items()} == model
