@@ -2,8 +2,8 @@
 
 One order at a time per receiver, in token order; each has until its expiry, counted from when it was issued,
 however late the answer to recording it came: whoever leads next knows when all is over. One that would start
-after that, or after the right to act has ended, is not sent. Every order ends in exactly one outcome. It
-decides nothing and repeats nothing.
+after that, or after the right to act has ended, is not sent; nor one that opens and would not end by then.
+Every order ends in exactly one outcome. It decides nothing and repeats nothing.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from mailward.controller.core.invariants import of_order
-from mailward.model.fencing import FenceOutcome, HelperAnswer, HelperReply
+from mailward.model.fencing import FenceOutcome, HelperAnswer, HelperReply, opens
 from mailward.model.orders import (
     ClaimHelper,
     ClaimTarget,
@@ -29,6 +29,7 @@ from mailward.model.policy import Policy, RungKind
 from mailward.model.ports import Clock, Fence, LagSource, PowerSwitch, Publisher
 
 log = logging.getLogger(__name__)
+
 
 _BY_REPLY = {
     HelperReply.OBEYED: Result.DONE,
@@ -115,7 +116,7 @@ class Executor:
         return order.expires_s - order.issued.age_s(self._clock.now())
 
     async def _in_time(self, order: Order) -> Outcome:
-        if self._left_s(order) <= 0 or self._clock.now().boot_s >= self._may_act_until_s():
+        if self._left_s(order) <= _takes_s(order) or self._clock.now().boot_s >= self._may_act_until_s():
             return self._outcome(order, Result.FAILED, "not sent: its time had passed", sent=False)
         if broken := of_order(self._policy, order):
             return self._outcome(order, Result.FAILED, f"not sent: {'; '.join(broken)}", sent=False)
@@ -180,3 +181,10 @@ class Executor:
 
     def _outcome(self, order: Order, result: Result, detail: str, *, sent: bool = True) -> Outcome:
         return Outcome(order.token, result, self._clock.now(), detail, sent=sent)
+
+
+def _takes_s(order: Order) -> float:
+    """For how long an order has to have time when it starts. What opens may be worked at for long before it
+    does, and nobody takes it back: after its expiry nothing is left of that time."""
+    action = order.action
+    return action.terms.extra_s if isinstance(action, OrderPorts) and opens(action.ports) else 0.0

@@ -97,10 +97,17 @@ class Observer:
 
 
 def lease_over_s(lease_s: float) -> float:
-    """For how long nothing may have been renewed until what is leased for `lease_s` is closed for certain. A
-    renewal may begin at the last moment of the one before, and lasts as long as that: two of them, and a
-    margin for clocks that differ and for looking at the store."""
-    return 2.1 * lease_s + 2.0
+    """For how long nothing may have been renewed until what is leased for `lease_s` is closed for certain:
+    since the last report that a renewal took.
+
+    The one before that report may not have been answered, and be carried out yet in the window of its helper
+    (`WINDOW_S`, with what the firewall has to do). The one that took the report begins before that lease
+    ends, however late it was sent, and lasts as long again: two leases, as the node's kernel counts them, a
+    twentieth slower than we do at most."""
+    return _WINDOW_S + 2 * lease_s * _CLOCKS_DIFFER + _MARGIN_S
+
+
+_WINDOW_S, _CLOCKS_DIFFER, _MARGIN_S = 2.0, 1.05, 2.0
 
 
 @dataclass(frozen=True)

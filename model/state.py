@@ -171,9 +171,9 @@ class PortsRecord:
     """The port map last ordered on a node and what is known of it.
 
     `lease_s`: whatever came of that order, what may be open there is so under a lease of at most so many
-    seconds; None: it may be open under none. `opened` is when it was last ordered open under one, or had said
-    that it was; `lapsed` since when whatever was leased there is refused for certain, until it is ordered
-    open again."""
+    seconds; None: it may be open under none. `opened` is when it was last ordered open under one, and
+    `late_s` how much later that may begin yet; 0 once it has answered that it is open. `lapsed` is since when
+    whatever was leased there is refused for certain, until it is ordered open again."""
 
     node: str
     token: Token
@@ -184,6 +184,7 @@ class PortsRecord:
     detail: str = ""
     lease_s: float | None = None
     opened: Moment | None = None
+    late_s: float = 0.0
     lapsed: Moment | None = None
 
     @property

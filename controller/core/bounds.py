@@ -10,6 +10,9 @@ NOTES = 8
 MARKS = 24
 EXPIRY_MARGIN_S = 2.0
 """After an order's expiry, until nobody waits for its outcome any more."""
+OPENING_MARGIN_S = 24.0
+"""After an order to open has expired, until it opens nothing any more. Its helper is reached (6) and reads it
+(2), waits for its lock once more (10), and sets its firewall (6)."""
 DETAIL = 300
 """Characters of any text that came from outside."""
 NAMED = 10

@@ -196,7 +196,8 @@ class Draft:
             if before is not None and stays_closed(before, action):
                 self.put_ports(replace(before, token=token))
             else:
-                self.put_ports(_ordered(before, action, token, self.now))
+                late_s = self._expires_s(action) + bounds.OPENING_MARGIN_S
+                self.put_ports(_ordered(before, action, token, self.now, late_s))
             if opens(action.ports):
                 self.forget_power(action.node)  # who is to be opened is not off
         if isinstance(action, PowerOff):
@@ -352,14 +353,19 @@ def stays_closed(record: PortsRecord, action: OrderPorts) -> bool:
     return record.closed and action.terms.hook is Hook.DEMOTE
 
 
-def _ordered(before: PortsRecord | None, action: OrderPorts, token: Token, now: Moment) -> PortsRecord:
+def _ordered(
+    before: PortsRecord | None, action: OrderPorts, token: Token, now: Moment, late_s: float
+) -> PortsRecord:
     """What is known of a node's ports when an order to it leaves: of its lease what was known before, or that
-    there is none; who was closed, and is opened under a lease, is closed or open under that."""
+    there is none; who was closed, and is opened under a lease, is closed or open under that, which may begin
+    up to `late_s` from now."""
     record = PortsRecord(action.node, token, action.ports, FenceOutcome.UNKNOWN, Scope.NONE, now)
     if not opens(action.ports):
         if before is None:
             return record
-        return replace(record, lease_s=before.lease_s, opened=before.opened, lapsed=before.lapsed)
+        return replace(
+            record, lease_s=before.lease_s, opened=before.opened, late_s=before.late_s, lapsed=before.lapsed
+        )
     lease_s = action.terms.lease_s
     if lease_s is None or before is None:
         return record
@@ -367,7 +373,7 @@ def _ordered(before: PortsRecord | None, action: OrderPorts, token: Token, now: 
         if before.lease_s is None:
             return record
         lease_s = max(lease_s, before.lease_s)
-    return replace(record, lease_s=lease_s, opened=now)
+    return replace(record, lease_s=lease_s, opened=now, late_s=late_s)
 
 
 def _went_out(operation: Operation, ending: Ending) -> bool:

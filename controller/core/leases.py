@@ -10,23 +10,23 @@ before it lasts, and lasts as long again: whatever is leased is over two leases 
 
 It is counted by our own clock, from when that report was first in our hands, on what was read after it was
 recorded that the node is being stopped. A daemon that says that it renews nothing counts since when, by its
-own clock. What was ordered open and not heard of may have begun until that order expired. And nobody whose
-helper says that it is open, or who answers its clients, is closed, whatever was counted.
+own clock. What was ordered open and not heard of may begin as late as that order is carried out, after its
+hook: once it was heard of, nothing of it is late any more. And nobody whose helper says that it is open, or
+who answers its clients, is closed, whatever was counted.
 
 Not here: a machine that stands still as a whole, and its kernel's clock with it.
 """
 
 from dataclasses import dataclass, replace
 
-from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import unheard
 from mailward.model.clock import Moment
-from mailward.model.fencing import NodeFacts, PortKind, Scope, Terms, opens
+from mailward.model.fencing import NodeFacts, PortKind, Scope, opens
 from mailward.model.health import Vantage, Verdict
-from mailward.model.policy import Deployment, Rules, lease_over_s
+from mailward.model.policy import Deployment, lease_over_s
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import PortsRecord, State
 
@@ -153,20 +153,17 @@ def remaining(situation: Situation, node: str) -> Remaining:
     if _serves(situation, node) or (facts is not None and _says_open(facts)):
         said = f"revoked {revoked_s:.0f} s ago, and its client ports are open"
         return Remaining(said, answered=revoked_s >= over_s)
-    left_s = max(over_s - min(map(_quiet_s, keepers)), _begins_s(situation, record, rules))
+    left_s = max(over_s - min(map(_quiet_s, keepers)), _opened_s(situation, record))
     if revoked_s >= over_s and any(_renews(situation, view) for view in keepers):
         return Remaining(f"renewals go on, {revoked_s:.0f} s after it was revoked", left_s, answered=True)
     return Remaining(f"runs out in {max(0.0, left_s):.0f} s", left_s)
 
 
-def _begins_s(situation: Situation, record: PortsRecord, rules: Rules) -> float:
-    """For how long a lease may last that the order to open gave, which may have been late."""
+def _opened_s(situation: Situation, record: PortsRecord) -> float:
+    """For how long the lease may last yet that the order to open gave, without a renewal."""
     if record.opened is None or record.lease_s is None:
         return float("inf")
-    helper = situation.state.helper(record.node)
-    terms = Terms(lease_s=record.lease_s, hook=None if helper.verified else helper.hook)
-    late_s = rules.order_timeout_s + terms.extra_s + EXPIRY_MARGIN_S
-    return late_s + 1.1 * record.lease_s - record.opened.age_s(situation.snapshot.now)
+    return record.late_s + 1.1 * record.lease_s - record.opened.age_s(situation.snapshot.now)
 
 
 def _is_over(situation: Situation, record: PortsRecord) -> bool:

@@ -185,7 +185,7 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
         ports = draft.ports_of(action.node)
         if ports is not None and _ordered_last(ports, order) and not stays_closed(ports, action):
             if outcome.result is Result.DONE and opens(action.ports):
-                ports = replace(ports, lease_s=action.terms.lease_s, opened=outcome.at)
+                ports = replace(ports, lease_s=action.terms.lease_s, opened=outcome.at, late_s=0.0)
             draft.put_ports(
                 replace(
                     ports,

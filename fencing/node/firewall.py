@@ -59,9 +59,10 @@ class Firewall(Protocol):
         """Make it so as one transaction, whatever was there of ours; '' or why it failed."""
         ...
 
-    def renew(self, plan: Plan) -> str:
-        """Let the lease of what is held begin anew, all of it or nothing; '' or why it failed. One that
-        has lapsed cannot be renewed, as the kernel judges it in the same transaction."""
+    def renew(self, plan: Plan, timeout_s: float) -> str:
+        """Let the lease of what is held begin anew, all of it or nothing, within `timeout_s` or never; '' or
+        why it failed. One that has lapsed cannot be renewed, as the kernel judges it in the same
+        transaction."""
         ...
 
     def shown(self) -> Shown | None:

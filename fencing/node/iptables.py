@@ -41,7 +41,7 @@ class Iptables:
     def apply(self, plan: Plan) -> str:
         return "; ".join(filter(None, (self._restore(family, plan) for family in _families())))
 
-    def renew(self, plan: Plan) -> str:
+    def renew(self, plan: Plan, timeout_s: float) -> str:
         return "iptables knows no leases"
 
     def remove(self) -> str:

@@ -34,8 +34,8 @@ class Nftables:
     def apply(self, plan: Plan) -> str:
         return _load(ruleset(plan))
 
-    def renew(self, plan: Plan) -> str:
-        return _load(renewal(plan))
+    def renew(self, plan: Plan, timeout_s: float) -> str:
+        return _load(renewal(plan), timeout_s)
 
     def remove(self) -> str:
         return _load(_REMOVE)
@@ -50,8 +50,8 @@ class Nftables:
             return None
 
 
-def _load(rules: str) -> str:
-    ran = run(["nft", "-f", "-"], stdin=rules, timeout_s=TIMEOUT_S)
+def _load(rules: str, timeout_s: float = TIMEOUT_S) -> str:
+    ran = run(["nft", "-f", "-"], stdin=rules, timeout_s=timeout_s)
     return "" if ran.code == 0 else f"nft: {ran.complaint}"
 
 

@@ -9,7 +9,8 @@
 - While the memory is damaged nothing is opened; a claim or a closing order, whose token becomes the
   highest, mends it.
 - Late is judged under the lock, as the last thing before acting.
-- A renewal names the highest token, an order's or a claim's, and is obeyed while the lease runs. What
+- A renewal names the highest token, an order's or a claim's, and is obeyed while the lease runs, in time
+  with all that the firewall has to do. What
   has lapsed is opened by a new order only: another node may have been promoted meanwhile. For the same
   reason a leased map comes back refused after a reboot, and root's own hand is under no lease.
 - Closing waits for nothing: what else is wanted then (see `work`) comes afterwards, and the answer says
@@ -151,12 +152,14 @@ class Orders:
             if not plan.held:
                 raise Refused(refusal.NOT_LEASED, "no port is open under a lease")
             firewall = self._choose()
-            problem = firewall.renew(plan)
+            _check_late(deadline)  # whoever counts on the end of the lease knows no later moment
+            problem = firewall.renew(plan, deadline.left_s())
             if not problem:
                 return Obeyed(record, persisted=True)
             if not firewall.leases:
                 raise Refused(refusal.UNSUPPORTED, problem)
-            if is_shown(firewall.shown(), plan):
+            shown = firewall.shown()
+            if shown is not None and is_shown(shown, plan) and not shown.left_s:
                 raise Refused(refusal.LAPSED, "the lease has lapsed; only a new order opens the ports again")
             raise Refused(refusal.FIREWALL, problem)
 

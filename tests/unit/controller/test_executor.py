@@ -13,11 +13,13 @@ from mailward.model.clock import Moment
 from mailward.model.dns import RRset, ServerCheck
 from mailward.model.fencing import (
     CLOSED,
+    OPEN,
     PLAIN,
     FenceOutcome,
     FenceResult,
     HelperAnswer,
     HelperReply,
+    Hook,
     PortMap,
     Scope,
     Terms,
@@ -368,6 +370,31 @@ async def test_an_order_that_waited_too_long_for_its_turn_is_unknown_and_never_s
     assert (first.token.seq, first.result) == (2, Result.UNKNOWN)
     assert (second.token.seq, second.result) == (1, Result.UNKNOWN)
     assert len(bench.publisher.calls) == 1
+
+
+@pytest.mark.parametrize(("waited_s", "sent"), [(7.0, True), (9.0, False)])
+async def test_an_order_that_opens_is_not_sent_when_it_would_end_after_its_expiry(
+    waited_s: float, sent: bool
+) -> None:
+    """Who counts on the end of a lease counts from there."""
+    bench = Bench()
+    terms = Terms(lease_s=15.0, hook=Hook.PROMOTE)
+    order = bench.order(OrderPorts("a", {"imaps": OPEN}, terms), 8.0 + terms.extra_s)
+    bench.now_s += waited_s
+    bench.executor.send(order)
+    (outcome,) = await bench.until(1)
+    assert (len(bench.fence.calls) == 1) is sent
+    assert (outcome.detail == "not sent: its time had passed") is not sent
+
+
+async def test_an_order_that_closes_may_be_sent_until_it_expires() -> None:
+    bench = Bench()
+    terms = Terms(stop=True, hook=Hook.DEMOTE)
+    order = bench.order(OrderPorts("a", {"imaps": CLOSED}, terms), 8.0 + terms.extra_s)
+    bench.now_s += 8.0 + terms.extra_s - 0.5
+    bench.executor.send(order)
+    await bench.until(1)
+    assert len(bench.fence.calls) == 1
 
 
 async def test_closing_stops_what_is_under_way_without_an_outcome() -> None:

@@ -19,7 +19,7 @@ from mailward.model.clock import Moment
 from mailward.model.policy import Observer, Policy
 
 QUICK = Pace(answer_s=0.3, ask_s=0.05, retry_s=0.02, retry_max_s=0.05)
-FOR_S = 2.1 * 10.0 + 2.0
+FOR_S = 2.1 * 10.0 + 4.0
 NAMES = ("a", "b", "c")
 
 

@@ -6,18 +6,19 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.scene import MAIL, SERVICES, Scene, Voice, cluster_of, facts
 
+from mailward.fencing.node import protocol
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, NodeFacts, PortKind, Scope, Terms
 from mailward.model.orders import OrderPorts, PowerOff, Result
-from mailward.model.policy import Loss, Observer, Policy, Rules, RungKind
+from mailward.model.policy import Loss, Observer, Policy, Rules, RungKind, lease_over_s
 from mailward.model.report import LeaseReport
 from mailward.model.state import Ending, Kind, Phase, PortsRecord, RequestKind, Step
 
-LEASE_S, OVER_S = 15.0, 33.5
+LEASE_S, OVER_S = 15.0, 35.5
 RULES = Rules(lease_s=LEASE_S)
 RUNGS = (RungKind.HELPER, RungKind.LEASE)
 WITH_POWER = (*RUNGS, RungKind.AGENT)
 OBSERVERS = (Observer("a", "site-a"), Observer("b", "site-b"), Observer("w", "site-w"))
-LATE_S = 160.0  # an order to open under a lease, and to promote first, may be carried out so late
+LATE_S = 182.0  # an order to open under a lease, and to promote first, may be carried out so late
 
 
 def policy(rungs: tuple[RungKind, ...] = RUNGS, rules: Rules = RULES) -> Policy:
@@ -175,9 +176,9 @@ def test_who_is_cut_off_is_stopped_when_its_lease_is_over_for_certain() -> None:
     cut_off(scene)
     scene.run(1)
     assert scene.phase("a") is Phase.DEMOTING
-    assert "a is not known to be stopped (helper: as told; lease: runs out in 2 s)" in waits_for(scene)
+    assert "a is not known to be stopped (helper: as told; lease: runs out in 4 s)" in waits_for(scene)
     assert opened(scene) == []
-    scene.run(1)
+    scene.run(3)
     assert record(scene, "a").lapsed is None
     scene.run(1)
     assert record(scene, "a").lapsed is not None
@@ -249,6 +250,37 @@ def test_what_was_ordered_open_and_not_heard_of_may_have_begun_late() -> None:
     scene.run(3)
     assert record(scene, "b").lapsed is not None
     assert scene.now_s > began_s + LATE_S
+
+
+def test_what_has_said_that_it_is_open_is_late_no_more() -> None:
+    """A failover soon after a promotion waits for no hook of it."""
+    scene = armed()
+    scene.down("a", for_s=31)
+    scene.settle()
+    assert record(scene, "b").late_s == 0.0
+    scene.facts["a"] = closed("a")
+    scene.run(10)
+    assert scene.phase("b") is Phase.IN_SERVICE
+    began = record(scene, "b").opened
+    assert began is not None
+    scene.back("a", for_s=1000)
+    scene.facts["a"] = closed("a")
+    scene.answers["order-ports:b"] = Result.UNKNOWN
+    renews(scene, "b", renewing=False, idle_s=1000)
+    scene.gone("b", for_s=31)
+    scene.ask(RequestKind.FAILOVER, "b")
+    scene.run(1)
+    assert scene.phase("b") is Phase.DEMOTING
+    assert record(scene, "b").late_s == 0.0
+    scene.run(1.1 * LEASE_S - began.age_s(scene.now) - 1)
+    assert record(scene, "b").lapsed is None
+    scene.run(1.5)
+    assert record(scene, "b").lapsed is not None
+
+
+def test_what_a_renewal_may_take_is_counted_term_by_term() -> None:
+    """The window of a helper, two leases of a kernel that counts slower, and a margin."""
+    assert lease_over_s(LEASE_S) == pytest.approx(protocol.WINDOW_S + 2 * LEASE_S * 1.05 + 2.0) == OVER_S
 
 
 def test_who_has_no_daemon_beside_it_that_tells_of_a_lease_is_never_over() -> None:

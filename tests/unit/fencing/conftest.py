@@ -28,6 +28,7 @@ class FakeFirewall:
         self.plan: Plan | None = None
         self.broken = ""
         self.left_s = 0
+        self.renewed_within_s = 0.0
 
     def works(self) -> bool:
         return True
@@ -37,7 +38,8 @@ class FakeFirewall:
             self.plan, self.left_s = plan, int(plan.lease_s or 0)
         return self.broken
 
-    def renew(self, plan: Plan) -> str:
+    def renew(self, plan: Plan, timeout_s: float) -> str:
+        self.renewed_within_s = timeout_s
         if self.broken or not self.plan or not self.left_s:
             return self.broken or "No such file or directory"
         self.left_s = int(plan.lease_s or 0)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.fencing.conftest import FakeFirewall
 
 from mailward.fencing.node import protocol, status
+from mailward.fencing.node.clock import Deadline
 from mailward.fencing.node.memory import decode, encode
+from mailward.fencing.node.orders import Orders
 from mailward.fencing.node.refusal import Refused
 from mailward.fencing.node.screen import lines
+from mailward.fencing.node.token import parse_token
 
 CLOSED: dict[str, Any] = {"smtp": "closed", "imaps": "closed"}
 OPEN: dict[str, Any] = {"smtp": "open", "imaps": "open"}
@@ -85,6 +90,31 @@ def test_a_renewal_that_is_late_is_void(node: Any, refused_with: Any) -> None:
     with refused_with("late"):
         node.renew("abcdef01.1.1", window_s=0.0)
     assert node.firewall.left_s == 3
+
+
+def test_the_firewall_has_the_rest_of_the_window_for_a_renewal_and_no_more(
+    node: Any, refused_with: Any
+) -> None:
+    node.order("abcdef01.1.1", OPEN, lease_s=30.0)
+    node.renew("abcdef01.1.1", window_s=1.5)
+    assert 1.0 < node.firewall.renewed_within_s <= 1.5
+    node.firewall.left_s, slow = 3, Orders(node.config, node.memory, lambda: late(node), node.ended.append)
+    with refused_with("late"):
+        slow.renew(parse_token("abcdef01.1.1"), Deadline(0.05))
+    assert node.firewall.left_s == 3
+
+
+def test_a_renewal_that_fails_while_the_lease_runs_is_no_lapse(node: Any, refused_with: Any) -> None:
+    node.order("abcdef01.1.1", OPEN, lease_s=30.0)
+    node.firewall.broken = "nft: no end within 0.3 s"
+    with refused_with("firewall", "no end within"):
+        node.renew("abcdef01.1.1")
+
+
+def late(node: Any) -> FakeFirewall:
+    """To find out what works here takes as long as the window."""
+    time.sleep(0.1)
+    return node.firewall  # type: ignore[no-any-return]
 
 
 def test_nothing_is_renewed_while_the_memory_is_damaged_until_a_claim_mends_it(
