@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 WINDOW_S = 2.0
 """From the helper's hello to the order: what comes later is void."""
+RENEWAL_WINDOW_S = 2.0
+"""The same of a renewal, with all that its firewall has to do."""
 POLL_S = 0.25
 GIB = 1024**3
 
@@ -85,15 +87,17 @@ class Lease:
 class Helper:
     """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
     booted every port is closed, whatever is remembered, until the next order; `lease`: under which it is
-    open."""
+    open; `stood_s`: for how long its machine has stood still, which no clock of its own has counted."""
 
     ports: dict[str, PortState]
     token: Token | None = None
     works: bool = True
     held: bool = False
     lease: Lease | None = None
+    stood_s: float = 0.0
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
+    _still_s: float | None = field(default=None, init=False)
 
     def opens(self, service: str) -> bool:
         return self.ports[service].kind is PortKind.OPEN and not self.held and self.lets_in
@@ -110,10 +114,14 @@ class Helper:
 
     def stands_still(self, now_s: float) -> None:
         """Its machine does, and its kernel's clock."""
+        self._still_s = now_s if self._still_s is None else self._still_s
         if self.lease is not None and self.lease.still_s is None:
             self.lease.still_s = now_s
 
     def goes_on(self, now_s: float) -> None:
+        if self._still_s is not None:
+            self.stood_s += now_s - self._still_s
+            self._still_s = None
         if self.lease is not None and self.lease.still_s is not None:
             self.lease.until_s += now_s - self.lease.still_s
             self.lease.still_s = None
@@ -123,8 +131,11 @@ class Helper:
         if self.lease is not None:
             self.lease = Lease(self.lease.lease_s, float("-inf"), float("-inf"))
 
-    def renew(self, token: Token, at_s: float) -> HelperAnswer:
-        """However late it comes, while the lease runs."""
+    def renew(self, token: Token, at_s: float, hello_s: float, stood_s: float) -> HelperAnswer:
+        """While the lease runs, and its window: by the clock of its machine, which had stood still for
+        `stood_s` at its hello."""
+        if at_s - hello_s - (self.stood_s - stood_s) > RENEWAL_WINDOW_S:
+            return HelperAnswer(HelperReply.REFUSED, self.token, detail="late")
         said = self._said_of(token)
         if said is not None:
             return HelperAnswer(said, self.token, detail=f"it has obeyed {self.token}")
@@ -279,13 +290,14 @@ class HelperClient:
 
     async def renew(self, token: Token) -> HelperAnswer:
         """By the daemon beside it; the program that carries it out may be late, and outlive that."""
-        loop, node = running_loop(), self._node
+        loop, helper = running_loop(), self._node.helper
+        hello_s, stood_s = loop.time(), helper.stood_s
 
         def renew() -> HelperAnswer | None:
-            return node.helper.renew(token, loop.time()) if node.helper.works else None
+            return helper.renew(token, loop.time(), hello_s, stood_s) if helper.works else None
 
         try:
-            answer = await self._network.call_beside(node.name, renew, self._timeout_s)
+            answer = await self._network.call_beside(self._node.name, renew, self._timeout_s)
         except TimeoutError:
             return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
         return answer or HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules, RungKind
+from mailward.model.policy import Automation, Deployment, Loss, Policy, Rules, Rung, RungKind
 from mailward.model.state import Cause, Phase, RequestKind
 from mailward.simulator import virtual
 from mailward.simulator.audit import Audit
@@ -19,6 +19,8 @@ from mailward.simulator.world import World
 LOOK_S = 1.0
 MOMENT_S = 0.001
 CONVERGES_WITHIN_S = 1800.0
+LEASED = 0.4
+"""How likely leases are armed in a cluster that may have them."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,30 @@ def _varied(policy: Policy, rng: random.Random) -> Policy:
 
 
 def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
-    """Some of whose nodes cannot be switched off."""
+    """Some of whose nodes cannot be switched off, and some of which are open for a lease."""
     rules = replace(
         policy.rules,
         takeover_after_s=rng.choice((5.0, 30.0)),
         rescue_s=rng.choice((0.0, 10.0)),
         loss=rng.choice(tuple(Loss)),
     )
-    if rng.random() < 0.5:
-        return replace(policy, rules=rules)
+    chance = rng.random()
+    policy = replace(policy, rules=rules) if 2 * chance % 1.0 >= LEASED else _leased(policy, rules)
+    if chance < 0.5:
+        return policy
     ladders = [tuple(rung for rung in n.ladder if rung.kind is not RungKind.AGENT) for n in policy.nodes]
     nodes = tuple(replace(n, ladder=ladder) for n, ladder in zip(policy.nodes, ladders, strict=True))
+    return replace(policy, nodes=nodes)
+
+
+def _leased(policy: Policy, rules: Rules) -> Policy:
+    """A lease is renewed by the daemon beside a node: without one beside each there are none."""
+    beside = {observer.name for observer in policy.observers}
+    if rules.lease_s is not None or not all(node.name in beside for node in policy.nodes):
+        return replace(policy, rules=rules)
+    rules = replace(rules, lease_s=15.0)
+    lease = Rung(RungKind.LEASE, rules.lease_over_s or 0.0)
+    nodes = tuple(replace(n, ladder=(*n.ladder[:1], lease, *n.ladder[1:])) for n in policy.nodes)
     return replace(policy, rules=rules, nodes=nodes)
 
 

@@ -634,11 +634,15 @@ def _publish(draft: Draft) -> str:
 
 
 def _closed_since(draft: Draft) -> bool:
-    """Whether who was promoted has closed its ports since, as at a reboot: then it is opened once more."""
+    """Whether who was promoted has closed its ports since, as at a reboot: then it is opened once more. Where
+    nobody would renew its lease it is not: another is tried, or, where it is recorded to serve already, that
+    is a failure like any other."""
     operation = draft.running()
     if not ladder.closed_by_itself(draft.situation, operation.to):
         return False
     if alone := leases.unattended(draft.situation, operation.to):
+        if _is(draft, operation.to, Phase.IN_SERVICE):
+            return False
         _failed(draft, f"it {alone}")
         return True
     draft.note(f"{operation.to} has closed its ports since, and is opened again")

@@ -14,6 +14,7 @@ from typing import Protocol
 from mailward.model.policy import Deployment, Policy
 from mailward.simulator.checkers.addresses import NeverEmpty, OnlyListed, OnlyServing
 from mailward.simulator.checkers.excuses import Excuse
+from mailward.simulator.checkers.leases import GoesOn
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
@@ -45,7 +46,8 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
 )  # fmt: skip
 _OF_A_CLUSTER: tuple[Callable[[Truth], Checker], ...] = (
     TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, OnlyPromoted, OnlyDemoted,
-    NotTooMuchLost, Takeovers, Operations, Explained, StaysAsItIs, LeftAlone, NothingLost, Bounded, NoErrors,
+    NotTooMuchLost, Takeovers, GoesOn, Operations, Explained, StaysAsItIs, LeftAlone, NothingLost, Bounded,
+    NoErrors,
 )  # fmt: skip
 """Where one serves, ports are closed before DNS follows, and who comes back stands by."""
 

@@ -103,7 +103,7 @@ class NotTooMuchLost:
 class Takeovers:
     """I6, I7 and I8: automation moves service away from a node that enough observers could see broken for as
     long as a takeover waits, while another was known to be well; and not too often: only what got past its
-    fence has stopped anybody."""
+    fence has stopped anybody. Who was stopped before, and nobody has taken over, needs no more to be seen."""
 
     truth: Truth
     rule: str = ""
@@ -133,7 +133,8 @@ class Takeovers:
         for_s = 0.0 if full else max(0.0, policy.rules.takeover_after_s - LOOK_S)
         for_s = min(for_s, world.now_s - world.memory_from_s)  # who serves may have been said a moment ago
         endpoints = policy.endpoints_of(name)
-        if not any(self.truth.lost(world, name, endpoint.name, for_s) for endpoint in endpoints):
+        serves = any(r.phase is Phase.IN_SERVICE for r in commit.before.phases if r.node == name)
+        if serves and not any(self.truth.lost(world, name, endpoint.name, for_s) for endpoint in endpoints):
             found.append(f"I6: {name} is failed over, which not enough can have seen broken for {for_s:g} s")
         others = [node for other, node in world.nodes.items() if other != name]
         if not any(self._may_be_well(world, node) for node in others):

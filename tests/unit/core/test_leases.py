@@ -11,7 +11,7 @@ from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, NodeFacts, PortKi
 from mailward.model.orders import OrderPorts, PowerOff, Result
 from mailward.model.policy import Loss, Observer, Policy, Rules, RungKind, lease_over_s
 from mailward.model.report import LeaseReport
-from mailward.model.state import Ending, Kind, Phase, PortsRecord, RequestKind, Step
+from mailward.model.state import Phase, PortsRecord, RequestKind, Step
 
 LEASE_S, OVER_S = 15.0, 35.5
 RULES = Rules(lease_s=LEASE_S)
@@ -530,16 +530,34 @@ def promoted_and_unpublished() -> Scene:
     return scene
 
 
-def test_who_is_promoted_and_is_closed_by_its_lease_is_stopped_where_nobody_renews() -> None:
+def test_who_is_promoted_and_is_closed_by_its_lease_is_not_opened_again_where_nobody_renews() -> None:
+    """It fails like any other then: with patience, and only for somebody who can take over."""
     scene = promoted_and_unpublished()
-    assert scene.phase("b") is Phase.IN_SERVICE
+    scene.sent.clear()
     scene.voices["b"] = Voice(age_s=60.0)
     scene.down("b")
-    scene.facts["b"] = said("b", left_s=0)
-    scene.run(2)
+    says(scene, "b", said("b", left_s=0))
+    scene.run(20)
+    assert (scene.phase("b"), opened(scene)) == (Phase.IN_SERVICE, [])
+    del scene.voices["b"]
+    scene.run(31)
+    assert opened(scene)[:1] == [("b", LEASE_S)]
+
+
+def test_who_is_being_promoted_and_lapses_where_nobody_renews_gives_way_to_another() -> None:
+    scene = armed()
+    scene.down("a", for_s=31)
+    scene.looked_at_behind = ("b",)
+    scene.settle()
+    scene.facts["a"] = closed("a")
+    scene.run(1)
+    assert [each.step for each in [scene.state.operation] if each] == [Step.CHECK]
+    scene.voices["b"] = Voice(age_s=60.0)
+    scene.now_s += 1.0
+    says(scene, "b", said("b", left_s=0))
+    scene.settle()
     assert scene.phase("b") is Phase.DEMOTING
-    assert scene.state.ended[-1].operation.kind is Kind.FAILOVER
-    assert scene.state.ended[-1].ending is Ending.DONE
+    assert any("has a daemon beside it that is not heard" in notice for notice in scene.notices)
 
 
 def test_who_is_promoted_and_is_closed_by_its_lease_is_opened_again_where_somebody_renews() -> None:
