@@ -159,6 +159,21 @@ async def test_a_lost_answer_to_an_order_under_a_lease_is_acknowledged_only_whil
     assert (await asked.order(NOW, ALL_OPEN, Terms(lease_s=lease_s))).outcome is outcome
 
 
+async def test_an_order_that_promotes_and_opens_under_a_lease_is_acknowledged_with_both() -> None:
+    all_open: PortMap = {"imaps": OPEN, "smtp": OPEN}
+    terms = Terms(lease_s=30.0, hook=Hook.PROMOTE)
+    hook = HookAnswer(Hook.PROMOTE, True, True, True, "verify: exit code 0")
+    obeyed = HelperAnswer(HelperReply.OBEYED, NOW, all_open, hook=hook)
+    result = await rung(obeyed).order(NOW, all_open, terms)
+    assert (result.outcome, result.hooked) == (FenceOutcome.CONFIRMED, True)
+    runs = replace(FACTS, ports=all_open, lease_s=30.0, lease_left_s=20.0)
+    lost = await rung(HelperAnswer(HelperReply.UNKNOWN), runs).order(NOW, all_open, terms)
+    assert (lost.outcome, lost.hooked) == (FenceOutcome.CONFIRMED, False)
+    lapsed = replace(runs, lease_left_s=0.0)
+    lost = await rung(HelperAnswer(HelperReply.UNKNOWN), lapsed).order(NOW, all_open, terms)
+    assert lost.outcome is FenceOutcome.UNKNOWN
+
+
 async def test_a_fence_that_would_not_survive_a_reboot_says_so() -> None:
     result = await rung(replace(OBEYED, persisted=False)).order(NOW, ALL_CLOSED)
     assert result.outcome is FenceOutcome.CONFIRMED

@@ -69,6 +69,26 @@ def test_promoted_and_verified_before_the_ports_open(node: Any, hooked: Hooked) 
     assert node.firewall.plan.lease_s == 30.0
 
 
+def test_a_lease_begins_after_the_hook_and_is_not_renewed_before(
+    node: Any, hooked: Hooked, refused_with: Any
+) -> None:
+    hooked.has("promote", "sleep 0.6")
+    went = threading.Thread(
+        target=lambda: node.order("abcdef01.1.1", OPEN, hook="promote", lease_s=30.0), daemon=True
+    )
+    went.start()
+    while not hooked.ran():
+        time.sleep(0.01)
+    with refused_with("not-leased"):
+        node.renew("abcdef01.1.1")
+    assert node.closed == (25, 993)
+    went.join(10)
+    assert (node.closed, node.firewall.left_s) == ((), 30)
+    node.firewall.left_s = 3
+    node.renew("abcdef01.1.1")
+    assert node.firewall.left_s == 30
+
+
 @pytest.mark.parametrize(
     ("command", "verify", "ran", "detail"),
     [
