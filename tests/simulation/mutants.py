@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mailward.controller import loop
+from mailward.controller import executor, loop
 from mailward.controller.core import (
     admission,
     bounds,
@@ -27,6 +27,7 @@ from mailward.controller.core import (
     gates,
     invariants,
     ladder,
+    leases,
     operations,
     outcomes,
     phases,
@@ -42,7 +43,9 @@ from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.executor import Executor
+from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
+from mailward.controller.promises import Promises
 from mailward.dns import publication
 from mailward.health.tilt import Tilt
 from mailward.model.decision import Answered, Decision, Finding
@@ -145,6 +148,10 @@ def _opened_unpromoted(patch: Patch) -> None:
     everywhere(patch, ordered, plain)
 
 
+async def _nobody_is_missing(_self: Promises) -> str:
+    return ""
+
+
 def _an_operators_word_forgotten(patch: Patch) -> None:
     patch.setattr(diagnosis, "TABLE", tuple(row for row in diagnosis.TABLE if row.id != 310))
 
@@ -219,6 +226,18 @@ def _late_is_in_time(patch: Patch) -> None:
         return await self._dispatch(order)
 
     patch.setattr(Executor, "_in_time", in_time)
+
+
+def _lapsed_is_renewed(patch: Patch) -> None:
+    """A kernel that brings back what has run out."""
+    renew = Helper.renew
+
+    def renew_anyway(self: Helper, token: Token, at_s: float, *rest: Any) -> HelperAnswer:
+        if self.lease is not None and self.token == token and not self.lets_in:
+            self.lease.renew(at_s)
+        return renew(self, token, at_s, *rest)
+
+    patch.setattr(Helper, "renew", renew_anyway)
 
 
 def _never_too_late(patch: Patch) -> None:
@@ -360,6 +379,22 @@ MUTANTS: Mapping[str, Mutant] = {
     "opened by root's hand": answering(ladder.open_by_hand, ""),
     "just what was accepted": answering(candidates.accepted_s, float("inf")),
     "an answer counts for its own order": answering(outcomes._ordered_last, True),
+    # leases
+    "a lease has to be over": answering(leases._quiet_s, float("inf")),
+    "revoked before it counts": answering(leases._is_revoked, True),
+    "an order to open may be late": answering(leases._opened_s, 0.0),
+    "an order to open ends in time": lambda patch: patch.setattr(executor, "_takes_s", lambda _order: 0.0),
+    "open since it ran out": answering(leases._opens_since, False),
+    "open under no lease": answering(leases._opens_without, False),
+    "seen open though it is over": all_of(
+        answering(leases._serves, False), answering(leases._says_open, False)
+    ),
+    "who would renew": answering(leases.unattended, ""),
+    "renewals that go on": answering(leases._renews, False),
+    "what has lapsed is not renewed": _lapsed_is_renewed,
+    "renewed while it is to be open": lambda patch: patch.setattr(LeaseKeeper, "_opens", lambda *_: True),
+    "who has promised is bound": lambda patch: patch.setattr(Promises, "binds", lambda _self: ""),
+    "promised by all": lambda patch: patch.setattr(Promises, "all_given", _nobody_is_missing),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.simulation.clusters import one_serves_one_stands_by, two_sites_and_a_witness
+from tests.simulation.clusters import leased, one_serves_one_stands_by, two_sites_and_a_witness
 from tests.simulation.mutants import MUTANTS
 
 from mailward.model.policy import Automation, Deployment, Loss, Policy
@@ -116,6 +116,14 @@ HUNTS = (
         ("crash", "host-crash"),
         "stands by, and was not demoted",
         of=one_serves_one_stands_by,
+    ),
+    Hunt(
+        ("promised by all",),
+        ("isolated", "cut"),
+        "are open at once",
+        rules={"takeover_after_s": 5.0},
+        of=leased,
+        first=4,
     ),
     # the order of steps
     Hunt(("publish before fence",), ("crash",), "was closed while"),

@@ -19,6 +19,7 @@ from mailward.controller.core import (
     expiry,
     gates,
     ladder,
+    leases,
     publishing,
     reconciling,
     takeover,
@@ -27,7 +28,19 @@ from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Finding
 
-MODULES = (gates, takeover, doubts, closing, publishing, reconciling, claims, expiry, ladder, candidates)
+MODULES = (
+    gates,
+    takeover,
+    doubts,
+    closing,
+    publishing,
+    reconciling,
+    claims,
+    expiry,
+    ladder,
+    candidates,
+    leases,
+)
 
 NOT_GUARDS: Mapping[str, str] = {
     "gates._yes": "makes a finding",
@@ -48,6 +61,8 @@ NOT_GUARDS: Mapping[str, str] = {
     "reconciling._longest_unsettled": "says whose turn it is",
     "reconciling._ports_unsettled": "says what is not as recorded",
     "reconciling._targets_unsettled": "asks `may_be_repeated` of each target",
+    "reconciling._leased_otherwise": "says what is not as recorded",
+    "reconciling._said_since": "says what is not as recorded, and spares an order",
     "takeover.withdraw": "says which gates there are in a deployment",
     "takeover.promotable": "tells of a standby what `candidates.field` says of it",
     "takeover.closed_to_clients": "tells of a node what `open_by_hand` holds",
@@ -63,6 +78,14 @@ NOT_GUARDS: Mapping[str, str] = {
     "ladder.choose": "says which rung is next",
     "ladder._undone": "has what was done done again",
     "ladder._action": "what a rung orders",
+    "leases.note": "records what has become of each lease",
+    "leases._as_known": "asks what is told of a lease since",
+    "leases._facts_since": "what a helper has said since",
+    "leases.lapsed": "what a helper says; who lapses by itself is closed whatever is made of it",
+    "leases._keepers": "says who tells of a lease",
+    "leases.remaining": "says how long a lease may last; what counts is asked one by one",
+    "leases._is_over": "asks `remaining`",
+    "leases._revoked_s": "says for how long it is worth waiting",
     "candidates.field": "asks of each node whether it is fit",
     "candidates._unfit": "asks for phase, condition and helper; each is missed by its own unit test",
     "candidates.acceptable": "says what a person's word is for; what it allows is `accepted_s`",

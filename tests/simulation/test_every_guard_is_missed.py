@@ -42,6 +42,8 @@ _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
 _FAILOVER = "tests/unit/core/test_a_failover_in_a_cluster.py"
 _TWO = "tests/unit/core/test_two_may_serve.py"
+_LEASES = "tests/unit/core/test_leases.py"
+_SLOW_ANYHOW = "a lease has mostly run out there by the time that anybody has tried all else"
 _SELDOM_WATCHED = "a run by chance seldom looks at just that second"
 _REQUESTS = "tests/unit/core/test_requests.py"
 _STORE = "tests/simulation/test_simulated_store.py"
@@ -139,6 +141,66 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         _FAILOVER,
         "test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since",
         "the ways are gone one after the other, and each closes: what was closed by the one is closed",
+    ),
+    "a lease has to be over": Unit(
+        _LEASES,
+        "test_who_is_cut_off_is_stopped_when_its_lease_is_over_for_certain",
+        _SLOW_ANYHOW,
+    ),
+    "revoked before it counts": Unit(
+        _LEASES,
+        "test_it_is_judged_on_what_was_read_after_it_was_revoked",
+        "what is judged over too soon is looked at again before anybody is opened",
+    ),
+    "an order to open may be late": Unit(
+        _LEASES,
+        "test_what_was_ordered_open_and_not_heard_of_may_have_begun_late",
+        "who was just opened is seldom cut off within that second",
+    ),
+    "an order to open ends in time": Unit(
+        _EXECUTOR,
+        "test_an_order_that_opens_is_not_sent_when_it_would_end_after_its_expiry[9.0-False]",
+        "an order seldom waits there for another to the same node",
+    ),
+    "open since it ran out": Unit(
+        _LEASES,
+        "test_who_says_since_that_it_is_open_does_not_count_as_stopped[it runs]",
+        "a kernel there never opens what has run out",
+    ),
+    "open under no lease": Unit(
+        _LEASES,
+        "test_who_says_that_it_is_open_under_no_lease_is_not_leased[by hand]",
+        "nobody is root there",
+    ),
+    "seen open though it is over": Unit(
+        _LEASES,
+        "test_who_is_seen_to_be_open_is_not_over_whatever_was_counted[it answers its clients]",
+        "a kernel there closes in time, unless its machine stands still",
+    ),
+    "who would renew": Unit(
+        _LEASES,
+        "test_nobody_is_promoted_whose_lease_nobody_would_renew",
+        "who is opened in vain closes by itself, and that is an outage",
+    ),
+    "renewals that go on": Unit(
+        _LEASES,
+        "test_renewals_that_go_on_are_waited_for_no_longer_than_they_should_last",
+        "to wait for them costs an outage, and breaks no rule",
+    ),
+    "what has lapsed is not renewed": Unit(
+        "tests/simulation/test_leases.py",
+        "test_a_lease_that_has_lapsed_is_not_renewed",
+        "a daemon that comes back reads that its node is to be closed first",
+    ),
+    "renewed while it is to be open": Unit(
+        "tests/unit/controller/test_lease.py",
+        "test_a_node_that_is_to_be_closed_is_renewed_no_more_and_the_report_says_since_when",
+        "a daemon that can read that its node is to be closed mostly has a helper that can be told so as well",
+    ),
+    "who has promised is bound": Unit(
+        "tests/unit/controller/test_promises.py",
+        "test_who_promises_is_bound_for_as_long_as_a_lease_may_last_and_no_longer",
+        _SLOW_ANYHOW,
     ),
     "just what was accepted": Unit(
         "tests/unit/core/test_what_force_accepts.py",

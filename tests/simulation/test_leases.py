@@ -160,6 +160,19 @@ def test_a_lease_that_was_ordered_with_a_promotion_begins_when_that_is_verified(
     virtual.run(main())
 
 
+def test_a_lease_that_has_lapsed_is_not_renewed() -> None:
+    async def main() -> None:
+        world = World(leased(), 1)
+        helper = world.nodes[A].helper
+        token = Token(STORE_ID, 1, 1)
+        helper.obey(token, world.now_s, dict.fromkeys(helper.ports, OPEN), world.now_s, LEASE_S)
+        await virtual.sleep(LEASE_S + 0.1)
+        assert helper.renew(token, world.now_s, world.now_s, 0.0).reply is HelperReply.LAPSED
+        assert not world.nodes[A].opens
+
+    virtual.run(main())
+
+
 def test_a_renewal_is_void_after_its_window_and_a_machine_that_stood_still_does_not_know() -> None:
     async def main() -> None:
         world = World(leased(), 1)
