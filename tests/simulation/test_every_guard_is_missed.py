@@ -195,7 +195,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
     "renewed while it is to be open": Unit(
         "tests/unit/controller/test_lease.py",
         "test_a_node_that_is_to_be_closed_is_renewed_no_more_and_the_report_says_since_when",
-        "a daemon that can read that its node is to be closed mostly has a helper that can be told so as well",
+        "whose daemon can read that it is to be closed mostly has a helper that can be told so as well",
     ),
     "who has promised is bound": Unit(
         "tests/unit/controller/test_promises.py",
