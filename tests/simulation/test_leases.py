@@ -13,6 +13,7 @@ from mailward.model.state import Phase
 from mailward.model.token import Token
 from mailward.simulator import faults, virtual
 from mailward.simulator.audit import Audit
+from mailward.simulator.hooks import HookWork
 from mailward.simulator.nodes import HelperClient
 from mailward.simulator.run import play
 from mailward.simulator.world import STORE_ID, World
@@ -146,7 +147,7 @@ def test_a_lease_that_was_ordered_with_a_promotion_begins_when_that_is_verified(
         world = World(leased(), 1)
         node = world.nodes[B]
         if hangs:
-            faults.hooks_fail(world, B, faults.HookWork.HANGS)
+            faults.hooks_fail(world, B, HookWork.HANGS)
         client = HelperClient(world.network, "witness", node)
         began_s, token = world.now_s, Token(STORE_ID, 1, 1)
         ports = dict.fromkeys(node.services, OPEN)
