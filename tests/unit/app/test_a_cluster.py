@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from tests.unit.app.set_up import configured, mailward
 from tests.unit.core.scene import Scene, cluster_of, facts
+from tests.unit.core.test_failback import failed_over, preferring
 
 from mailward.app import render, summary
 from mailward.app.exits import Exit
 from mailward.app.live import View
 from mailward.app.status import Mode
 from mailward.model.orders import Result
-from mailward.model.policy import RungKind
+from mailward.model.policy import Failback, RungKind
 from mailward.model.snapshot import Standing
 from mailward.model.state import RequestKind
 
@@ -64,7 +65,21 @@ def too_much_lost() -> Scene:
     return scene
 
 
+def to_go_back() -> Scene:
+    """By itself, later."""
+    scene = failed_over()
+    scene.run(120, every_s=5)
+    return scene
+
+
+def to_be_moved_back() -> Scene:
+    """By a person."""
+    return failed_over(preferring(Failback.MANUAL))
+
+
 SCENES = {
+    "cluster_to_be_moved_back": to_be_moved_back,
+    "cluster_to_go_back": to_go_back,
     "cluster_healthy": healthy,
     "cluster_held": held,
     "cluster_moving": moving,
