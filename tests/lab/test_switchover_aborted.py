@@ -115,6 +115,7 @@ def test_it_ends_with_one_that_serves_and_has_all_the_mail(
     scene: Scene, trouble: Trouble, step: Step
 ) -> None:
     sites, cluster = scene.sites, scene.sites.cluster
+    sites.mend()
     for node in cluster.nodes.values():
         let_it_replicate(node)
     old, new = sites.make_whole()
@@ -135,9 +136,9 @@ def test_it_ends_with_one_that_serves_and_has_all_the_mail(
             wanted = {"old": old, "new": new, "either": ""}[trouble.ends(step)]
             took_s = wait_until(partial(has_ended, sites, known, wanted), "it has ended", ENDED_WITHIN_S)
             served_then = sites.active()
+            sites.mend()
             for node in cluster.nodes.values():
                 let_it_replicate(node)
-            sites.mend()
             sites.settle(served_then)
         report = audit(cluster, load)
     ended = [each for each in sites.ended() if each["id"] not in known and each["kind"] == "switchover"]
