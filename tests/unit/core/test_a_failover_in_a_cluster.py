@@ -161,7 +161,9 @@ def test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since(
     scene.step()
     newest = scene.actions()[-1]
     assert isinstance(newest, OrderPorts)
-    assert (newest.node, newest.by, newest.terms.hook) == ("a", RungKind.HELPER, None), "it is still to be stopped"
+    assert (newest.node, newest.by, newest.terms.hook) == ("a", RungKind.HELPER, None), (
+        "it is still to be stopped"
+    )
     record = scene.state.ports_of("a")
     assert record is not None
     assert not record.closed
