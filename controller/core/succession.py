@@ -607,12 +607,11 @@ def _failed(draft: Draft, why: str) -> str:
 
 
 def _step_back(draft: Draft, why: str) -> str:
-    """To fencing, with whoever is best then. Who was promoted already, and has failed since, is left in its
-    turn."""
+    """To fencing, with whoever is best then. Who was promoted already, and has failed since, serves: it is
+    opened again, or leaves by gates that ask for somebody to leave it to (I8)."""
     promoted = draft.running().to
     if _is(draft, promoted, Phase.IN_SERVICE):
         give_way(draft, why)
-        begin(draft, Kind.FAILOVER, promoted, Cause.SERVICE, why)
         return why
     draft.note(why)
     draft.notices.append(why)

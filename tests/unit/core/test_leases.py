@@ -554,6 +554,23 @@ def test_who_is_promoted_and_is_closed_by_its_lease_is_not_opened_again_where_no
     assert opened(scene)[:1] == [("b", LEASE_S)]
 
 
+def test_who_serves_and_cannot_be_opened_again_keeps_service_while_nobody_else_can_have_it() -> None:
+    """It was once failed over at once, to nobody, and that never ended."""
+    scene = promoted_and_unpublished()
+    scene.sent.clear()
+    scene.down("b")
+    says(scene, "b", said("b", left_s=0))
+    scene.answers["order-ports:b"] = Result.UNKNOWN
+    scene.run(100)
+    assert ("b", LEASE_S) in opened(scene)
+    assert scene.phase("b") is Phase.IN_SERVICE
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(40)
+    assert opened(scene)[:1] == [("b", LEASE_S)]
+    assert record(scene, "b").fence is FenceOutcome.CONFIRMED
+
+
 def test_who_is_being_promoted_and_lapses_where_nobody_renews_gives_way_to_another() -> None:
     scene = armed()
     scene.down("a", for_s=31)
