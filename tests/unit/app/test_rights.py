@@ -28,6 +28,8 @@ def loaded(tmp_path: Path) -> Callable[..., Config]:
     def run(deployment: str = "cluster", of: str = SEVERAL) -> Config:
         text = (DEPLOYMENTS / "cluster.yaml").read_text(encoding="utf-8").replace("/etc/mailward/", "")
         changed = text.replace("deployment: cluster", f"deployment: {deployment}") + of
+        if deployment != "cluster":
+            changed = "\n".join(line for line in changed.splitlines() if "failback" not in line)
         (tmp_path / "mailward.yaml").write_text(changed)
         return load(tmp_path / "mailward.yaml", {}, with_secrets=False)
 
