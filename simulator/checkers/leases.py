@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mailward.model.state import Phase
 from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.controller import Controller
+from mailward.simulator.nodes import MailNode
 from mailward.simulator.world import ENSEMBLE, World
 
 
@@ -51,8 +52,16 @@ class GoesOn:
             or restored
             or not all(_runs(world, daemon) for daemon in daemons)
             or not all(node.helper.works for node in world.nodes.values())
+            or not all(_is_known(world, node) for node in world.nodes.values())
             or not all(_is_well(world, name) for name in dict.fromkeys(hosts))
         )
+
+
+def _is_known(world: World, node: MailNode) -> bool:
+    """A store that was made anew knows of nothing that its helper has obeyed, and so renews nothing, until
+    somebody leads and has claimed it; nobody does before the promises of before are over."""
+    record = world.state.helper(node.name)
+    return node.helper.token is None or record.claimed is not None or record.sent.last is not None
 
 
 def _serves(world: World, name: str) -> bool:
