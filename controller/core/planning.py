@@ -13,6 +13,7 @@ from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import operation_of
+from mailward.controller.core.succession import course, stopping
 from mailward.model.decision import Answered, Finding, Goal
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
@@ -47,7 +48,7 @@ def plan(draft: Draft) -> None:
 
 def _take_up_again(draft: Draft) -> bool:
     """A failover that was handed over since nobody could take over, once somebody can."""
-    left = succession.left_behind(draft.state)
+    left = stopping.left_behind(draft.state)
     if left is None or (left.node, left.endpoint) not in draft.policy.pairs:
         return False
     case = Case(draft.situation, left.node, draft.policy.endpoint_by_name[left.endpoint])
@@ -88,7 +89,7 @@ def preemptible(policy: Policy, operation: Operation) -> bool:
     """Planned work gives way, and so does whatever only waits to be verified. A readmission between
     the two does not: it ends within seconds, and the node it lets in may be the successor."""
     if succession.runs(policy, operation):
-        return succession.gives_way(operation)
+        return course.gives_way(operation)
     if policy.deployment is Deployment.CLUSTER:
         return True  # of standbys only
     if operation.step is Step.VERIFY:
@@ -105,7 +106,7 @@ def _make_way(draft: Draft, node: str) -> None:
     if operation is None:
         return
     if succession.runs(draft.policy, operation):
-        succession.give_way(draft, f"{node} failed")
+        course.give_way(draft, f"{node} failed")
         return
     if operation.kind is Kind.FAILOVER and operation.node == node:
         return

@@ -16,6 +16,7 @@ from dataclasses import replace
 from mailward.controller.core import bounds, gates, planning, schedule, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
+from mailward.controller.core.succession import course
 from mailward.model.decision import Answered, Finding
 from mailward.model.policy import Deployment
 from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step
@@ -269,7 +270,7 @@ def _make_way(draft: Draft, why: str) -> None:
     if operation is None:
         return
     if succession.runs(draft.policy, operation):
-        succession.give_way(draft, why)
+        course.give_way(draft, why)
     else:
         planning.roll_back(draft, why)
 
@@ -355,7 +356,7 @@ def _vouch(draft: Draft, request: Request) -> None:
         refused = f"the word is for operation {request.operation or '?'}, and {operation.id} runs"
     elif operation.step is not Step.FENCE or not succession.waits_for(draft, request.node):
         refused = f"operation {operation.id} does not wait for {request.node} to be stopped"
-    elif succession.known_to_serve(draft, request.node):
+    elif course.known_to_serve(draft, request.node):
         refused = f"{request.node} answers its clients: it is not stopped"
     elif request.epoch != draft.state.epoch:
         refused = "another daemon leads since it was said: look again, and say it again"

@@ -38,12 +38,12 @@ from mailward.controller.core import (
     requests,
     schedule,
     sight,
-    succession,
     takeover,
 )
 from mailward.controller.core.cases import Case
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
+from mailward.controller.core.succession import choosing, moving, stopping
 from mailward.controller.executor import Executor
 from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
@@ -378,21 +378,21 @@ MUTANTS: Mapping[str, Mutant] = {
     "recorded to be stopped": answering(invariants.opens_only_where_others_are_stopped, ()),
     "the others are closed first": answering(reconciling._others_may_be_open, False),
     "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
-    "what is over is recorded": answering(succession.note_what_is_over, None),
+    "what is over is recorded": answering(stopping.note_what_is_over, None),
     "who answers is not off": answering(ladder._said_since, False),
     "what may yet go off": answering(ladder.may_yet_go_off, False),
     "what may be lost": answering(candidates.too_much, ""),
     "a figure grows with its age": answering(candidates._stopped_for_s, float("inf")),
     "an heir has answered since": answering(candidates._silent_since, ""),
-    "who serves again": answering(succession._serves_again, False),
-    "stopped all the while": answering(succession._not_stopped_any_more, ""),
+    "who serves again": answering(stopping._serves_again, False),
+    "stopped all the while": answering(moving._not_stopped_any_more, ""),
     "an heir answers from outside": _promoted_unseen,
-    "opened again only when stopped": answering(succession._may_reopen, True),
+    "opened again only when stopped": answering(choosing._may_reopen, True),
     "promoted before it opens": _opened_unpromoted,
     "demoted before it stands by": answering(operations.demotion, ()),
     "a demotion opens nothing": answering(draft.stays_closed, False),
-    "who was opened in vain is closed": answering(succession._opened_in_vain, ()),
-    "who has stopped somebody counts": answering(succession._count, None),
+    "who was opened in vain is closed": answering(stopping._opened_in_vain, ()),
+    "who has stopped somebody counts": answering(stopping.count, None),
     "a firewall that cannot be read": answering(ladder.unreadable, False),
     "opened by root's hand": answering(ladder.open_by_hand, ""),
     "just what was accepted": answering(candidates.accepted_s, float("inf")),

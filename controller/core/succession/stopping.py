@@ -1,0 +1,206 @@
+"""The first step: everybody but the one to be promoted is stopped for certain, the source last. Until then a
+failover may be given back."""
+
+from dataclasses import replace
+
+from mailward.controller.core import ladder
+from mailward.controller.core.cases import WELL
+from mailward.controller.core.draft import Draft
+from mailward.controller.core.succession import choosing, course
+from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.orders import (
+    Action,
+    OrderPorts,
+    PowerOff,
+    Result,
+    key_of,
+)
+from mailward.model.policy import Deployment, RungKind
+from mailward.model.state import Cause, Ending, Kind, Phase, PhaseRecord, State, Step
+
+
+def fence(draft: Draft) -> str:
+    operation = draft.running()
+    if _serves_again(draft):
+        if ladder.may_yet_go_off(draft.situation, operation.node):
+            return f"{operation.node} serves again, and may yet be switched off by what was begun"
+        _give_back(draft, f"{operation.node} serves again, and had not been stopped")
+        return ""
+    if operation.kind is Kind.SWITCHOVER and course.failing(draft, operation.node):
+        course.become_failover(draft)
+        return ""
+    if course.by_hand(operation) and course.impatient(draft) and _tried(draft) and _may_give_back(draft):
+        _give_back(draft, f"{operation.node} could not be stopped: {_said(draft, operation.node)}")
+        return ""
+    held = choosing.choose(draft)
+    if held and course.asked(operation):
+        if choosing.may_pass(draft):
+            return held
+        course.turn_back(draft, held)
+        return ""
+    if held and course.impatient(draft) and (_comes_back(draft) or not operation.node):
+        _hand_over(draft, held)
+        return held
+    if held:
+        opened = "".join(f"; {n} is to be closed ({_said(draft, n)})" for n in _opened_in_vain(draft))
+        return f"{held}{opened}"
+    left = ladder.to_be_stopped(draft.situation, draft.running(), draft.running().to)
+    if not left:
+        draft.enter(Step.RESCUE if operation.kind is Kind.FAILOVER or operation.failed else Step.CATCH_UP)
+        return ""
+    nodes = draft.policy.node_by_name
+    told = "; ".join(f"{n} is not known to be stopped ({_said(draft, n) or 'being tried'})" for n in left)
+    first = tuple(name for name in left if name != draft.running().node) or left
+    if any(not ladder.choose(draft.situation, draft.running(), nodes[name]).answered for name in first):
+        return told
+    word = f"mailward vouch {first[0]} --operation {draft.running().id}"
+    return f"{told}. If you have stopped it yourself: {word}"
+
+
+def note_what_is_over(draft: Draft) -> None:
+    """Of every node that counted as stopped, as soon as it is seen that it is not; of a person's word as
+    well."""
+    if draft.policy.deployment is not Deployment.CLUSTER:
+        return
+    situation = draft.situation
+    for node in draft.policy.nodes:
+        answers, opened = ladder.what_is_over(situation, node.name)
+        if answers:
+            draft.forget_power(node.name)
+        record = draft.ports_of(node.name)
+        if opened and record is not None:
+            draft.put_ports(
+                replace(record, fence=FenceOutcome.UNKNOWN, detail="its helper shows other ports")
+            )
+    operation = draft.state.operation
+    if operation is not None:
+        kept = tuple(word for word in operation.vouched if ladder.counts(situation, word))
+        if kept != operation.vouched:
+            draft.state = replace(draft.state, operation=replace(operation, vouched=kept))
+
+
+def count(draft: Draft) -> None:
+    """I8: a failover counts for its hour once it has stopped somebody for certain."""
+    operation, now = draft.running(), draft.now
+    began_s = operation.started.age_s(now)
+    if operation.kind is not Kind.FAILOVER or any(at.age_s(now) <= began_s for at in draft.state.fenced_at):
+        return
+    stopping = (
+        *(key_of(OrderPorts(operation.node, {}, by=way)) for way in (RungKind.ASK, RungKind.HELPER)),
+        *(key_of(PowerOff(n.name)) for n in draft.policy.nodes),
+    )
+    done = [attempt.key for attempt in operation.attempts if attempt.result is Result.DONE]
+    if operation.step is not Step.FENCE or any(key in stopping for key in done):
+        draft.count_failover()
+
+
+def rungs(draft: Draft) -> tuple[Action, ...]:
+    operation, situation = draft.running(), draft.situation
+    if _serves_again(draft):
+        return ()
+    fit = operation.to in choosing.fit_of(draft, choosing.field_now(draft))
+    left = ladder.to_be_stopped(situation, operation, operation.to) if fit else _opened_in_vain(draft)
+    found = []
+    others = tuple(name for name in left if name != operation.node)
+    for name in others or left:  # who serves is stopped last: another may be impossible to stop
+        choice = ladder.choose(situation, operation, draft.policy.node_by_name[name])
+        found += [choice.action] if choice.action is not None else []
+    return tuple(found)
+
+
+def _said(draft: Draft, name: str) -> str:
+    return ladder.choose(draft.situation, draft.running(), draft.policy.node_by_name[name]).said
+
+
+def _tried(draft: Draft) -> bool:
+    return all(attempt.result is not None for attempt in draft.running().attempts)
+
+
+def _opened_in_vain(draft: Draft) -> tuple[str, ...]:
+    """Who was opened and given up since, and is not known to be stopped: closed though nobody can take over.
+    The source is left as it was, unless it was opened again."""
+    operation = draft.running()
+    left = ladder.not_stopped(draft.situation, operation, "")
+    given_up = [name for name in left if course.is_in(draft, name, Phase.DEMOTING)]
+    return tuple(name for name in given_up if name != operation.node or _opened_again(draft))
+
+
+def _opened_again(draft: Draft) -> bool:
+    """Whether the last that the source was ordered, in this operation, was to open."""
+    operation = draft.running()
+    record = draft.ports_of(operation.node)
+    opens = record is not None and any(port.kind is not PortKind.CLOSED for port in record.ports.values())
+    return opens and record is not None and record.at.age_s(draft.now) <= operation.started.age_s(draft.now)
+
+
+def _opened_meanwhile(draft: Draft) -> bool:
+    """Whether somebody whom this operation has opened is not known to be stopped."""
+    operation = draft.running()
+    others = ladder.not_stopped(draft.situation, operation, operation.node)
+    opened = (Phase.DEMOTING, Phase.PROMOTING)
+    return any(course.is_in(draft, name, phase) for name in others for phase in opened)
+
+
+def _serves_again(draft: Draft) -> bool:
+    """Whether the source was left as it was, as far as anybody knows, and serves, and nobody else may. Then
+    it is not stopped any more."""
+    operation = draft.running()
+    source, endpoints = operation.node, draft.policy.endpoints_of(operation.node)
+    if not source or course.by_hand(operation) or not endpoints:
+        return False
+    if not course.is_in(draft, source, Phase.DEMOTING):
+        return False
+    judged = [draft.judgements[source, endpoint.name] for endpoint in endpoints]
+    if not all(judgement.condition in WELL and judgement.outside for judgement in judged):
+        return False
+    return not _opened_meanwhile(draft)
+
+
+def _may_give_back(draft: Draft) -> bool:
+    """Whether the source could not be stopped, is well as clients find it or was to be left by plan, and
+    nobody else may be open (I4)."""
+    operation, situation = draft.running(), draft.situation
+    if not operation.node or ladder.stopped(situation, operation.node):
+        return False
+    if ladder.not_stopped(situation, operation, operation.node) or not course.is_in(
+        draft, operation.node, Phase.DEMOTING
+    ):
+        return False
+    return operation.kind is Kind.SWITCHOVER or course.known_to_serve(draft, operation.node)
+
+
+def _give_back(draft: Draft, why: str) -> None:
+    """The source is in service as before; its ports are ordered open where they were closed."""
+    operation = draft.running()
+    course.put(draft, operation.node, Phase.IN_SERVICE)
+    course.set_aside_who_left(draft)
+    draft.end(Ending.ROLLED_BACK, why)
+
+
+def _comes_back(draft: Draft) -> bool:
+    """Whether somebody who is out is well: it may stand by, and take over, when nothing else runs."""
+    for name in [node.name for node in draft.policy.nodes if course.is_in(draft, node.name, Phase.OUT)]:
+        records = draft.state.phases_of(name)
+        judged = [draft.judgements[name, endpoint.name] for endpoint in draft.policy.endpoints_of(name)]
+        by_hand = any(record.cause is Cause.OPERATOR for record in records)
+        if not by_hand and all(judgement.condition in WELL for judgement in judged):
+            return True
+    return False
+
+
+def _hand_over(draft: Draft, held: str) -> None:
+    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it."""
+    operation = draft.running()
+    for node in draft.policy.nodes:
+        if node.name != operation.node and course.is_in(draft, node.name, Phase.DEMOTING):
+            course.put(draft, node.name, Phase.OUT, Cause.SERVICE, held)
+    command = "mailward explain" if operation.node else "mailward switchover NODE"
+    draft.end(Ending.HANDED_OVER, f"{held}; {command}")
+
+
+def left_behind(state: State) -> PhaseRecord | None:
+    """The node that was being stopped when nobody could take over, while nobody serves and nothing runs."""
+    serves = any(record.phase in (Phase.IN_SERVICE, Phase.PROMOTING) for record in state.phases)
+    if serves or state.operation is not None:
+        return None
+    return next((record for record in state.phases if record.phase is Phase.DEMOTING), None)
