@@ -58,10 +58,14 @@ class GoesOn:
 
 
 def _is_known(world: World, node: MailNode) -> bool:
-    """A store that was made anew knows of nothing that its helper has obeyed, and so renews nothing, until
-    somebody leads and has claimed it; nobody does before the promises of before are over."""
-    record = world.state.helper(node.name)
-    return node.helper.token is None or record.claimed is not None or record.sent.last is not None
+    """A store that was made anew, or is older than it was, does not know what a helper has obeyed, and so
+    renews nothing, until somebody leads and has claimed it; nobody does before the promises of before are
+    over."""
+    token, record = node.helper.token, world.state.helper(node.name)
+    if token in (None, record.claimed):
+        return True
+    nothing = record.claimed is None and record.sent.last is None
+    return not nothing and record.sent.explains(token, world.state.epoch)
 
 
 def _serves(world: World, name: str) -> bool:
