@@ -14,9 +14,12 @@ from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.moving import FAULTS, Fault, fail_over, switch_over
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.sites import RUNS, Sites
+from tests.lab.harness.waiting import wait_until
 
 SELDOM = ("hang",)
 """It is stopped as who is lost."""
+AFTER_S = 3.0
+"""In which who has come back would serve."""
 SPLIT_S = 12.0
 """Much longer than what a takeover waits for."""
 
@@ -109,3 +112,23 @@ def test_who_stands_with_the_witness_serves_when_the_other_is_cut_off(sites: Sit
         )
         assert both.at_once() == []
         assert last < first
+
+
+def test_who_has_power_again_and_no_network_boots_closed_and_stays_so(sites: Sites) -> None:
+    """It was ordered open last, and another was promoted meanwhile; its mail services and its daemon run, and
+    reach nobody but clients."""
+    active, standby = sites.make_whole()
+    with Both(sites.cluster) as both:
+        at = sites.at[active].lose()
+        sites.until_served_by(standby)
+        sites.at[active].host.boot()
+        sites.cut_off(active)
+        sites.at[active].daemon.start(ready_within_s=0)
+        wait_until(sites.at[active].host.speaks_within, "its mail services run", 30)
+        time.sleep(AFTER_S)
+        sites.mend()
+        sites.settle(standby)
+    last, first = both.moved(active, standby)
+    print(f"{active} lost power at {last - at:+.2f} s, {standby} greeted from {first - at:+.2f} s")
+    assert both.at_once() == []
+    assert last < at + 1

@@ -109,25 +109,3 @@ def test_a_leader_that_dies_when_its_fence_is_acknowledged_is_followed_by_one_th
     assert both.at_once() == []
     assert last < first
     assert scene.endings(before) == ["done"]
-
-
-def test_who_has_power_again_and_no_network_boots_closed_and_stays_so(scene: Scene) -> None:
-    """It was ordered open before; its mail services and its daemon run, and reach nobody but clients."""
-    sites = scene.sites
-    active, standby = sites.make_whole()
-    before, site = sites.ids(), sites.at[active]
-    with Both(sites.cluster) as both:
-        at = site.lose()
-        site.host.boot()
-        sites.cut_off(active)
-        site.daemon.start(ready_within_s=0)
-        wait_until(site.host.speaks_within, "its mail services run", 30)
-        sites.until_served_by(standby)
-        time.sleep(AFTER_S)
-        sites.mend()
-        sites.settle(standby)
-    last, first = both.moved(active, standby)
-    print(f"{active} lost power at {last - at:+.2f} s, {standby} greeted from {first - at:+.2f} s")
-    assert both.at_once() == []
-    assert last < at + 1
-    assert scene.endings(before) == ["done"]
