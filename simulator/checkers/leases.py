@@ -59,7 +59,10 @@ class GoesOn:
 
 def _is_known(world: World, node: MailNode) -> bool:
     """A store that was made anew knows of nothing that its helper has obeyed, and so renews nothing, until
-    somebody leads and has claimed it; nobody does before the promises of before are over."""
+    somebody leads and has claimed it; nobody does before the promises of before are over. Nor does one that
+    was restored from a backup, and does not explain what has been obeyed since that was made."""
+    if node.name in world.outdated:
+        return False
     record = world.state.helper(node.name)
     return node.helper.token is None or record.claimed is not None or record.sent.last is not None
 
