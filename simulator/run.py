@@ -13,6 +13,7 @@ from mailward.model.policy import (
     Deployment,
     Failback,
     Loss,
+    Node,
     Policy,
     Rules,
     Rung,
@@ -135,8 +136,14 @@ def _leased(policy: Policy, rules: Rules) -> Policy:
         return replace(policy, rules=rules)
     rules = replace(rules, lease_s=15.0)
     lease = Rung(RungKind.LEASE, rules.lease_over_s or 0.0)
-    nodes = tuple(replace(n, ladder=(*n.ladder[:1], lease, *n.ladder[1:])) for n in policy.nodes)
-    return replace(policy, rules=rules, nodes=nodes)
+    return replace(policy, rules=rules, nodes=tuple(_with(node, lease) for node in policy.nodes))
+
+
+def _with(node: Node, lease: Rung) -> Node:
+    """What asks comes first, and the power last."""
+    power = tuple(rung for rung in node.ladder if rung.kind is RungKind.AGENT)
+    asks = tuple(rung for rung in node.ladder if rung not in power)
+    return replace(node, ladder=(*asks, lease, *power))
 
 
 def _going_back(policy: Policy, rng: random.Random) -> Policy:
