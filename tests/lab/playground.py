@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.lab.harness import helper
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import PROGRAM, Controller
 from tests.lab.harness.engine import NOBODY, Engine, LabError
@@ -140,6 +141,7 @@ def back(name: str) -> None:
     process = subprocess.Popen(
         [*node.inside(), str(PROGRAM), "run", "--config", kept[name][1]],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=ROOT,
+        env={**os.environ, **helper.beside(node, Path(kept[name][1]).parent)},
     )  # fmt: skip
     _keep({**kept, name: (process.pid, kept[name][1])})
 
