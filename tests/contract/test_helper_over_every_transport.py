@@ -199,7 +199,7 @@ async def answering(letters: Letters, command: tuple[str, ...]) -> AsyncIterator
     task = asyncio.create_task(answers.run())
     try:
         yield
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while answers._tasks:  # noqa: ASYNC110 - there is nothing to wait for
                 await asyncio.sleep(0.01)
     finally:
@@ -225,7 +225,7 @@ async def transport_over(kind: str, folder: Path, command: tuple[str, ...]) -> A
 @pytest.fixture(params=["local", "ssh", "ask"])
 async def helper(request: pytest.FixtureRequest, node: Node) -> AsyncIterator[NodeHelper]:
     async with transport_over(request.param, node.folder, node.command) as transport:
-        helper = NodeHelper(transport)
+        helper = NodeHelper(transport, timeout_s=20.0, hello_timeout_s=10.0)
         yield helper
         await helper.close()
 
