@@ -232,11 +232,10 @@ async def test_no_more_are_answered_at_once_than_it_can_do(
     for number in range(AT_ONCE + 3):
         await strangers.write(Box.ASKS, "mail-a", f"{number:032x}", b'{"said":"","end":null}')
     await answered(shelf, AT_ONCE)
-    async with asking(shelf, hello_timeout_s=HELLO_S) as (helper, _):
-        assert "has not taken it up" in str(await helper.status())
-    await strangers.end()
-    await answered(shelf, 0)
-    async with asking(shelf) as (helper, _):
+    async with asking(shelf, hello_timeout_s=HELLO_S) as (short, _), asking(shelf) as (helper, _):
+        assert "has not taken it up" in str(await short.status())
+        await strangers.end()
+        await answered(shelf, 0)
         assert isinstance(await helper.status(), NodeFacts)
 
 
