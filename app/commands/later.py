@@ -2,7 +2,7 @@
 it, `in 2h`.
 
 A time without a zone is of the zone of whoever types it. What no clock shows there, since clocks go forward
-over it, is refused, unless no day was given and that is past; what one shows twice is the first of the two."""
+over it, is refused, unless no day was given and that is past; what one shows twice is the first of both."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
