@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mailward.app.api import Listening, serve
+from mailward.app.certificates import Certificates
 from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.elsewhere import Place
 from mailward.app.live import Counters, View
@@ -64,6 +65,7 @@ class Daemon:
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
         self._place = Place(config)
+        self._certificates = Certificates(config)
         self._peers = peers_of(
             config, self._store.nonce, self._clock, self._own_report, self._tell_now, self._answer
         )
@@ -314,6 +316,7 @@ class Daemon:
             rival=self._store.rival,
             lease=self._keeper.kept() if self._keeper is not None else None,
             bound=self._promises.binds() if may_lead(self._config) else "",
+            certificates=self._certificates.lasting(),
         )
 
     def dry_run(self, request: Request) -> Decision:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
 from mailward.app import ladders
+from mailward.app.certificates import Certificates, Lasting
 from mailward.app.compose import DnsPart, Parts, build
 from mailward.app.peering import may_lead, observer_of
 from mailward.app.stores import store_id_of
@@ -57,7 +58,8 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     try:
         tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id)]
         tried, through_store = await asyncio.gather(*tries), await _through_store(config, store_id)
-        return (*tried, store, *through_store, *await _rights(config, store_id))
+        own = [_certificate(each, clock.now().wall_s) for each in Certificates(config).lasting()]
+        return (*tried, *own, store, *through_store, *await _rights(config, store_id))
     finally:
         await parts.close()
 
@@ -193,6 +195,11 @@ async def _dns(what: str, config: Config, part: DnsPart, ours: str) -> Tried:
     if silent:
         return Tried(what, False, "not every server agrees with the primary: " + "; ".join(silent))
     return Tried(what, True, f"signed read works, all servers agree; it holds {now}")
+
+
+def _certificate(own: Lasting, now_unix_s: float) -> Tried:
+    told, left = own.told(now_unix_s), own.days_left(now_unix_s)
+    return Tried(f"ZooKeeper {own.key}", not told, told or f"{own.file} has {left:.0f} days left")
 
 
 async def _store(config: Config) -> tuple[str, Tried]:
