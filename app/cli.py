@@ -25,8 +25,8 @@ FIRST_SCREEN = """mailward keeps a mail service up when a mail server fails.
 Something is broken    mailward failover NODE   its users go elsewhere, now
 Work is planned        mailward drain NODE      it is left gently
   ... and done         mailward readmit NODE    it comes back when caught up
-One serves of several  mailward switchover NODE  it serves from then on
-  ... at night         mailward switchover NODE --at 02:30
+  ... in a cluster     mailward switchover OTHER  another serves from then on
+  ... there, at night  mailward switchover OTHER --at 02:30
 You are frightened     mailward pause           nothing new is done by itself
   ... and calm again   mailward resume
 What is it doing, why  mailward status; mailward explain [NODE]
@@ -145,7 +145,8 @@ def drain(
 ) -> None:  # fmt: skip
     """Work is planned: NODE is left gently.
 
-    It is unpublished at once, and closed when the DNS answers which name it have run out."""
+    It is unpublished at once, and closed when the DNS answers which name it have run out. Who serves in a
+    cluster is left by `mailward switchover` of another; there, this takes out one that stands by."""
     _ask("drain", node, config, socket, reason, False, dry_run, wait, timeout, as_json)
 
 

@@ -2,9 +2,9 @@
 
 Order of start: the power switches, whose options only their programs can judge, where this daemon may lead;
 the API, which fails where another daemon answers; the store (nothing is done without it, I14); the host's
-watchdog, where there is one; and, once the store has been read, the embedded name servers with their last
-answers, observer and loop. A clean stop leaves the store, so that the next controller may lead at once; what
-was under way is for it to find out.
+watchdog, where there is one, and word to systemd that it has started; and, once the store has been read, the
+embedded name servers with their last answers, observer and loop. A clean stop leaves the store, so that the
+next controller may lead at once; what was under way is for it to find out.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mailward.app.api import Listening, serve
+from mailward.app.certificates import Certificates
 from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.elsewhere import Place
 from mailward.app.live import Counters, View
@@ -64,6 +65,7 @@ class Daemon:
         self._started = self._clock.now()
         self._store = store_of(config, self._clock, self._wake)
         self._place = Place(config)
+        self._certificates = Certificates(config)
         self._peers = peers_of(
             config, self._store.nonce, self._clock, self._own_report, self._tell_now, self._answer
         )
@@ -143,6 +145,7 @@ class Daemon:
         read it."""
         while True:
             self._readings += 1
+            self._last_step_s = self._clock.now().boot_s  # to wait is work: systemd leaves it alone
             try:
                 return await self._store.read()
             except (Unanswered, NoStore, NoRight) as error:
@@ -275,15 +278,12 @@ class Daemon:
         self._observer.hurry_lags(self._vantages.mail_is_waited_for)
 
     async def _tell_systemd(self) -> None:
-        ready = False
+        """It is started as soon as its API listens: what else starts at boot does not wait for a store."""
+        notify("READY=1")
         while True:
-            problem = self._not_ready()
-            if not ready and not problem:
-                notify("READY=1")
-                ready = True
             if self._clock.now().boot_s - self._last_step_s < STALLED_S:
                 notify("WATCHDOG=1")
-            notify(f"STATUS={problem or 'watching'}")
+            notify(f"STATUS={self._not_ready() or 'watching'}")
             await asyncio.sleep(1.0)
 
     def _turns(self) -> int:
@@ -316,6 +316,7 @@ class Daemon:
             rival=self._store.rival,
             lease=self._keeper.kept() if self._keeper is not None else None,
             bound=self._promises.binds() if may_lead(self._config) else "",
+            certificates=self._certificates.lasting(),
         )
 
     def dry_run(self, request: Request) -> Decision:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mailward.app.certificates import Lasting
 from mailward.app.status import RungTried
 from mailward.controller.lease import Kept
 from mailward.model.clock import Moment
@@ -36,7 +37,7 @@ class View:
     `may_act` says whether a lead would still count just now, `read_at` when the store was last read,
     `apart` of each observer that should be connected to directly why it is not, '' where it is. `rival`
     says that another process reports under our name. `lease` is that of the node beside us, `bound` why we
-    have promised not to lead, or '' where we have not."""
+    have promised not to lead, or '' where we have not; `certificates` are this daemon's own."""
 
     observer: str
     started: Moment
@@ -51,6 +52,7 @@ class View:
     rival: bool = False
     lease: Kept | None = None
     bound: str = ""
+    certificates: tuple[Lasting, ...] = ()
 
 
 class Live(Protocol):

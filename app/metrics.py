@@ -13,7 +13,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from mailward.app import summary
-from mailward.app.live import Counters, Live
+from mailward.app.certificates import DAY_S
+from mailward.app.live import Counters, Live, View
 from mailward.app.status import Mode, NodeStatus, ServiceStatus, Status
 from mailward.model.decision import Condition
 from mailward.model.fencing import FenceOutcome
@@ -23,7 +24,6 @@ from mailward.model.replication import Confidence
 from mailward.model.state import Phase
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-DAY_S = 86400.0
 MOST_STAGES = 16
 MOST_TALLIES = 32
 
@@ -56,6 +56,7 @@ class _Collector(Collector):
         yield from _replication(status)
         yield from _dns(status)
         yield from _operations(status)
+        yield _own_certificates(view)
         if view.snapshot is not None:
             age = GaugeMetricFamily("mailward_loop_age_seconds", "Since the loop last decided.")
             age.add_metric((), view.snapshot.now.age_s(view.now))
@@ -144,6 +145,18 @@ def _services(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
         if service.certificate_days is not None:
             certificates.add_metric(where, service.certificate_days * DAY_S)
     yield from (verdicts, ages, certificates)
+
+
+def _own_certificates(view: View) -> Metric:
+    left = GaugeMetricFamily(
+        "mailward_own_certificate_remaining_seconds",
+        "Until what this daemon shows (cert_file) or trusts (ca_file) ends.",
+        labels=("file",),
+    )
+    for each in view.certificates:
+        if each.until_unix_s is not None:
+            left.add_metric((each.key,), each.until_unix_s - view.now.wall_s)
+    return left
 
 
 def _stages(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:

@@ -89,8 +89,9 @@ def notices(view: View) -> tuple[str, ...]:
         )
     if view.bound:
         found.append(f"this daemon does not lead yet: {view.bound}")
+    found += [told for each in view.certificates if (told := each.told(view.now.wall_s))]
     if snapshot is None or len(snapshot.policy.observers) == 1:
-        return tuple(found)
+        return tuple(printable(each, 300) for each in found)
     if view.not_ready and view.read_at is not None:
         ago = duration(view.read_at.age_s(view.now))
         found.append(f"what is recorded was read {ago} ago; what is seen of the nodes is of now")

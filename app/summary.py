@@ -47,6 +47,7 @@ def status_of(view: View) -> Status:
             healthy=False,
             automation=now,
             headline=NO_ROUND,
+            notices=observers.notices(view),
             next=advice.suggestions(view, (), now, ()),
         )
     state = snapshot.state

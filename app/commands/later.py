@@ -2,7 +2,7 @@
 it, `in 2h`.
 
 A time without a zone is of the zone of whoever types it. What no clock shows there, since clocks go forward
-over it, is refused; what one shows twice is the first of the two."""
+over it, is refused, unless no day was given and that is past; what one shows twice is the first of both."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -29,9 +29,10 @@ def moment(text: str, now_unix_s: float, zone: tzinfo | None = None) -> float:
         given = datetime.strptime(day, "%Y-%m-%d").date() if day else None
         there = _offset(offset) if offset else zone
         now = datetime.fromtimestamp(now_unix_s, there).astimezone(there)
-        then = _at(datetime.combine(given or now.date(), at), there)
-        if given is None and then <= now:
-            then = _at(datetime.combine(now.date() + timedelta(days=1), at), there)
+        first = datetime.combine(given or now.date(), at)
+        if given is None and _is_past(first, there, now):
+            first += timedelta(days=1)
+        then = _at(first, there)
     except _NoSuchTime:
         raise
     except (ValueError, OverflowError, OSError):
@@ -43,12 +44,19 @@ class _NoSuchTime(ValueError):
     """Clocks go forward over it."""
 
 
+def _is_past(naive: datetime, zone: tzinfo | None, now: datetime) -> bool:
+    """By what a clock shows, where none shows it that day."""
+    try:
+        return _at(naive, zone).timestamp() <= now.timestamp()
+    except _NoSuchTime:
+        return naive <= now.replace(tzinfo=None)
+
+
 def _at(naive: datetime, zone: tzinfo | None) -> datetime:
     then = naive.astimezone() if zone is None else naive.replace(tzinfo=zone)
     shown = then.astimezone(UTC).astimezone(zone)
     if shown.replace(tzinfo=None) != naive:
-        missing = f"no clock shows {naive:%H:%M} on {naive:%Y-%m-%d}"
-        raise _NoSuchTime(f"{missing}: they go on at {shown:%H:%M}")
+        raise _NoSuchTime(f"no clock shows {naive:%H:%M} on {naive:%Y-%m-%d}: they go forward over it")
     return then
 
 

@@ -7,10 +7,12 @@ and their servers asked. Each answer is one line with what to do.
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mailward.app import ladders
+from mailward.app.certificates import Certificates, Lasting
 from mailward.app.compose import DnsPart, Parts, build
 from mailward.app.peering import may_lead, observer_of
 from mailward.app.stores import store_id_of
@@ -39,6 +41,8 @@ NFTABLES = "nftables"
 """The firewall that knows leases, as the helper names it."""
 NOBODY = "0" * 8
 
+Note = Callable[[NodeFacts], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -55,14 +59,44 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
     parts = build(config, store_id, clock)
     slots = asyncio.Semaphore(AT_ONCE)
     try:
-        tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id)]
-        tried, through_store = await asyncio.gather(*tries), await _through_store(config, store_id)
-        return (*tried, store, *through_store, *await _rights(config, store_id))
+        hosts = Hosts()
+        tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id, hosts)]
+        tried, through_store = await asyncio.gather(*tries), await _through_store(config, store_id, hosts)
+        own = [_certificate(each, clock.now().wall_s) for each in Certificates(config).lasting()]
+        return (*tried, *own, store, *through_store, *hosts.compared(), *await _rights(config, store_id))
     finally:
         await parts.close()
 
 
-def _tries(config: Config, parts: Parts, store_id: str) -> Sequence[tuple[str, Awaitable[Tried]]]:
+class Hosts:
+    """Which host each node's helper says it runs on, by the way it was asked: `observers[].node` and the
+    node's addresses may mean different ones, and then one is closed for the other."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, dict[str, NodeFacts]] = {}
+
+    def note(self, node: str, way: str) -> Note:
+        return partial(self._said.setdefault(node, {}).__setitem__, way)
+
+    def compared(self) -> tuple[Tried, ...]:
+        """Each node that answered on more than one way."""
+        return tuple(_compared(node, said) for node, said in self._said.items() if len(said) > 1)
+
+
+def _compared(node: str, said: Mapping[str, NodeFacts]) -> Tried:
+    """A boot is a host's own; containers share it, and differ by their names."""
+    what, found = f"{node} on every way", {(facts.hostname, facts.boot_id) for facts in said.values()}
+    if len(found) == 1:
+        return Tried(what, True, f"the same host: {next(iter(found))[0]}")
+    told = "; ".join(
+        f"{way} answers {facts.hostname} (boot {facts.boot_id[:8]})" for way, facts in sorted(said.items())
+    )
+    return Tried(what, False, f"{told}: observers[].node or the addresses of {node} name another host")
+
+
+def _tries(
+    config: Config, parts: Parts, store_id: str, hosts: Hosts
+) -> Sequence[tuple[str, Awaitable[Tried]]]:
     found: list[tuple[str, Awaitable[Tried]]] = []
     ours = observer_of(config) if beside_of(config) else ""
     for node in parts.watched:
@@ -72,11 +106,16 @@ def _tries(config: Config, parts: Parts, store_id: str) -> Sequence[tuple[str, A
         if node.helper is not None:
             what = f"{node.name} helper"
             one_serves, leased = config.deployment is Deployment.CLUSTER, config.policy.lease_s is not None
-            asked = _helper(what, node.helper, set(config.services), boots_closed=one_serves, leased=leased)
+            asked = _helper(
+                what, node.helper, set(config.services), boots_closed=one_serves, leased=leased,
+                note=hosts.note(node.name, "over SSH"),
+            )  # fmt: skip
             found.append((what, asked))
         if beside_of(config).get(node.name) == ours:
             what = f"{node.name} helper, from beside it"
-            found.append((what, _from_beside(what, set(config.services))))
+            found.append(
+                (what, _from_beside(what, set(config.services), hosts.note(node.name, "from beside")))
+            )
         if node.name in parts.devices:
             what = f"{node.name} power"
             found.append((what, _power(what, parts.devices[node.name])))
@@ -113,13 +152,16 @@ async def _probe(what: str, target: Target, port: int) -> Tried:
 
 
 async def _helper(
-    what: str, helper: Helper, services: set[str], *, boots_closed: bool = False, leased: bool = False
-) -> Tried:
+    what: str, helper: Helper, services: set[str], *, boots_closed: bool = False, leased: bool = False,
+    note: Note | None = None,
+) -> Tried:  # fmt: skip
     """`boots_closed`: it has to open nothing by itself, as a node of which another may take the place;
-    `leased`: its firewall has to know leases."""
+    `leased`: its firewall has to know leases. `note` is told what it says."""
     facts = await helper.status()
     if not isinstance(facts, NodeFacts):
         return Tried(what, False, facts)
+    if note is not None:
+        note(facts)
     missing = sorted(services - set(facts.ports))
     if missing:
         return Tried(
@@ -137,11 +179,11 @@ async def _helper(
     return Tried(what, True, f"{facts.hostname} answers; it {token}{_lease(facts)}")
 
 
-async def _from_beside(what: str, services: set[str]) -> Tried:
+async def _from_beside(what: str, services: set[str], note: Note) -> Tried:
     """As the daemon beside it starts it, if this is typed as its user."""
     helper = LocalHelper()
     try:
-        tried = await _helper(what, helper, services)
+        tried = await _helper(what, helper, services, note=note)
     finally:
         await helper.close()
     if tried.works:
@@ -195,6 +237,11 @@ async def _dns(what: str, config: Config, part: DnsPart, ours: str) -> Tried:
     return Tried(what, True, f"signed read works, all servers agree; it holds {now}")
 
 
+def _certificate(own: Lasting, now_unix_s: float) -> Tried:
+    told, left = own.told(now_unix_s), own.days_left(now_unix_s)
+    return Tried(f"ZooKeeper {own.key}", not told, told or f"{own.file} has {left:.0f} days left")
+
+
 async def _store(config: Config) -> tuple[str, Tried]:
     """Whose tokens are ours: before there is a store, nobody's."""
     try:
@@ -206,7 +253,7 @@ async def _store(config: Config) -> tuple[str, Tried]:
     return found, Tried("store", True, f"{where} holds store {found}")
 
 
-async def _through_store(config: Config, store_id: str) -> Sequence[Tried]:
+async def _through_store(config: Config, store_id: str, hosts: Hosts) -> Sequence[Tried]:
     """Each helper by way of the daemon beside it, as who leads asks it."""
     zookeeper, nodes = config.coordination.zookeeper, beside_of(config)
     if zookeeper is None or store_id == NOBODY or not nodes or not may_lead(config):
@@ -216,7 +263,12 @@ async def _through_store(config: Config, store_id: str) -> Sequence[Tried]:
             letters = ZooKeeperLetters(client, Tree(config.cluster), rights_of(config))
             helpers = {node: AskedHelper(letters, node) for node in nodes}
             asking = [
-                _helper(f"{node} helper, asked through {nodes[node]}", helper, set(config.services))
+                _helper(
+                    f"{node} helper, asked through {nodes[node]}",
+                    helper,
+                    set(config.services),
+                    note=hosts.note(node, f"through {nodes[node]}"),
+                )
                 for node, helper in helpers.items()
             ]
             found = await asyncio.gather(*asking)

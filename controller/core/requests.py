@@ -13,7 +13,7 @@ looked at anew.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import bounds, gates, planning, schedule, succession, takeover
+from mailward.controller.core import bounds, candidates, gates, planning, schedule, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.succession import course
@@ -110,14 +110,18 @@ def _consider(draft: Draft, request: Request) -> None:
         return
     cases = _cases(draft.situation, request)
     if not cases:
-        phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases_of(node.name))
-        draft.answer(request, False, f"nothing to do: {node.name} is {phases or 'behind no endpoint'}")
+        draft.answer(request, False, _rather(draft.situation, request) or _nothing_to_do(draft, node.name))
         return
     held = _held(cases, request)
     if held:
         _refuse_or_wait(draft, request, held)
         return
     _begin(draft, cases, request)
+
+
+def _nothing_to_do(draft: Draft, node: str) -> str:
+    phases = ", ".join(f"{r.phase} for {r.endpoint}" for r in draft.state.phases_of(node))
+    return f"nothing to do: {node} is {phases or 'behind no endpoint'}"
 
 
 def waits_for(situation: Situation, request: Request) -> str:
@@ -276,6 +280,22 @@ def _make_way(draft: Draft, why: str) -> None:
 
 
 # in a cluster
+
+
+def _rather(situation: Situation, request: Request) -> str:
+    """The command for what was probably meant: to drain who serves, or a failover to who stands by."""
+    node, serves = request.node, succession.active(situation.state)
+    if situation.snapshot.policy.deployment is not Deployment.CLUSTER:
+        return ""
+    if request.kind is RequestKind.DRAIN and node == serves:
+        fit = [name for name in candidates.field(situation, node, None).fit if name != node]
+        doubt = "" if fit else f" (nobody can just now: mailward explain {node})"
+        return f"{node} serves; to have another take over: mailward switchover {(*fit, 'NODE')[0]}{doubt}"
+    stands_by = any(record.phase is Phase.STANDBY for record in situation.state.phases_of(node))
+    if request.kind is RequestKind.FAILOVER and stands_by:
+        broken = f", or if {serves} is broken: mailward failover {serves}" if serves else ""
+        return f"{node} stands by; to make it serve: mailward switchover {node}{broken}"
+    return ""
 
 
 def _served_by(situation: Situation, request: Request) -> Case | None:

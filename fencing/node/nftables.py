@@ -3,6 +3,7 @@
 Our chains come just before the usual filter priority, so that another firewall's DROP cannot hide
 the refusal; an ACCEPT of another table cannot undo it. `flush ruleset`, as a reload of Debian's
 nftables.service does it, removes our table too: `status` then says that the map is not applied.
+Only ours is read back: another's sets may be longer than what is read of any program.
 
 A lease is an element with a timeout in the set `leased`, for each port in the set `held`. Deleting an
 element that has timed out fails, and with it the whole transaction: so a renewal (delete, add) cannot
@@ -41,13 +42,19 @@ class Nftables:
         return _load(_REMOVE)
 
     def shown(self) -> Shown | None:
-        ran = run(["nft", "-j", "list", "ruleset", "inet"], timeout_s=TIMEOUT_S)
+        ran = run(["nft", "-j", "list", "table", *TABLE.split()], timeout_s=TIMEOUT_S)
         if ran.code != 0:
-            return None
+            return Shown() if ran.code is not None and _has_no_table() else None
         try:
             return shown_in(strictjson.loads(ran.out)["nftables"])
         except (ValueError, KeyError, TypeError):
             return None
+
+
+def _has_no_table() -> bool:
+    """Whether ours is not there, for certain: to list it fails then, as it does for other reasons."""
+    ran = run(["nft", "list", "tables", "inet"], timeout_s=TIMEOUT_S)
+    return ran.code == 0 and f"table {TABLE}" not in ran.out.splitlines()
 
 
 def _load(rules: str, timeout_s: float = TIMEOUT_S) -> str:
@@ -109,7 +116,7 @@ def _chain(
 
 
 def shown_in(listing: list[dict[str, Any]]) -> Shown:
-    """Of `nft -j list ruleset`: what is refused, if both chains are hooked and reset it."""
+    """Of `nft -j list table`: what is refused, if both chains are hooked and reset it."""
     ours = [value for item in listing for value in item.items() if _is_ours(*value)]
     hooks = {chain.get("hook") for kind, chain in ours if kind == "chain"}
     resets = {

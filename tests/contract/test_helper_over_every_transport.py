@@ -40,7 +40,7 @@ from mailward.model.token import Token
 NFT = """#!/bin/sh
 case "$*" in
   "list tables") ;;
-  "-j list ruleset inet") cat "$NFT_LISTING" ;;
+  "-j list table inet mailward") cat "$NFT_LISTING" ;;
   "-f -") [ ! -e "$NFT_LISTING" ] || exit 1; cat > "$NFT_RULES" ;;
   *) exit 1 ;;
 esac

@@ -190,8 +190,18 @@ def _note_who_moved_it(draft: Draft) -> None:
     """What a failover has moved by itself may go back by itself (`failback`)."""
     operation = draft.running()
     by_itself = operation.node and operation.kind is Kind.FAILOVER and operation.cause is not Cause.OPERATOR
-    homing = replace(draft.state.homing, moved_to=operation.to if by_itself else "")
-    draft.state = replace(draft.state, homing=homing)
+    moved_to = operation.to if by_itself and not _was_asked_for(draft) else ""
+    draft.state = replace(draft.state, homing=replace(draft.state.homing, moved_to=moved_to))
+
+
+def _was_asked_for(draft: Draft) -> bool:
+    """Whether a failover does what a person's switchover was about when its source failed."""
+    operation, before = draft.running(), draft.state.ended[-1:]
+    return any(
+        (was.kind, was.cause, was.node, was.to)
+        == (Kind.SWITCHOVER, Cause.OPERATOR, operation.node, operation.to)
+        for was in (each.operation for each in before)
+    )
 
 
 def _cases(draft: Draft, node: str) -> tuple[Case, ...]:

@@ -95,7 +95,7 @@ def test_the_first_screen_answers_the_four_moments() -> None:
     for words in (
         "broken    mailward failover NODE",
         "planned        mailward drain NODE",
-        "One serves of several  mailward switchover NODE",
+        "in a cluster     mailward switchover OTHER",
         "mailward readmit NODE",
         "frightened     mailward pause",
         "mailward explain [NODE]",

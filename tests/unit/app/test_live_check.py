@@ -3,10 +3,12 @@
 import asyncio
 import getpass
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -221,7 +223,7 @@ async def test_only_in_a_cluster_it_is_asked_for(loaded: Callable[..., Config]) 
         config = config.model_copy(update={"deployment": deployment})
         parts = build(config, TOKEN.store_id, SystemClock())
         node = replace(parts.watched[0], helper=cast(Any, Told(facts(("smtp",)))))
-        tries = live._tries(config, replace(parts, watched=(node,)), TOKEN.store_id)
+        tries = live._tries(config, replace(parts, watched=(node,)), TOKEN.store_id, live.Hosts())
         found = dict(tries)
         assert (await found.pop("mail-a helper")).works is works
         for trying in found.values():
@@ -267,13 +269,85 @@ async def test_beside_a_node_its_helper_is_started_as_the_daemon_does(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(live, "LocalHelper", partial(LocalHelper, command))
     config = beside_a(tmp_path, loaded)
-    tries = dict(live._tries(config, build(config, NOBODY, SystemClock()), NOBODY))
+    tries = dict(live._tries(config, build(config, NOBODY, SystemClock()), NOBODY, live.Hosts()))
     (what,) = [each for each in tries if "from beside" in each]
     tried = await tries.pop(what)
     for each in tries.values():
         cast(Any, each).close()
     assert (what, tried.works) == ("mail-a helper, from beside it", False)
     assert detail.format(user=getpass.getuser()) in tried.detail
+
+
+@pytest.mark.parametrize(
+    ("others", "works", "detail"),
+    [
+        ((), None, ""),
+        ((facts(), facts()), True, "the same host: mail-a"),
+        (
+            (facts(), facts(boot_id="0123456789")),
+            False,
+            "from beside answers mail-a (boot b); over SSH answers mail-a (boot b); through eye answers"
+            " mail-a (boot 01234567): observers[].node or the addresses of mail-a name another host",
+        ),
+        (
+            (facts(hostname="mail-b"),),
+            False,
+            "from beside answers mail-b (boot b); over SSH answers mail-a (boot b): observers[].node or the"
+            " addresses of mail-a name another host",
+        ),
+    ],
+)
+def test_on_every_way_the_same_host_has_to_answer(
+    others: Sequence[NodeFacts], works: bool | None, detail: str
+) -> None:
+    hosts = live.Hosts()
+    for way, said in zip(("over SSH", "from beside", "through eye"), (facts(), *others), strict=False):
+        hosts.note("mail-a", way)(said)
+    hosts.note("mail-b", "over SSH")(facts(hostname="mail-b"))
+    wanted = () if works is None else (Tried("mail-a on every way", works, detail),)
+    assert hosts.compared() == wanted
+
+
+async def test_a_node_beside_which_another_host_answers_is_told(
+    loaded: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def connected(_: object) -> AsyncIterator[None]:
+        yield
+
+    def closing(said: NodeFacts) -> Any:
+        async def close() -> None: ...
+
+        return SimpleNamespace(status=Told(said).status, close=close)
+
+    config = beside_a(tmp_path, loaded)
+    parts = build(config, NOBODY, SystemClock())
+    over_ssh = cast(Any, Told(facts(("smtp",))))
+    monkeypatch.setattr(live, "build", lambda *_: replace(
+        parts, watched=tuple(replace(each, helper=over_ssh, targets=()) for each in parts.watched),
+        lag_sources={}, dns={},
+    ))  # fmt: skip
+    monkeypatch.setattr(live, "LocalHelper", lambda: closing(facts(("smtp",))))
+    monkeypatch.setattr(live, "AskedHelper", lambda _, node: closing(facts(("smtp",), hostname=f"{node}2")))
+    monkeypatch.setattr(live, "connected", connected)
+
+    async def store(_: Config) -> tuple[str, Tried]:
+        return "abcdef01", Tried("store", True, "")
+
+    async def rights(*_: object) -> tuple[Tried, ...]:
+        return ()
+
+    monkeypatch.setattr(live, "_store", store)
+    monkeypatch.setattr(live, "_rights", rights)
+    found = {each.what: each for each in await try_all(config, SystemClock())}
+    for node, ways in (
+        ("mail-a", ["from beside", "over SSH", "through eye"]),
+        ("mail-b", ["over SSH", "thr"]),
+    ):
+        tried = found[f"{node} on every way"]
+        assert not tried.works
+        assert f"answers {node}2 " in tried.detail
+        assert all(way in tried.detail for way in ways)
 
 
 async def test_replication_works_when_lag_is_known() -> None:

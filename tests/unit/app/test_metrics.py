@@ -21,7 +21,7 @@ STATES = {
     "mailward_fence_outcome": "outcome",
 }
 LABELS = {
-    "node", "endpoint", "service", "target", "source", "stage", "kind", "event", "result", "version",
+    "node", "endpoint", "service", "target", "source", "stage", "kind", "event", "result", "version", "file",
     *STATES.values(),
 }  # fmt: skip
 

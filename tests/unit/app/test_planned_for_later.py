@@ -1,6 +1,7 @@
 """A switchover for later as people ask for it, see it and withdraw it."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -19,6 +20,20 @@ Golden = Callable[[str, str], None]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 3, 27, 20, 0, tzinfo=BERLIN)
+InZone = Callable[[str], None]
+
+
+@pytest.fixture
+def in_zone() -> Iterator[InZone]:
+    """Sets this process's zone."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def put(name: str) -> None:
+            patch.setenv("TZ", name)
+            time.tzset()
+
+        yield put
+    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -39,16 +54,34 @@ def test_times_as_they_are_typed(text: str, wanted: datetime) -> None:
     assert later.moment(text, NOW.timestamp(), BERLIN) == wanted.timestamp()
 
 
-def test_the_zone_of_who_types_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
+@pytest.mark.parametrize(
+    ("now", "wanted"),
+    [
+        (datetime(2026, 3, 29, 9, 0), datetime(2026, 3, 30, 2, 30)),  # clocks went forward over it
+        (datetime(2026, 3, 29, 3, 0), datetime(2026, 3, 30, 2, 30)),
+        (datetime(2026, 3, 29, 1, 30), None),
+        (datetime(2026, 3, 28, 9, 0), None),
+        (datetime(2026, 10, 25, 2, 15), datetime(2026, 10, 25, 2, 30)),
+        (datetime(2026, 10, 25, 2, 15, fold=1), datetime(2026, 10, 26, 2, 30)),  # not what has been
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_the_next_one_where_clocks_are_changed(
+    now: datetime, wanted: datetime | None, named: bool, in_zone: InZone
+) -> None:
+    if not named:
+        in_zone("Europe/Berlin")
+    zone, now_s = (BERLIN if named else None), now.replace(tzinfo=BERLIN).timestamp()
+    if wanted is None:
+        with pytest.raises(ValueError, match="no clock shows 02:30 on 2026-03-29: they go forward over it"):
+            later.moment("02:30", now_s, zone)
+    else:
+        assert later.moment("02:30", now_s, zone) == wanted.replace(tzinfo=BERLIN).timestamp()
 
-    monkeypatch.setenv("TZ", "Asia/Kolkata")
-    time.tzset()
-    try:
-        at = later.moment("2026-04-01 02:30", NOW.timestamp())
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+
+def test_the_zone_of_who_types_it_counts(in_zone: InZone) -> None:
+    in_zone("Asia/Kolkata")
+    at = later.moment("2026-04-01 02:30", NOW.timestamp())
     assert at == datetime(2026, 3, 31, 21, 0, tzinfo=UTC).timestamp()
 
 
@@ -58,7 +91,7 @@ def test_the_zone_of_who_types_it_counts(monkeypatch: pytest.MonkeyPatch) -> Non
         ("half past two", "'half past two' is no time; write 02:30 (the next one), 2026-03-29 02:30"),
         ("25:00", "'25:00' is no time that there is"),
         ("2026-02-30 02:30", "is no time that there is"),
-        ("2026-03-29 02:30", "no clock shows 02:30 on 2026-03-29: they go on at 03:30"),
+        ("2026-03-29 02:30", "no clock shows 02:30 on 2026-03-29: they go forward over it"),
         ("in two hours", "'two hours' is no duration; write a number with a unit"),
         ("", "'' is no time"),
     ],

@@ -158,7 +158,7 @@ async def test_a_switch_that_is_told_something_wrong_does_not_work(
 async def test_every_switch_is_tried(loaded: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     config = loaded()
     parts = build(config, live.NOBODY, SystemClock())
-    tries = live._tries(config, parts, live.NOBODY)
+    tries = live._tries(config, parts, live.NOBODY, live.Hosts())
     assert [what for what, _ in tries if what.endswith("power")] == ["mail-a power", "mail-b power"]
     for _, trying in tries:
         trying.close()  # type: ignore[attr-defined]

@@ -88,6 +88,31 @@ async def test_a_loop_that_freezes_is_told_to_systemd_no_more(made: Path, told: 
             await task
 
 
+async def test_one_that_waits_for_its_store_has_started_lives_and_says_so(
+    made: Path, told: list[str]
+) -> None:
+    """Also beyond what a loop is given: nobody waits for it at boot, and nobody kills it."""
+    daemon = Daemon(load(made))
+
+    async def nobody_answers() -> Any:
+        raise Unanswered("no server answers")
+
+    daemon._store.read = nobody_answers  # type: ignore[method-assign]
+    task = asyncio.create_task(daemon.run())
+    try:
+        await until(lambda: "STATUS=starting: no server answers" in told)
+        assert told[0] == "READY=1"
+        daemon._last_step_s -= 2 * STALLED_S
+        told.clear()
+        await until(lambda: len(told) > 2)
+        assert told.count("WATCHDOG=1") > 0
+        assert "READY=1" not in told
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def until(true: Callable[[], bool]) -> None:
     for _ in range(200):
         if true():
@@ -275,6 +300,7 @@ def test_the_shipped_unit_restarts_a_daemon_that_stands_still() -> None:
     unit = (Path(daemons.__file__).parents[1] / "configs/deployments/mailward.service").read_text()
     said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
     assert (said["Type"], said["Restart"]) == ("notify", "on-failure")
+    assert float(said["TimeoutStartSec"]) < 600, "a boot does not wait for ever"
     assert float(said["WatchdogSec"]) > STALLED_S + 5
 
 

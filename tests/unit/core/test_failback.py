@@ -92,6 +92,28 @@ def test_what_a_person_has_moved_stays_where_it_was_put() -> None:
     assert why_not(scene) == "b does not serve by a failover of mailward's own: it stays until you move it"
 
 
+@pytest.mark.parametrize("to", ["b", "c"])
+def test_it_stays_also_where_the_old_node_has_failed_meanwhile(to: str) -> None:
+    """Where it went elsewhere than a person asked for, it was a failover's own choice."""
+    scene = Scene.of_a_cluster(preferring(names=("a", "b", "c")))
+    for node in ("b", "c"):
+        scene.lag("a", node, 3.0)
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(4)
+    assert scene.state.operation is not None
+    scene.down("a", for_s=31)
+    scene.run(3)
+    if to == "c":
+        scene.down("b")
+    scene.lag("a", to, 0.0)
+    scene.run(30)
+    kinds = [each.operation.kind for each in scene.state.ended][-2:]
+    assert (kinds, scene.phase(to)) == ([Kind.SWITCHOVER, Kind.FAILOVER], Phase.IN_SERVICE)
+    scene.back("a")
+    scene.up("b")
+    assert goes_back(scene) is (to == "c")
+
+
 def test_a_person_who_moves_it_on_after_a_failover_has_the_last_word() -> None:
     scene = failed_over(preferring(names=("a", "b", "c")))
     scene.ask(RequestKind.SWITCHOVER, "c")

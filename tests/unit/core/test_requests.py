@@ -98,6 +98,32 @@ def test_what_is_already_so_is_refused() -> None:
     assert asked(scene, RequestKind.FAILOVER)[1] == "nothing to do: a is out for mail.example.test"
 
 
+def test_in_a_cluster_the_command_that_was_probably_meant_is_named() -> None:
+    scene = Scene.of_a_cluster()
+    assert asked(scene, RequestKind.DRAIN) == (
+        False,
+        "a serves; to have another take over: mailward switchover b",
+    )
+    assert asked(scene, RequestKind.FAILOVER, "b") == (
+        False,
+        "b stands by; to make it serve: mailward switchover b, or if a is broken: mailward failover a",
+    )
+    scene.down("b")
+    assert asked(scene, RequestKind.DRAIN)[1] == (
+        "a serves; to have another take over: mailward switchover NODE"
+        " (nobody can just now: mailward explain a)"
+    )
+
+
+def test_where_nobody_serves_a_failover_of_a_standby_names_nobody_that_is_broken() -> None:
+    scene = Scene.of_a_cluster()
+    scene.put_phase("a", Phase.OUT)
+    assert asked(scene, RequestKind.FAILOVER, "b") == (
+        False,
+        "b stands by; to make it serve: mailward switchover b",
+    )
+
+
 def test_a_node_behind_no_endpoint_is_refused() -> None:
     endpoint = replace(policy_of().endpoints[0], nodes=("b",))
     scene = Scene.settled(policy_of(endpoints=[endpoint]))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from mailward.fencing.node import iptables, nftables
+from mailward.fencing.node.commands import Ran
 from mailward.fencing.node.firewall import Plan, Shown
 from mailward.fencing.node.sessions import expression
 
@@ -56,7 +59,7 @@ def test_an_open_map_is_a_set_without_elements() -> None:
 
 
 def listing(**changed: Any) -> list[dict[str, Any]]:
-    """`nft -j list ruleset inet` of the ruleset above, as nft 1.0.6 prints it (shortened)."""
+    """`nft -j list table inet mailward` of the ruleset above, as nft 1.0.6 prints it (shortened)."""
 
     def rule(chain: str, field: str, *lookups: tuple[str, str]) -> dict[str, Any]:
         left = {"payload": {"protocol": "tcp", "field": field}}
@@ -109,6 +112,33 @@ def test_a_lease_has_lapsed_as_soon_as_one_of_its_ports_has() -> None:
 
 def test_no_table_of_ours_closes_nothing() -> None:
     assert nftables.shown_in([{"metainfo": {}}]) == Shown()
+
+
+@pytest.mark.parametrize(
+    ("table", "tables", "shown"),
+    [
+        (Ran(0, json.dumps({"nftables": listing()}), ""), None,
+         Shown(frozenset({25, 993}), frozenset({143, 587}), 20)),
+        (Ran(1, "", "No such file or directory"), Ran(0, "table inet filter\n", ""), Shown()),
+        (Ran(1, "", "No such file or directory"), Ran(0, "", ""), Shown()),
+        (Ran(1, "", "Operation not permitted"), Ran(1, "", "Operation not permitted"), None),
+        (Ran(1, "", "busy"), Ran(0, "table inet filter\ntable inet mailward\n", ""), None),
+        (Ran(None, "", "no end within 2 s"), Ran(0, "", ""), None),
+        (Ran(0, "{", ""), Ran(0, "", ""), None),
+    ],
+)  # fmt: skip
+def test_only_our_table_is_read_back_and_none_is_said_where_there_is_none(
+    table: Ran, tables: Ran | None, shown: Shown | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"nft -j list table inet mailward": table, "nft list tables inet": tables}
+
+    def run(argv: Sequence[str], stdin: str = "", timeout_s: float = 0.0) -> Ran:
+        ran = said[" ".join(argv)]
+        assert ran is not None
+        return ran
+
+    monkeypatch.setattr(nftables, "run", run)
+    assert nftables.Nftables().shown() == shown
 
 
 LEASED = Plan((25,), (), (587, 993), 7.5)
