@@ -50,7 +50,8 @@ class Config(Section):
 
     cluster: Name = Field(description="The cluster's name; it is part of a record's name in DNS.")
     deployment: Deployment = Field(
-        description="`hybrid` (two or more nodes, all serve) or `standard` (one node: watch and explain)."
+        description="`hybrid` (two or more nodes, all serve), `cluster` (one of them serves) or `standard`"
+        " (one node: watch and explain)."
     )
     automation: Automation = Field(
         default=Automation.OBSERVE,
