@@ -7,7 +7,7 @@ are `times`.
 
 from collections.abc import Callable, Iterator
 
-from mailward.configs import access, effective, failing_back, identities, leases, publishing, references
+from mailward.configs import access, effective, failback, identities, leases, publishing, references
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.services import Protocol, Service
@@ -54,6 +54,22 @@ def _cluster(config: Config) -> Iterator[Problem]:
         if endpoint.nodes is not None and set(endpoint.nodes) != set(config.nodes):
             sentence = "in a cluster every node stands behind every endpoint: leave the line out"
             yield Problem(("endpoints", name, "nodes"), sentence, (("nodes",), ("deployment",)))
+
+
+CLUSTER_ONLY = (
+    "takeover_after_s", "rescue_s", "demote_s", "fence_scope", "loss", "lease_s", "failback",
+    "failback_window", "failback_after_s",
+)  # fmt: skip
+"""The rules that nothing else follows."""
+
+
+def _only_of_a_cluster(config: Config) -> Iterator[Problem]:
+    if config.deployment is Deployment.CLUSTER:
+        return
+    for name in CLUSTER_ONLY:
+        if name in config.policy.model_fields_set:
+            sentence = f"it is for a cluster, here is a {config.deployment}: leave the line out"
+            yield Problem(("policy", name), sentence, (("deployment",),))
 
 
 def _nodes(config: Config) -> Iterator[Problem]:
@@ -196,6 +212,7 @@ def _coordination(config: Config) -> Iterator[Problem]:
 
 CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _deployment,
+    _only_of_a_cluster,
     _nodes,
     _services,
     _observers,
@@ -209,6 +226,6 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     access.secrets,
     access.agents,
     leases.leases,
-    failing_back.failback,
+    failback.failback,
     contradictions,
 )

@@ -12,13 +12,11 @@ WATCH = "{name: watch, address: 'w.example.com:7443'}"
 ZOOKEEPER = "coordination: {zookeeper: {servers: [zk1:2281]}}"
 
 
-def leased(
-    *observers: str, store: str = ZOOKEEPER, deployment: str = "cluster", lease_s: str = "15"
-) -> tuple[Edit, ...]:
+def leased(*observers: str, store: str = ZOOKEEPER, lease_s: str = "15") -> tuple[Edit, ...]:
     listed = ", ".join(observers or (A, B, WATCH))
     lines = f"policy: {{lease_s: {lease_s}}}\n{store}\nobserver: mail-a\nobservers: [{listed}]\n"
     return (
-        ("deployment: hybrid", f"deployment: {deployment}"),
+        ("deployment: hybrid", "deployment: cluster"),
         ("canary: {", f"{lines}canary: {{"),
         (", nodes: [mail-a, mail-b]", ""),
     )
@@ -38,8 +36,9 @@ def test_who_never_leads_need_not_be_asked(loaded: Loaded) -> None:
     ("edits", "said"),
     [
         (
-            leased(deployment="hybrid"),
-            "line 18: policy.lease_s: only a cluster has leases, here is a hybrid: leave the line out",
+            leased(lease_s="15, fence_scope: writes"),
+            "line 18: policy.lease_s: a lease closes client ports and stops no writer, so that with"
+            " policy.fence_scope: writes it would stop nobody: leave one of the two lines out",
         ),
         (
             leased("{name: mail-a}", store=""),
