@@ -20,12 +20,13 @@ from mailward.model.policy import Node, Policy, RungKind
 from mailward.model.snapshot import Snapshot
 from mailward.simulator.names import Zone, ZoneClient
 from mailward.simulator.network import Host, HostClock, Network
-from mailward.simulator.nodes import AskedClient, HelperClient, LagClient, MailNode, Ports, Replication
+from mailward.simulator.nodes import MailNode, Replication
 from mailward.simulator.observer import SimObserver
 from mailward.simulator.peers import Peers, Running
 from mailward.simulator.power import Board, Switch
 from mailward.simulator.store import Ensemble, Session
 from mailward.simulator.virtual import Process
+from mailward.simulator.ways import AskedClient, HelperClient, LagClient, Ports
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from mailward.model.token import Token
 from mailward.simulator import faults, virtual
 from mailward.simulator.audit import Audit
 from mailward.simulator.hooks import HookWork
-from mailward.simulator.nodes import HelperClient
 from mailward.simulator.run import play
+from mailward.simulator.ways import HelperClient
 from mailward.simulator.world import STORE_ID, World
 
 A, B = "mail-a", "mail-b"
