@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from mailward.model.fencing import (
     OPEN,
+    PLAIN,
     HelperAnswer,
     HelperReply,
     NodeFacts,
@@ -20,6 +21,7 @@ from mailward.model.fencing import (
     PortMap,
     PortState,
     Space,
+    Terms,
     UnitState,
     opens,
 )
@@ -78,13 +80,16 @@ class Lease:
 class Helper:
     """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
     booted every port is closed, whatever is remembered, until the next order; `lease`: under which it is
-    open; `stood_s`: for how long its machine has stood still, which no clock of its own has counted."""
+    open; `stopped`: whether what writes mail is, remembered as well (None: no order wants it), and that is no
+    service which clients use; `stood_s`: for how long its machine has stood still, which no clock of its own
+    has counted."""
 
     ports: dict[str, PortState]
     token: Token | None = None
     works: bool = True
     held: bool = False
     lease: Lease | None = None
+    stopped: bool | None = None
     stood_s: float = 0.0
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
@@ -146,7 +151,7 @@ class Helper:
         return HelperReply.STALE if token < self.token else HelperReply.REFUSED
 
     def obey(
-        self, token: Token, at_s: float, ports: PortMap | None, hello_s: float, lease_s: float | None = None
+        self, token: Token, at_s: float, ports: PortMap | None, hello_s: float, terms: Terms = PLAIN
     ) -> HelperAnswer:
         if at_s - hello_s > WINDOW_S:
             return HelperAnswer(HelperReply.REFUSED, self.token, detail="late")
@@ -156,17 +161,20 @@ class Helper:
             )
         if self.token is not None and token <= self.token:
             return HelperAnswer(HelperReply.STALE, self.token, detail=f"it has obeyed {self.token}")
+        if terms.stop and (ports is None or opens(ports)):
+            return HelperAnswer(HelperReply.REFUSED, self.token, detail="writers stop where all is closed")
         self.token = token
         if ports is not None:
             self.ports, self.held = dict(ports), False
-            self.lease = _leased(ports, lease_s, at_s)
+            self.lease = _leased(ports, terms.lease_s, at_s)
+            self.stopped = terms.stop or None
         self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
         self.on_obeyed(self.log[-1])
-        return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
+        return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports), stopped=terms.stop or None)
 
     def promoted(self, ports: dict[str, PortState], lease_s: float | None) -> None:
         """What was ordered with a hook opens when that is verified, and its lease begins."""
-        self.ports, self.held = ports, False
+        self.ports, self.held, self.stopped = ports, False, None
         self.lease = _leased(ports, lease_s, running_loop().time())
         self.on_obeyed(self.log[-1])
 
@@ -234,6 +242,7 @@ class MailNode:
             paths={"mail": Space(free, 20 * GIB, 10**6, 2 * 10**6)},
             lease_s=self.helper.lease.lease_s if self.helper.lease is not None else None,
             lease_left_s=self._lease_left_s(),
+            stopped=self.helper.stopped,
         )
 
     def _lease_left_s(self) -> float | None:

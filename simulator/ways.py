@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from mailward.fencing.verification import Seen, Sight
@@ -28,8 +29,7 @@ POLL_S = 0.25
 
 
 class HelperClient:
-    """The port `Helper` from one host to a node: hello, then the order within the helper's window. Of terms
-    leases and hooks are played: what wants another is refused."""
+    """The port `Helper` from one host to a node: hello, then the order within the helper's window."""
 
     def __init__(self, network: Network, source: str, node: MailNode, timeout_s: float = 3.0) -> None:
         self.name = f"helper of {node.name}"
@@ -39,17 +39,17 @@ class HelperClient:
         self._timeout_s = timeout_s
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
-        if terms != Terms(lease_s=terms.lease_s, hook=terms.hook):
-            return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no such terms")
         if terms.hook is None:
-            return await self._told(token, ports, terms.lease_s)
+            return await self._told(token, ports, terms)
         hook, runs = terms.hook, list[Run]()
 
         def begin() -> None:
             runs.append(self._node.hooks.begin(hook, token, dict(ports), terms.lease_s))
 
-        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, then=begin)
-        return await self._ended(runs[0], terms.extra_s) if runs else answer
+        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, terms, begin)
+        if not runs:
+            return answer
+        return replace(await self._ended(runs[0], terms.extra_s), stopped=answer.stopped)
 
     async def claim(self, token: Token) -> HelperAnswer:
         return await self._told(token, None)
@@ -97,7 +97,7 @@ class HelperClient:
         self,
         token: Token,
         ports: PortMap | None,
-        lease_s: float | None = None,
+        terms: Terms = PLAIN,
         then: Callable[[], None] = lambda: None,
     ) -> HelperAnswer:
         loop, node = asyncio.get_running_loop(), self._node
@@ -112,7 +112,7 @@ class HelperClient:
                 return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
 
             def obey() -> HelperAnswer:
-                answer = node.helper.obey(token, loop.time(), ports, greeted_s, lease_s)
+                answer = node.helper.obey(token, loop.time(), ports, greeted_s, terms)
                 if answer.reply is HelperReply.OBEYED:
                     then()
                 return answer
