@@ -25,7 +25,7 @@ def observer_of(config: Config) -> str:
     raise ConfigError((problem,))
 
 
-def may_lead(config: Config) -> bool:
+def may_ever_act(config: Config) -> bool:
     """Whether this daemon may ever act: not one that only watches, nor one beside a node that has the store
     to itself."""
     entry = next(observer for observer in config.observers if observer.name == observer_of(config))

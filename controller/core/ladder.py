@@ -182,7 +182,7 @@ def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
         if rung.kind is RungKind.LEASE:
             lease = leases.remaining(situation, node.name)
             said.append(f"{rung.kind}: {lease.said}")
-            if not lease.answered:
+            if not lease.in_vain:
                 return Choice(again, "; ".join(said))
             continue
         action = _action(situation, operation, node, rung)

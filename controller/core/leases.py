@@ -132,28 +132,28 @@ def _quiet_s(view: ObserverView) -> float:
 @dataclass(frozen=True, slots=True)
 class Remaining:
     """What is to be said of a lease; it is over in `left_s`, as far as anybody knows (None: nobody does).
-    `answered` is whether to wait for it is in vain."""
+    `in_vain` is whether to wait for it is in vain."""
 
     said: str
     left_s: float | None = None
-    answered: bool = False
+    in_vain: bool = False
 
 
 def remaining(situation: Situation, node: str) -> Remaining:
     """How long what was opened on a node under a lease may be open yet."""
     record, rules = situation.state.ports_of(node), situation.snapshot.policy.rules
     if record is None or record.lease_s is None or record.opened is None or rules.lease_s is None:
-        return Remaining("its client ports may be open without one", answered=True)
+        return Remaining("its client ports may be open without one", in_vain=True)
     if not Scope.USERS.covers(rules.fence_scope):
-        return Remaining(f"it stops users only, and `fence_scope` is {rules.fence_scope}", answered=True)
+        return Remaining(f"it stops users only, and `fence_scope` is {rules.fence_scope}", in_vain=True)
     if record.lapsed is not None:
-        return Remaining("it has run out", answered=True)
+        return Remaining("it has run out", in_vain=True)
     keepers = _keepers(situation, node)
     if not keepers:
-        return Remaining("no daemon beside it has ever told of it", answered=True)
+        return Remaining("no daemon beside it has ever told of it", in_vain=True)
     if strange := [view.name for view in keepers if _is_configured_otherwise(situation, view)]:
         said = f"{strange[0]}, which renews it, has another configuration: who promises to it is not known"
-        return Remaining(said, answered=True)
+        return Remaining(said, in_vain=True)
     if not _is_revoked(situation.snapshot.state, node):
         return Remaining("it is being revoked")
     over_s = lease_over_s(max(record.lease_s, rules.lease_s))
@@ -161,10 +161,10 @@ def remaining(situation: Situation, node: str) -> Remaining:
     facts = situation.sight.nodes[node].facts
     if _serves(situation, node) or (facts is not None and _says_open(facts)):
         said = f"revoked {revoked_s:.0f} s ago, and its client ports are open"
-        return Remaining(said, answered=revoked_s >= over_s)
+        return Remaining(said, in_vain=revoked_s >= over_s)
     left_s = max(over_s - min(map(_quiet_s, keepers)), _opened_s(situation, record))
     if revoked_s >= over_s and any(_renews(situation, view) for view in keepers):
-        return Remaining(f"renewals go on, {revoked_s:.0f} s after it was revoked", left_s, answered=True)
+        return Remaining(f"renewals go on, {revoked_s:.0f} s after it was revoked", left_s, in_vain=True)
     return Remaining(f"runs out in {max(0.0, left_s):.0f} s", left_s)
 
 

@@ -28,6 +28,7 @@ from mailward.controller.core import (
     gates,
     invariants,
     ladder,
+    later,
     leases,
     operations,
     outcomes,
@@ -36,7 +37,6 @@ from mailward.controller.core import (
     publishing,
     reconciling,
     requests,
-    schedule,
     sight,
     takeover,
 )
@@ -290,7 +290,7 @@ def _goes_back_without(name: str) -> Mutant:
 
 
 def _by_the_wall_clock_alone(patch: Patch) -> None:
-    left = schedule._left_s
+    left = later._left_s
     everywhere(patch, left, lambda request, now: (left(request, now)[0],) * 2)
 
 
@@ -415,8 +415,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "who has promised is bound": lambda patch: patch.setattr(Promises, "binds", lambda _self: ""),
     "promised by all": lambda patch: patch.setattr(Promises, "all_given", _nobody_is_missing),
     # planned for later, and going back
-    "a time is waited for": answering(schedule.waits, False),
-    "begun in time or never": answering(schedule.missed, ""),
+    "a time is waited for": answering(later.waits, False),
+    "begun in time or never": answering(later.missed, ""),
     "a clock that was set": _by_the_wall_clock_alone,
     "what was withdrawn": answering(requests._cancel, None),
     "what is wrong already": answering(requests.preflight, ""),

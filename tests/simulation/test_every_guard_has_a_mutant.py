@@ -20,10 +20,10 @@ from mailward.controller.core import (
     failback,
     gates,
     ladder,
+    later,
     leases,
     publishing,
     reconciling,
-    schedule,
     takeover,
 )
 from mailward.controller.core.cases import Case
@@ -42,7 +42,7 @@ MODULES = (
     ladder,
     candidates,
     leases,
-    schedule,
+    later,
     failback,
 )
 
@@ -90,7 +90,7 @@ NOT_GUARDS: Mapping[str, str] = {
     "leases.remaining": "says how long a lease may last; what counts is asked one by one",
     "leases._is_over": "asks `remaining`",
     "leases._revoked_s": "says for how long it is worth waiting",
-    "schedule.overdue_s": "a figure",
+    "later.overdue_s": "a figure",
     "failback.way": "says who is preferred to whom",
     "failback._priority": "a name for what is configured",
     "failback.note": "keeps since when `unfit` says nothing",

@@ -11,7 +11,7 @@ import mailward.app.commands.live_check as live
 from mailward.app.commands.live_check import Tried
 from mailward.app.compose import build, devices_of, power_mistakes
 from mailward.app.daemon import Daemon
-from mailward.app.peering import may_lead
+from mailward.app.peering import may_ever_act
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
@@ -91,7 +91,7 @@ async def test_a_daemon_that_never_leads_needs_no_agent(
 ) -> None:
     """It then fails for want of a store, which is looked at later."""
     config = loaded("{ipp: 192.0.2.9}", more)
-    assert may_lead(config) is leads
+    assert may_ever_act(config) is leads
     with pytest.raises(MailwardError) as caught:
         await Daemon(config).run()
     assert isinstance(caught.value, ConfigError) is leads
@@ -106,7 +106,7 @@ def test_with_zookeeper_only_leader_never_keeps_a_daemon_from_leading(tmp_path: 
     found = {}
     for name in ("a", "b"):
         (tmp_path / "mailward.yaml").write_text(f"{GOOD}{servers}{observers}{name}\n")
-        found[name] = may_lead(load(tmp_path / "mailward.yaml", {}))
+        found[name] = may_ever_act(load(tmp_path / "mailward.yaml", {}))
     assert found == {"a": True, "b": False}
 
 
