@@ -1,8 +1,9 @@
 """What the parts of a configuration must be to each other. Pure: each check yields its problems.
 
 A check says in `about` which other places it looked at, so that a place already reported as broken casts
-no shadow. Names that must exist are `references`, DNS is `publishing`, ways to a node are `access`, times
-are `times`.
+no shadow. In modules of their own: names that must exist (`references`), who a daemon is to ZooKeeper
+(`identities`), DNS (`publishing`), ways to a node and its switch (`access`), `leases`, `failback`, and times
+(`times`).
 """
 
 from collections.abc import Callable, Iterator

@@ -379,7 +379,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "the others are closed first": answering(reconciling._others_may_be_open, False),
     "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
     "what is over is recorded": answering(stopping.note_what_is_over, None),
-    "who answers is not off": answering(ladder._said_since, False),
+    "who answers is not off": lambda patch: patch.setattr(ladder, "facts_since", lambda *_: None),
     "what may yet go off": answering(ladder.may_yet_go_off, False),
     "what may be lost": answering(candidates.too_much, ""),
     "a figure grows with its age": answering(candidates._stopped_for_s, float("inf")),
@@ -405,7 +405,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "open since it ran out": answering(leases._opens_since, False),
     "open under no lease": answering(leases._opens_without, False),
     "seen open though it is over": all_of(
-        answering(leases._serves, False), answering(leases._says_open, False)
+        lambda patch: patch.setattr(leases, "answers_clients", lambda *_: False),
+        answering(leases._says_open, False),
     ),
     "renewed by another configuration": answering(leases._is_configured_otherwise, False),
     "who would renew": answering(leases.unattended, ""),
