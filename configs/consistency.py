@@ -176,7 +176,7 @@ def _observers(config: Config) -> Iterator[Problem]:
 
 
 def _beside(config: Config) -> Iterator[Problem]:
-    """One daemon beside each node, wherever that is said."""
+    """One daemon beside each node."""
     there: dict[str, tuple[str, Path]] = {}
     for position, observer in enumerate(config.observers):
         here: Path = ("observers", position, "node")
@@ -187,9 +187,6 @@ def _beside(config: Config) -> Iterator[Problem]:
             sentence = f"{other} runs beside {observer.node} already: each node has one daemon of its own"
             yield Problem(here, sentence, (path,))
         there.setdefault(observer.node, (observer.name, here))
-        if observer.name == config.observer and config.on_node not in (None, observer.node):
-            sentence = f"this daemon is {observer.name}, which runs beside {observer.node} by its own entry"
-            yield Problem(("on_node",), sentence, (here, ("observer",)))
 
 
 def _coordination(config: Config) -> Iterator[Problem]:

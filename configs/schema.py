@@ -92,12 +92,6 @@ class Config(Section):
         description="Which of the observers this daemon is. Default: the only one, or the one that has this"
         " host's name.",
     )
-    on_node: Name | None = Field(
-        default=None,
-        description="The node this daemon runs beside, where its entry under `observers` does not say so."
-        " With the embedded store it then only observes: cut off from the world it would withdraw the"
-        " others.",
-    )
     api: Api = Field(default_factory=Api, description="Status, metrics and requests.")
     watchdog: Annotated[Watchdog | None, BeforeValidator(_section)] = Field(
         default=None,

@@ -85,7 +85,7 @@ async def test_a_daemon_that_may_lead_refuses_to_start_without_the_program(
         await Daemon(config).run()
 
 
-@pytest.mark.parametrize(("more", "leads"), [("", True), ("on_node: mail-a\n", False)])
+@pytest.mark.parametrize(("more", "leads"), [("", True), ("observers: [{name: a, node: mail-a}]\n", False)])
 async def test_a_daemon_that_never_leads_needs_no_agent(
     loaded: Callable[..., Config], more: str, leads: bool
 ) -> None:
@@ -101,8 +101,8 @@ def test_with_zookeeper_only_leader_never_keeps_a_daemon_from_leading(tmp_path: 
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
-    servers = "coordination: {zookeeper: {servers: ['zk:2181']}}\non_node: mail-a\n"
-    observers = "observers: [{name: a}, {name: b, leader: never}]\nobserver: "
+    servers = "coordination: {zookeeper: {servers: ['zk:2181']}}\n"
+    observers = "observers: [{name: a, node: mail-a}, {name: b, leader: never}]\nobserver: "
     found = {}
     for name in ("a", "b"):
         (tmp_path / "mailward.yaml").write_text(f"{GOOD}{servers}{observers}{name}\n")

@@ -84,10 +84,6 @@ def test_a_shorter_session_allows_a_shorter_lease(loaded: Loaded) -> None:
     assert loaded(*leased(store=store, lease_s="8")).policy.lease_s == 8
 
 
-@pytest.mark.parametrize(("node", "on_node", "beside"), [("mail-a", "", "mail-a"), ("", "mail-b", "mail-b")])
-def test_which_node_a_daemon_is_beside_stands_in_its_entry_or_in_its_own_file(
-    loaded: Loaded, node: str, on_node: str, beside: str
-) -> None:
-    entry = f"{{name: mail-a, node: {node}}}" if node else "{name: mail-a}"
-    lines = f"observers: [{entry}]\n" + (f"on_node: {on_node}\n" if on_node else "")
-    assert beside_of(loaded(("canary: {", f"{lines}canary: {{"))) == beside
+def test_which_node_a_daemon_is_beside_stands_in_its_entry(loaded: Loaded) -> None:
+    assert beside_of(loaded(*leased())) == "mail-a"
+    assert beside_of(loaded()) is None

@@ -32,14 +32,6 @@ ROWS = {
         ),
         "line 18: observers[1].node: eye runs beside mail-a already: each node has one daemon of its own",
     ),
-    "a daemon that says it runs beside another node": (
-        (
-            "canary: {",
-            "observer: watch\non_node: mail-b\nobservers: [{name: watch, node: mail-a}]\n"
-            f"{ZOOKEEPER}\ncanary: {{",
-        ),
-        "line 19: on_node: this daemon is watch, which runs beside mail-a by its own entry",
-    ),
     "a scope that is not there yet": (
         ("canary: {", "policy: {fence_scope: power}\ncanary: {"),
         "line 18: policy.fence_scope: power is not there yet: write users, or writes where nodes share a"
@@ -135,8 +127,8 @@ ROWS = {
         (", nodes: [mail-a, mail-b]", ""),
         "line 4: nodes: no node is listed: write at least one, under its name",
         "line 5: old: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
-        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
-        " api, watchdog, policy",
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, api,"
+        " watchdog, policy",
     ),
     "no service": (
         ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services: {}\n"),
