@@ -4,7 +4,7 @@ Pure. It invents no judgement: it words phases, conditions and findings which th
 """
 
 from mailward.app import belief, observers
-from mailward.app.live import View
+from mailward.app.live import STALLED_S, View
 from mailward.app.status import (
     Automation,
     EndpointStatus,
@@ -22,9 +22,6 @@ from mailward.model.policy import Automation as Configured
 from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Cause, Ending, Pause, Phase
-
-STALLED_AFTER_S = 30.0
-"""A loop that has not gone round for this long is not ready, whatever it says of itself."""
 
 SERVES = (Phase.IN_SERVICE,)
 WELL = (Condition.HEALTHY, Condition.DEGRADED)
@@ -48,7 +45,7 @@ def not_ready(view: View) -> str:
     if view.snapshot is None or view.decision is None:
         return "starting: nothing has been decided yet"
     stalled_s = view.snapshot.now.age_s(view.now)
-    if stalled_s > STALLED_AFTER_S:
+    if stalled_s > STALLED_S:
         return f"the loop has not gone round for {duration(stalled_s)}"
     return printable(view.decision.fatal)
 

@@ -20,9 +20,9 @@ from mailward.app.api import Listening, serve
 from mailward.app.certificates import Certificates
 from mailward.app.compose import Parts, build, devices_of, power_mistakes
 from mailward.app.elsewhere import Place
-from mailward.app.live import Counters, View
+from mailward.app.live import STALLED_S, Counters, View
 from mailward.app.notify import notify
-from mailward.app.peering import beside, listen_of, may_lead, observer_of, peers_of
+from mailward.app.peering import beside, listen_of, may_ever_act, observer_of, peers_of
 from mailward.app.petting import keep, watchdog_of
 from mailward.app.petting import stop as stop_petting
 from mailward.app.rungs import Means, try_all
@@ -35,7 +35,7 @@ from mailward.controller.core.decide import rehearse
 from mailward.controller.executor import Executor
 from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
-from mailward.controller.promises import Promises, is_asked_for
+from mailward.controller.promises import Promises, acts, is_asked_for
 from mailward.controller.vantage import Vantages
 from mailward.health.observer import Observer
 from mailward.model.decision import Decision
@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 
 ENDING_TRIES, ENDING_S = 5, 1.0
 FIRST_READING_S = 0.2
-STALLED_S = 30.0
-"""A loop that has not finished a step for so long is reported as not ready, and to systemd."""
 
 
 class Daemon:
@@ -70,7 +68,7 @@ class Daemon:
             config, self._store.nonce, self._clock, self._own_report, self._tell_now, self._answer
         )
         self._promises = Promises(
-            name=self._name, policy=policy_of(config), clock=self._clock, may_act=self._may_act,
+            name=self._name, policy=policy_of(config), clock=self._clock, may_act=self._acts,
             ask=self._peers.ask,
         )  # fmt: skip
         self._keeper: LeaseKeeper | None = None
@@ -108,7 +106,7 @@ class Daemon:
 
     async def _refuse_wrong_switches(self) -> None:
         """ConfigError with everything that is wrong with them; who never leads never uses them."""
-        if may_lead(self._config) and (wrong := await power_mistakes(self._devices)):
+        if may_ever_act(self._config) and (wrong := await power_mistakes(self._devices)):
             raise ConfigError(wrong)
 
     def _api(self) -> contextlib.AbstractAsyncContextManager[Listening]:
@@ -227,10 +225,8 @@ class Daemon:
         assert self._observer is not None
         await self._store.publish(self._observer.report())
 
-    def _may_act(self) -> str:
-        if self._loop is not None and self._loop.leads:
-            return "it leads"
-        return "the store is in touch with it" if self._store.in_touch else ""
+    def _acts(self) -> str:
+        return acts(leads=self._loop is not None and self._loop.leads, in_touch=self._store.in_touch)
 
     async def _answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """What other daemons ask."""
@@ -302,8 +298,8 @@ class Daemon:
             decision=self._loop.decision if self._loop else None,
             not_ready=self._not_ready(),
             counters=Counters(
-                rounds=counters.steps,
-                last_round_s=counters.last_step_s,
+                steps=counters.steps,
+                last_step_s=counters.last_step_s,
                 commits={Commit(name): count for name, count in counters.commits.items()},
                 errors=counters.errors,
                 orders_sent=counters.orders_sent,
@@ -315,7 +311,7 @@ class Daemon:
             apart=self._peers.apart,
             rival=self._store.rival,
             lease=self._keeper.kept() if self._keeper is not None else None,
-            bound=self._promises.binds() if may_lead(self._config) else "",
+            bound=self._promises.binds() if may_ever_act(self._config) else "",
             certificates=self._certificates.lasting(),
         )
 

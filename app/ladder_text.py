@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mailward.app.layout import field, joined, wrapped
 from mailward.app.status import FenceStatus, RungStatus, RungTried, Worked
 from mailward.app.wording import duration, listed
+from mailward.model.policy import RungKind
 
 RUNG = 9
 _OUTCOME, _TOOK = 11, 8
@@ -39,7 +40,8 @@ def dry_run(shown: FenceStatus, width: int = 80) -> str:
         out += ["", *field(rung.rung, rung.does, width, indent=0, column=RUNG)]
         told = []
         if rung.timeout_s is not None:
-            told.append(f"stops {rung.scope}: {rung.lacks or 'enough'}; unknown after {rung.timeout_s:g} s")
+            waits = "" if rung.rung == RungKind.LEASE else f"; unknown after {rung.timeout_s:g} s"
+            told.append(f"stops {rung.scope}: {rung.lacks or 'enough'}{waits}")
         if rung.rung in tried:
             told.append(_now(tried[rung.rung]))
         if rung.proven_s:

@@ -17,13 +17,17 @@ from mailward.model.ports import Commit
 from mailward.model.snapshot import Snapshot
 from mailward.model.state import Pause, Request
 
+STALLED_S = 30.0
+"""Work that has not gone round for so long stands still: the daemon is not ready, and neither systemd hears
+that it lives nor is the kernel's watchdog petted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Since the daemon started. `last_round_s` is how long the newest round of the loop took."""
+    """Since the daemon started. `last_step_s` is how long the newest step of the loop took."""
 
-    rounds: int = 0
-    last_round_s: float = 0.0
+    steps: int = 0
+    last_step_s: float = 0.0
     commits: Mapping[Commit, int] = field(default_factory=dict)
     errors: int = 0
     orders_sent: int = 0

@@ -74,10 +74,10 @@ def _daemon(status: Status, counters: Counters, started_unix_s: float) -> Iterat
     for mode in Mode:
         state.add_metric((mode.value.lower(),), float(mode is status.automation.mode))
     yield state
-    yield _count("mailward_loop_rounds", "Decisions taken since the start.", counters.rounds)
+    yield _count("mailward_loop_rounds", "Decisions taken since the start.", counters.steps)
     yield _count("mailward_loop_errors", "Rounds of the loop that failed since the start.", counters.errors)
     yield _count("mailward_orders_sent", "Orders sent since the start.", counters.orders_sent)
-    yield _single("mailward_loop_round_seconds", "How long the newest round took.", counters.last_round_s)
+    yield _single("mailward_loop_round_seconds", "How long the newest round took.", counters.last_step_s)
     commits = CounterMetricFamily("mailward_commits", "Records by the store's answer.", labels=("result",))
     for result in Commit:
         commits.add_metric((result.value.lower(),), counters.commits.get(result, 0))

@@ -13,7 +13,7 @@ from mailward.app.status import (
     WaitingRequest,
 )
 from mailward.app.wording import printable
-from mailward.controller.core import schedule
+from mailward.controller.core import later
 from mailward.model.clock import Moment
 from mailward.model.orders import (
     Action,
@@ -104,7 +104,7 @@ NOT_YET = "not yet taken up"
 
 
 def waiting(request: Request, now: Moment, waits_for: str) -> WaitingRequest:
-    due = request.due_wall_s if schedule.waits(request, now) else None
+    due = request.due_wall_s if later.waits(request, now) else None
     return WaitingRequest(
         request.id, request.kind.value, request.node, printable(request.by), request.at.age_s(now),
         printable(waits_for, 400), due, None if due is None else due - now.wall_s,
@@ -129,7 +129,7 @@ def progress(
     if left is None:
         return None
     held = printable(waits_for.get(request, ""), 400)
-    if schedule.waits(left, now):
+    if later.waits(left, now):
         return RequestStatus(request, Progress.SCHEDULED, held, due_unix_s=left.due_wall_s)
     return RequestStatus(request, Progress.WAITING, held or NOT_YET)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mailward.app.zookeeper import servers_of
-from mailward.configs import effective
+from mailward.configs.daemon import ObserverEntry
 from mailward.configs.schema import Config
 from mailward.controller.coordination.peers import Peer, Peers
 from mailward.model.errors import ConfigError
@@ -25,17 +25,22 @@ def observer_of(config: Config) -> str:
     raise ConfigError((problem,))
 
 
-def may_lead(config: Config) -> bool:
+def may_ever_act(config: Config) -> bool:
     """Whether this daemon may ever act: not one that only watches, nor one beside a node that has the store
     to itself."""
-    entry = next(observer for observer in config.observers if observer.name == observer_of(config))
+    entry = _entry(config)
     alone = config.coordination.zookeeper is None
-    return entry.leader != "never" and not (alone and beside(config) is not None)
+    return entry.leader != "never" and not (alone and entry.node is not None)
 
 
 def beside(config: Config) -> str | None:
     """The node that this daemon runs beside, if any."""
-    return effective.beside(config, observer_of(config))
+    return _entry(config).node
+
+
+def _entry(config: Config) -> ObserverEntry:
+    name = observer_of(config)
+    return next(observer for observer in config.observers if observer.name == name)
 
 
 def peers_of(
@@ -55,7 +60,7 @@ def peers_of(
 
 def listen_of(config: Config) -> tuple[str | None, int] | None:
     """Where the other daemons are to find this one: on all addresses of this host, at one port."""
-    ours = next(each for each in config.observers if each.name == observer_of(config))
+    ours = _entry(config)
     if ours.address is None or config.coordination.zookeeper is None:
         return None
     return None, _host_and_port(ours.address)[1]

@@ -8,16 +8,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from mailward.app.live import STALLED_S
+from mailward.app.watchdog import Watchdog, started
 from mailward.configs.daemon import Watchdog as Section
-from mailward.fencing.watchdog import Watchdog, started
 from mailward.model.errors import ConfigError
 from mailward.model.ports import Clock
 
 log = logging.getLogger(__name__)
 
 PET_EVERY_S = 1.0
-STUCK_S = 30.0
-"""Work that has not gone round for so long is stuck."""
 
 
 def watchdog_of(section: Section | None) -> Watchdog | None:
@@ -50,7 +49,7 @@ async def keep(watchdog: Watchdog, turns: Callable[[], int], clock: Clock) -> No
         now_s = clock.now().boot_s
         if turns() != seen:
             seen, moved_s, stuck = turns(), now_s, False
-        if now_s - moved_s < STUCK_S:
+        if now_s - moved_s < STALLED_S:
             refused = _petted(watchdog, refused)
         elif not stuck:
             stuck = True

@@ -120,9 +120,9 @@ class HelperStatus:
 @dataclass(frozen=True, slots=True)
 class RungStatus:
     """One way to stop a node: what it `does`, how much that stops, and what that `lacks` of what is demanded,
-    '' where it suffices. An order by it counts as unknown after `timeout_s`. `proven_s`: of each observer
-    that may lead how long ago it tried it and it worked, None where it never did; empty where no test proves
-    it."""
+    '' where it suffices. An order by it counts as unknown after `timeout_s`; a lease is over for certain
+    then. `proven_s`: of each observer that may lead how long ago it tried it and it worked, None where it
+    never did; empty where no test proves it."""
 
     rung: str
     does: str

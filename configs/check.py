@@ -20,8 +20,9 @@ def describe(config: Config) -> list[str]:
 
 def _cluster(config: Config) -> list[str]:
     doing = "acts" if config.automation is Automation.ACT else "only observes (automation: observe)"
-    if config.on_node is not None:
-        doing = f"only observes, because it runs on {config.on_node}"
+    alone = config.observers[0].node if config.coordination.zookeeper is None else None
+    if alone is not None:
+        doing = f"only observes, because it runs on {alone}"
     lines = [f"cluster {config.cluster}: {config.deployment}, {len(config.nodes)} nodes; mailward {doing}"]
     if config.deployment is Deployment.STANDARD:
         lines = [f"cluster {config.cluster}: {config.deployment}, one node, watched and explained"]

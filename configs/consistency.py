@@ -1,13 +1,14 @@
 """What the parts of a configuration must be to each other. Pure: each check yields its problems.
 
 A check says in `about` which other places it looked at, so that a place already reported as broken casts
-no shadow. Names that must exist are `references`, DNS is `publishing`, ways to a node are `access`, times
-are `times`.
+no shadow. In modules of their own: names that must exist (`references`), who a daemon is to ZooKeeper
+(`identities`), DNS (`publishing`), ways to a node and its switch (`access`), `leases`, `failback`, and times
+(`times`).
 """
 
 from collections.abc import Callable, Iterator
 
-from mailward.configs import access, effective, failing_back, identities, leases, publishing, references
+from mailward.configs import access, effective, failback, identities, leases, publishing, references
 from mailward.configs.problems import Path, Problem
 from mailward.configs.schema import Config
 from mailward.configs.services import Protocol, Service
@@ -54,6 +55,22 @@ def _cluster(config: Config) -> Iterator[Problem]:
         if endpoint.nodes is not None and set(endpoint.nodes) != set(config.nodes):
             sentence = "in a cluster every node stands behind every endpoint: leave the line out"
             yield Problem(("endpoints", name, "nodes"), sentence, (("nodes",), ("deployment",)))
+
+
+CLUSTER_ONLY = (
+    "takeover_after_s", "rescue_s", "demote_s", "fence_scope", "loss", "lease_s", "failback",
+    "failback_window", "failback_after_s",
+)  # fmt: skip
+"""The rules that nothing else follows."""
+
+
+def _only_of_a_cluster(config: Config) -> Iterator[Problem]:
+    if config.deployment is Deployment.CLUSTER:
+        return
+    for name in CLUSTER_ONLY:
+        if name in config.policy.model_fields_set:
+            sentence = f"it is for a cluster, here is a {config.deployment}: leave the line out"
+            yield Problem(("policy", name), sentence, (("deployment",),))
 
 
 def _nodes(config: Config) -> Iterator[Problem]:
@@ -159,7 +176,7 @@ def _observers(config: Config) -> Iterator[Problem]:
 
 
 def _beside(config: Config) -> Iterator[Problem]:
-    """One daemon beside each node, wherever that is said."""
+    """One daemon beside each node."""
     there: dict[str, tuple[str, Path]] = {}
     for position, observer in enumerate(config.observers):
         here: Path = ("observers", position, "node")
@@ -170,9 +187,6 @@ def _beside(config: Config) -> Iterator[Problem]:
             sentence = f"{other} runs beside {observer.node} already: each node has one daemon of its own"
             yield Problem(here, sentence, (path,))
         there.setdefault(observer.node, (observer.name, here))
-        if observer.name == config.observer and config.on_node not in (None, observer.node):
-            sentence = f"this daemon is {observer.name}, which runs beside {observer.node} by its own entry"
-            yield Problem(("on_node",), sentence, (here, ("observer",)))
 
 
 def _coordination(config: Config) -> Iterator[Problem]:
@@ -196,6 +210,7 @@ def _coordination(config: Config) -> Iterator[Problem]:
 
 CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _deployment,
+    _only_of_a_cluster,
     _nodes,
     _services,
     _observers,
@@ -209,6 +224,6 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     access.secrets,
     access.agents,
     leases.leases,
-    failing_back.failback,
+    failback.failback,
     contradictions,
 )

@@ -95,7 +95,8 @@ class ObserverEntry(Section):
     )
     node: Name | None = Field(
         default=None,
-        description="The node this daemon runs beside. In a cluster with ZooKeeper an order that closes the"
+        description="The node this daemon runs beside. With the local store it then only observes: cut off"
+        " from the world it would withdraw the others. In a cluster with ZooKeeper an order that closes the"
         " node's ports goes through it first, and over SSH if that fails; with `lease_s` there is one beside"
         " each node, which renews the lease of its client ports.",
     )

@@ -25,12 +25,6 @@ def sites_of(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def beside(config: Config, observer: str) -> str | None:
-    """The node that this daemon, the named observer, runs beside: by its entry, or by this host's file."""
-    entry = next((each for each in config.observers if each.name == observer), None)
-    return entry.node if entry is not None and entry.node is not None else config.on_node
-
-
 def probe_address_of(config: Config, node: str) -> str:
     """Where a node is probed and otherwise reached."""
     entry = config.nodes[node]
@@ -47,7 +41,7 @@ def ssh_of(config: Config, node: str) -> Ssh | None:
 
 
 def daemon_beside(config: Config, node: str) -> str | None:
-    """The observer that runs beside a node, as all hosts' files say; None where none does."""
+    """The observer that runs beside a node; None where none does."""
     return next((observer.name for observer in config.observers if observer.node == node), None)
 
 

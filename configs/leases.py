@@ -8,20 +8,24 @@ from mailward.configs.schema import Config
 from mailward.configs.values import plain
 from mailward.controller.lease import RETRY_S, ROUNDS
 from mailward.controller.promises import ANSWER_S
+from mailward.model.fencing import Scope
 from mailward.model.policy import Deployment
 
 _HERE: Path = ("policy", "lease_s")
+_SCOPE: Path = ("policy", "fence_scope")
 
 
 def leases(config: Config) -> Iterator[Problem]:
     """A node without a daemon beside it that renews its lease, or with one whose promises are missing, would
     refuse its clients."""
-    if config.policy.lease_s is None:
+    if config.policy.lease_s is None or config.deployment is not Deployment.CLUSTER:
         return
-    if config.deployment is not Deployment.CLUSTER:
-        sentence = f"only a cluster has leases, here is a {config.deployment}: leave the line out"
-        yield Problem(_HERE, sentence, (("deployment",),))
-        return
+    if not Scope.USERS.covers(config.policy.fence_scope):
+        sentence = (
+            "a lease closes client ports and stops no writer, so that with policy.fence_scope:"
+            f" {config.policy.fence_scope} it would stop nobody: leave one of the two lines out"
+        )
+        yield Problem(_HERE, sentence, (_SCOPE,))
     if config.coordination.zookeeper is None:
         sentence = (
             "a lease is renewed by a daemon beside every node, and several daemons agree in ZooKeeper: write"

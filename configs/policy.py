@@ -20,7 +20,7 @@ from mailward.model.policy import (
 )
 
 # What only concerns one host: daemons that differ in it still see the same cluster.
-_OF_ONE_HOST = frozenset({"observer", "on_node", "api", "coordination", "watchdog"})
+_OF_ONE_HOST = frozenset({"observer", "api", "coordination", "watchdog"})
 
 
 def policy_of(config: Config) -> Policy:

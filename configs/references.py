@@ -63,8 +63,6 @@ def unknown_names(config: Config, names: Names) -> Iterator[Problem]:
         listed = ", ".join(observers) or "none"
         sentence = f"{shown(config.observer)} is not one of the observers: known are {listed}"
         yield Problem(("observer",), sentence, (("observers",),))
-    if config.on_node is not None and config.on_node not in names.nodes:
-        yield _unknown(("on_node",), "node", config.on_node, names.nodes)
 
 
 def _unknown(path: Path, kind: str, name: str, known: Collection[str]) -> Problem:

@@ -1,16 +1,29 @@
 """The numbers of the policy: `model.policy.Rules` with bounds and reasons. Defaults stand in the model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from mailward.configs.sections import Section
-from mailward.configs.values import Count, Seconds, Switch
+from mailward.configs.values import Count, Seconds, Switch, shown, wrong
 from mailward.configs.windows import window_text
 from mailward.model.fencing import Scope
 from mailward.model.policy import Failback, Loss, Rules
 
 _DAY = 86400.0
+
+
+_SCOPES = (Scope.USERS, Scope.WRITES)
+_NOT_THERE = {
+    "power": "power is not there yet: write users, or writes where nodes share a store",
+    "none": "none would let two serve: write users, or writes where nodes share a store",
+}
+
+
+def _scope(value: Any) -> Any:
+    if value in _SCOPES:
+        return value
+    raise wrong(_NOT_THERE.get(str(value), f"{shown(value)} is not known here: write {' or '.join(_SCOPES)}"))
 
 
 class RulesSection(Section):
@@ -121,10 +134,10 @@ class RulesSection(Section):
         description="In a cluster: seconds for which a failover waits until a stopped node has run its"
         " `demote` hook, before another is promoted without that. Planned work waits for it.",
     )
-    fence_scope: Scope = Field(
+    fence_scope: Annotated[Scope, BeforeValidator(_scope)] = Field(
         default=Rules.fence_scope,
         description="In a cluster: what must be stopped on the old node before another is promoted, `users`"
-        " (its client ports), `writes` (its writers as well, where nodes share a store) or `power`.",
+        " (its client ports) or `writes` (what writes mail as well, where nodes share a store).",
     )
     loss: Loss = Field(
         default=Rules.loss,

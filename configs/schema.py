@@ -50,7 +50,8 @@ class Config(Section):
 
     cluster: Name = Field(description="The cluster's name; it is part of a record's name in DNS.")
     deployment: Deployment = Field(
-        description="`hybrid` (two or more nodes, all serve) or `standard` (one node: watch and explain)."
+        description="`hybrid` (two or more nodes, all serve), `cluster` (one of them serves) or `standard`"
+        " (one node: watch and explain)."
     )
     automation: Automation = Field(
         default=Automation.OBSERVE,
@@ -90,12 +91,6 @@ class Config(Section):
         default=None,
         description="Which of the observers this daemon is. Default: the only one, or the one that has this"
         " host's name.",
-    )
-    on_node: Name | None = Field(
-        default=None,
-        description="The node this daemon runs beside, where its entry under `observers` does not say so."
-        " With the embedded store it then only observes: cut off from the world it would withdraw the"
-        " others.",
     )
     api: Api = Field(default_factory=Api, description="Status, metrics and requests.")
     watchdog: Annotated[Watchdog | None, BeforeValidator(_section)] = Field(

@@ -31,7 +31,7 @@ ROUNDS = 5
 """In a lease. The store has the time of one round to answer, and a renewal that of one and a half."""
 RETRY_S = 1.0
 """After a round without a renewal that is wanted."""
-WINDOW_S = 3.0
+VOID_AFTER_S = 3.0
 """A renewal that was not answered is void by then: the helper takes nothing that is two seconds old."""
 
 
@@ -182,7 +182,7 @@ class LeaseKeeper:
             silence = f"its helper did not answer within {deadline_s:g} s"
             answer = HelperAnswer(HelperReply.UNKNOWN, detail=silence)
         finally:
-            self._ended_s = self._now_s() + WINDOW_S
+            self._ended_s = self._now_s() + VOID_AFTER_S
         if answer.reply is not HelperReply.UNKNOWN:
             self._ended_s = self._now_s()
         return answer

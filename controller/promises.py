@@ -24,9 +24,17 @@ Object = Mapping[str, Any]
 Ask = Callable[[Object, float], Awaitable[Mapping[str, Object]]]
 
 
+def acts(*, leads: bool, in_touch: bool) -> str:
+    """Why a daemon promises nothing: it leads, or the store, which may let it lead at any moment, is in touch
+    with it. '' where neither is so."""
+    if leads:
+        return "it leads"
+    return "the store is in touch with it" if in_touch else ""
+
+
 class Promises:
-    """Of the daemon `name`: those it gives, and those it asks for. `may_act` says whether it leads, or the
-    store is in touch with it; `ask` asks all other daemons, and has the answers of those that do in time."""
+    """Of the daemon `name`: those it gives, and those it asks for. `may_act` says why it may act (`acts`), ''
+    where it may not; `ask` asks all other daemons, and has the answers of those that do in time."""
 
     def __init__(
         self, *, name: str, policy: Policy, clock: Clock, may_act: Callable[[], str], ask: Ask
@@ -70,8 +78,8 @@ class Promises:
             return "there are no leases in its configuration"
         if not isinstance(asked, dict) or asked.get("config") != self._policy.digest:
             return "it has another configuration"
-        if acts := self._may_act():
-            return acts
+        if why := self._may_act():
+            return why
         self._until_s = self._now_s() + self._for_s
         self._why = "it has promised so to a node that cannot reach the store"
         return ""

@@ -81,7 +81,8 @@ class Service:
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to fence a node. An order by it counts as UNKNOWN after `timeout_s`."""
+    """One way to fence a node. An order by it counts as UNKNOWN after `timeout_s`; a lease takes none, and is
+    over for certain then."""
 
     kind: RungKind
     timeout_s: float

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mailward.controller.executor import Executor
 from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
-from mailward.controller.promises import Promises
+from mailward.controller.promises import Promises, acts
 from mailward.controller.vantage import Vantages
 from mailward.dns.publication import TargetPublisher
 from mailward.fencing.rung import HelperRung
@@ -20,12 +20,13 @@ from mailward.model.policy import Node, Policy, RungKind
 from mailward.model.snapshot import Snapshot
 from mailward.simulator.names import Zone, ZoneClient
 from mailward.simulator.network import Host, HostClock, Network
-from mailward.simulator.nodes import AskedClient, HelperClient, LagClient, MailNode, Ports, Replication
+from mailward.simulator.nodes import MailNode, Replication
 from mailward.simulator.observer import SimObserver
 from mailward.simulator.peers import Peers, Running
 from mailward.simulator.power import Board, Switch
 from mailward.simulator.store import Ensemble, Session
 from mailward.simulator.virtual import Process
+from mailward.simulator.ways import AskedClient, HelperClient, LagClient, Ports
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Controller:
             self.policy.observers, nonce,
         )  # fmt: skip
         promises = Promises(
-            name=self.name, policy=self.policy, clock=clock, may_act=lambda: self._may_act(session),
+            name=self.name, policy=self.policy, clock=clock, may_act=lambda: self._acts(session),
             ask=peers.ask,
         )  # fmt: skip
         vantages = Vantages()
@@ -147,10 +148,8 @@ class Controller:
         for process in [*self._buried, *([self.process] if self.process else [])]:
             process.bury()
 
-    def _may_act(self, session: Session) -> str:
-        if self.loop is not None and self.loop.leads:
-            return "it leads"
-        return "the store is in touch with it" if session.in_touch else ""
+    def _acts(self, session: Session) -> str:
+        return acts(leads=self.loop is not None and self.loop.leads, in_touch=session.in_touch)
 
     def _wake(self) -> None:
         """As a watch on the reports does: somebody's end is looked at when it is reported."""

@@ -10,15 +10,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeVar
 
-from mailward.fencing.verification import Seen, Sight
 from mailward.model.fencing import (
     OPEN,
     PLAIN,
     HelperAnswer,
     HelperReply,
-    Hook,
     NodeFacts,
     PortKind,
     PortMap,
@@ -28,20 +25,16 @@ from mailward.model.fencing import (
     UnitState,
     opens,
 )
-from mailward.model.replication import Confidence, Lag
 from mailward.model.token import Token
 from mailward.simulator import virtual
-from mailward.simulator.hooks import Hooks, Run
+from mailward.simulator.hooks import Hooks
 from mailward.simulator.network import Host, Network
 from mailward.simulator.virtual import running_loop
-
-T = TypeVar("T")
 
 WINDOW_S = 2.0
 """From the helper's hello to the order: what comes later is void."""
 RENEWAL_WINDOW_S = 2.0
 """The same of a renewal, with all that its firewall has to do."""
-POLL_S = 0.25
 GIB = 1024**3
 
 
@@ -87,13 +80,16 @@ class Lease:
 class Helper:
     """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
     booted every port is closed, whatever is remembered, until the next order; `lease`: under which it is
-    open; `stood_s`: for how long its machine has stood still, which no clock of its own has counted."""
+    open; `stopped`: whether what writes mail is, remembered as well (None: no order wants it), and that is no
+    service which clients use; `stood_s`: for how long its machine has stood still, which no clock of its own
+    has counted."""
 
     ports: dict[str, PortState]
     token: Token | None = None
     works: bool = True
     held: bool = False
     lease: Lease | None = None
+    stopped: bool | None = None
     stood_s: float = 0.0
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
@@ -155,7 +151,7 @@ class Helper:
         return HelperReply.STALE if token < self.token else HelperReply.REFUSED
 
     def obey(
-        self, token: Token, at_s: float, ports: PortMap | None, hello_s: float, lease_s: float | None = None
+        self, token: Token, at_s: float, ports: PortMap | None, hello_s: float, terms: Terms = PLAIN
     ) -> HelperAnswer:
         if at_s - hello_s > WINDOW_S:
             return HelperAnswer(HelperReply.REFUSED, self.token, detail="late")
@@ -165,17 +161,20 @@ class Helper:
             )
         if self.token is not None and token <= self.token:
             return HelperAnswer(HelperReply.STALE, self.token, detail=f"it has obeyed {self.token}")
+        if terms.stop and (ports is None or opens(ports)):
+            return HelperAnswer(HelperReply.REFUSED, self.token, detail="writers stop where all is closed")
         self.token = token
         if ports is not None:
             self.ports, self.held = dict(ports), False
-            self.lease = _leased(ports, lease_s, at_s)
+            self.lease = _leased(ports, terms.lease_s, at_s)
+            self.stopped = terms.stop or None
         self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
         self.on_obeyed(self.log[-1])
-        return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports))
+        return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports), stopped=terms.stop or None)
 
     def promoted(self, ports: dict[str, PortState], lease_s: float | None) -> None:
         """What was ordered with a hook opens when that is verified, and its lease begins."""
-        self.ports, self.held = ports, False
+        self.ports, self.held, self.stopped = ports, False, None
         self.lease = _leased(ports, lease_s, running_loop().time())
         self.on_obeyed(self.log[-1])
 
@@ -243,6 +242,7 @@ class MailNode:
             paths={"mail": Space(free, 20 * GIB, 10**6, 2 * 10**6)},
             lease_s=self.helper.lease.lease_s if self.helper.lease is not None else None,
             lease_left_s=self._lease_left_s(),
+            stopped=self.helper.stopped,
         )
 
     def _lease_left_s(self) -> float | None:
@@ -259,169 +259,6 @@ def mail_node(host: Host, services: Sequence[str]) -> MailNode:
     return MailNode(
         host.name, host, dict.fromkeys(services, Work.WELL), Helper(dict.fromkeys(services, OPEN))
     )
-
-
-class HelperClient:
-    """The port `Helper` from one host to a node: hello, then the order within the helper's window. Of terms
-    leases and hooks are played: what wants another is refused."""
-
-    def __init__(self, network: Network, source: str, node: MailNode, timeout_s: float = 3.0) -> None:
-        self.name = f"helper of {node.name}"
-        self._network = network
-        self._source = source
-        self._node = node
-        self._timeout_s = timeout_s
-
-    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer:
-        if terms != Terms(lease_s=terms.lease_s, hook=terms.hook):
-            return HelperAnswer(HelperReply.REFUSED, detail="the simulator plays no such terms")
-        if terms.hook is None:
-            return await self._told(token, ports, terms.lease_s)
-        hook, runs = terms.hook, list[Run]()
-
-        def begin() -> None:
-            runs.append(self._node.hooks.begin(hook, token, dict(ports), terms.lease_s))
-
-        answer = await self._told(token, None if hook is Hook.PROMOTE else ports, then=begin)
-        return await self._ended(runs[0], terms.extra_s) if runs else answer
-
-    async def claim(self, token: Token) -> HelperAnswer:
-        return await self._told(token, None)
-
-    async def renew(self, token: Token) -> HelperAnswer:
-        """By the daemon beside it; the program that carries it out may be late, and outlive that."""
-        loop, helper = running_loop(), self._node.helper
-        hello_s, stood_s = loop.time(), helper.stood_s
-
-        def renew() -> HelperAnswer | None:
-            return helper.renew(token, loop.time(), hello_s, stood_s) if helper.works else None
-
-        try:
-            answer = await self._network.call_beside(self._node.name, renew, self._timeout_s)
-        except TimeoutError:
-            return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
-        return answer or HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
-
-    async def status(self) -> NodeFacts | str:
-        def there() -> NodeFacts | str:
-            return self._node.facts() if self._node.helper.works else "the helper does not run"
-
-        try:
-            return await self._call(there, self._timeout_s)
-        except TimeoutError:
-            return f"no answer in {self._timeout_s:g} s"
-
-    async def _call(self, there: Callable[[], T], timeout_s: float) -> T:
-        return await self._network.call(self._source, self._node.name, there, timeout_s)
-
-    async def _ended(self, run: Run, within_s: float) -> HelperAnswer:
-        """The answer of a hook, as long as the connection to whoever runs it lasts."""
-        until_s = asyncio.get_running_loop().time() + within_s
-        try:
-            while asyncio.get_running_loop().time() < until_s:
-                answer = await self._call(lambda: run.answer, self._timeout_s)
-                if answer is not None:
-                    return answer
-                await virtual.sleep(POLL_S)
-        except TimeoutError:
-            pass
-        return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer of {run.hook}")
-
-    async def _told(
-        self,
-        token: Token,
-        ports: PortMap | None,
-        lease_s: float | None = None,
-        then: Callable[[], None] = lambda: None,
-    ) -> HelperAnswer:
-        loop, node = asyncio.get_running_loop(), self._node
-        until_s = loop.time() + self._timeout_s
-
-        def hello() -> float | None:
-            return loop.time() if node.helper.works else None
-
-        try:
-            greeted_s = await self._call(hello, self._timeout_s)
-            if greeted_s is None:
-                return HelperAnswer(HelperReply.UNKNOWN, detail="the helper does not run")
-
-            def obey() -> HelperAnswer:
-                answer = node.helper.obey(token, loop.time(), ports, greeted_s, lease_s)
-                if answer.reply is HelperReply.OBEYED:
-                    then()
-                return answer
-
-            return await self._call(obey, until_s - loop.time())
-        except TimeoutError:
-            return HelperAnswer(HelperReply.UNKNOWN, detail=f"no answer in {self._timeout_s:g} s")
-
-
-class AskedClient(HelperClient):
-    """The same by way of the ensemble and the daemon beside the node. A letter lies there as long as its
-    writer waits: for a quorum, and for that daemon, which may not run, or stand still."""
-
-    def __init__(
-        self, network: Network, source: str, node: MailNode, ensemble: str, *,
-        has_quorum: Callable[[], bool], beside: Callable[[], bool],
-    ) -> None:  # fmt: skip
-        super().__init__(network, source, node)
-        self._ensemble = ensemble
-        self._has_quorum = has_quorum
-        self._beside = beside
-
-    async def _call(self, there: Callable[[], T], timeout_s: float) -> T:
-        node, until_s = self._node.name, running_loop().time() + timeout_s
-
-        def passed_on() -> tuple[T] | None:
-            return (there(),) if self._beside() and self._has_quorum() else None
-
-        await self._written_or_read(until_s)
-        while (answer := await self._network.call(self._ensemble, node, passed_on, _left(until_s))) is None:
-            await virtual.sleep(POLL_S)
-        await self._written_or_read(until_s)
-        return answer[0]
-
-    async def _written_or_read(self, until_s: float) -> None:
-        """By who asks."""
-        way = self._source, self._ensemble, self._has_quorum
-        while not await self._network.call(*way, _left(until_s)):
-            await virtual.sleep(POLL_S)
-
-
-def _left(until_s: float) -> float:
-    left_s = until_s - running_loop().time()
-    if left_s <= 0:
-        raise TimeoutError
-    return left_s
-
-
-class Ports:
-    """What the client ports look like from one host: the refusal that confirms a fence."""
-
-    def __init__(self, network: Network, source: str, node: MailNode, numbers: Mapping[str, int]) -> None:
-        self._network = network
-        self._source = source
-        self._node = node
-        self._numbers = dict(numbers)
-
-    async def look(
-        self, addresses: Sequence[str], ports: Sequence[int], timeout_s: float
-    ) -> tuple[Sight, ...]:
-        """`fencing.verification.Look`."""
-
-        def there() -> bool:
-            return True
-
-        try:
-            await self._network.call(self._source, self._node.name, there, timeout_s)
-        except TimeoutError:
-            return tuple(Sight(a, p, Seen.UNKNOWN, "no answer") for a in addresses for p in ports)
-        return tuple(Sight(a, p, self._seen(p)) for a in addresses for p in ports)
-
-    def _seen(self, port: int) -> Seen:
-        service = next(name for name, number in self._numbers.items() if number == port)
-        closed = not self._node.helper.opens(service)
-        return Seen.REFUSED if closed or self._node.services[service] is Work.CRASHED else Seen.ACCEPTED
 
 
 @dataclass
@@ -461,43 +298,3 @@ class Replication:
         if not missing:
             return 0.0, 0
         return asyncio.get_running_loop().time() - min(missing), len(missing)
-
-
-class LagClient:
-    """The port `LagSource` from one host: what a node's replicator says of every other node."""
-
-    def __init__(
-        self, network: Network, source: str, node: MailNode, replication: Replication, timeout_s: float = 3.0
-    ) -> None:
-        self._network = network
-        self._source = source
-        self._node = node
-        self._replication = replication
-        self._timeout_s = timeout_s
-
-    async def measure(self) -> Sequence[Lag]:
-        others = [other for name, other in self._replication.nodes.items() if name != self._node.name]
-
-        def there() -> list[tuple[float, int]]:
-            return [self._replication.lag(self._node, other) for other in others]
-
-        try:
-            found = await self._network.call(self._source, self._node.name, there, self._timeout_s)
-        except TimeoutError:
-            return tuple(
-                Lag(self._node.name, other.name, Confidence.UNKNOWN, detail="no answer") for other in others
-            )
-        return tuple(
-            Lag(self._node.name, other.name, Confidence.KNOWN, seconds, mailboxes, 0)
-            for other, (seconds, mailboxes) in zip(others, found, strict=True)
-        )
-
-    async def kick(self) -> str:
-        def there() -> bool:
-            return True
-
-        try:
-            await self._network.call(self._source, self._node.name, there, self._timeout_s)
-        except TimeoutError:
-            return f"{self._node.name} does not answer"
-        return ""

@@ -28,8 +28,9 @@ from mailward.model.replication import Confidence, Lag
 from mailward.model.report import LeaseReport, NodeReport, Report
 from mailward.simulator import virtual
 from mailward.simulator.network import HostClock, Network
-from mailward.simulator.nodes import HelperClient, LagClient, MailNode, Work
+from mailward.simulator.nodes import MailNode, Work
 from mailward.simulator.peers import Peers
+from mailward.simulator.ways import HelperClient, LagClient
 
 LOOK_S = 0.5
 PROBE_S = 3.0

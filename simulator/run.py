@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mailward.model.fencing import Scope
 from mailward.model.policy import (
     Automation,
     Deployment,
@@ -130,9 +131,11 @@ def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
 
 
 def _leased(policy: Policy, rules: Rules) -> Policy:
-    """A lease is renewed by the daemon beside a node: without one beside each there are none."""
+    """A lease is renewed by the daemon beside a node: without one beside each there are none, nor where
+    writers are to be stopped: a lease stops none."""
     beside = {observer.name for observer in policy.observers}
-    if rules.lease_s is not None or not all(node.name in beside for node in policy.nodes):
+    arms = all(node.name in beside for node in policy.nodes) and Scope.USERS.covers(rules.fence_scope)
+    if rules.lease_s is not None or not arms:
         return replace(policy, rules=rules)
     rules = replace(rules, lease_s=15.0)
     lease = Rung(RungKind.LEASE, rules.lease_over_s or 0.0)

@@ -14,7 +14,7 @@ from functools import partial
 from mailward.app import ladders
 from mailward.app.certificates import Certificates, Lasting
 from mailward.app.compose import DnsPart, Parts, build
-from mailward.app.peering import may_lead, observer_of
+from mailward.app.peering import may_ever_act, observer_of
 from mailward.app.stores import store_id_of
 from mailward.app.zookeeper import beside_of, rights_of, servers_of
 from mailward.configs import effective
@@ -256,7 +256,7 @@ async def _store(config: Config) -> tuple[str, Tried]:
 async def _through_store(config: Config, store_id: str, hosts: Hosts) -> Sequence[Tried]:
     """Each helper by way of the daemon beside it, as who leads asks it."""
     zookeeper, nodes = config.coordination.zookeeper, beside_of(config)
-    if zookeeper is None or store_id == NOBODY or not nodes or not may_lead(config):
+    if zookeeper is None or store_id == NOBODY or not nodes or not may_ever_act(config):
         return ()
     try:
         async with connected(servers_of(zookeeper)) as client:

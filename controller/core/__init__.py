@@ -6,7 +6,7 @@ Read in this order; `decide` calls them so.
 - What has become of what was sent: `outcomes`; `admission` of nodes; `claims` and `expiry`.
 - What is done: `phases` (what each means), `operations` (the steps), `doubts` (why not now), `closing` and
   `publishing` (what a step may close and write now).
-- What is begun: `cases` (what is asked about), `gates` (what may hold it), `requests` and their `schedule`,
+- What is begun: `cases` (what is asked about), `gates` (what may hold it), `requests` (some for `later`),
   `planning`, `failback`, `reconciling`.
 - What is told: `explain`, `episodes`.
 

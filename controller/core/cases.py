@@ -12,8 +12,10 @@ from functools import cached_property
 from mailward.controller.core.conditions import Judgement, cut_off
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import Sight
+from mailward.model.clock import Moment
 from mailward.model.decision import Condition
-from mailward.model.health import Verdict
+from mailward.model.fencing import NodeFacts
+from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Endpoint
 from mailward.model.snapshot import Snapshot
 from mailward.model.state import Cause, Phase, PhaseRecord, State
@@ -124,6 +126,18 @@ class Behind:
         if all(service.verdict is Verdict.DOWN for service in services):
             return True
         return judgement.failing_s >= self.situation.snapshot.policy.rules.known_restart_grace_s
+
+
+def facts_since(situation: Situation, node: str, at: Moment) -> NodeFacts | None:
+    """What a node's helper has said since; None where it has said nothing."""
+    view = situation.sight.nodes[node]
+    return view.facts if view.facts_age_s < at.age_s(situation.snapshot.now) else None
+
+
+def answers_clients(situation: Situation, node: str) -> bool:
+    """Whether any service of a node is seen to answer from outside."""
+    services = situation.sight.nodes[node].services.values()
+    return any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in services)
 
 
 def _by_hand(record: PhaseRecord | None) -> bool:

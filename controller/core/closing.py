@@ -1,4 +1,5 @@
-"""Closing: when a node's client ports may be closed, by what the name servers are known to name (I2).
+"""Closing in a hybrid: when a node's client ports may be closed, by what the name servers are known to name
+(I2). A cluster has none of it: there ports come first, and DNS after the promotion.
 
 What a target holds is known when it has said so. After an update that nobody has heard of it may hold that
 one or any before it; then only what all of these have in common is known. While some target is not known to
@@ -9,8 +10,6 @@ name another node which serves and is well, clients may be left with this one:
 - One that does not fail, or of which nobody knows, stays open. The operation goes on to publish without
   the fence, or ends in a human's hands, and the ports follow when the target has taken what is recorded.
 - One on whose way out a target surely names another node already, as when it named both, waits for nothing.
-
-In a cluster ports come first, and DNS after the promotion: nothing of this holds there.
 
 And one that was let in a moment ago stays open until what was sent to put it in is void: a name server that
 takes that late would name a node with closed ports.

@@ -153,7 +153,7 @@ def _act(draft: Draft) -> None:
     if draft.state.superseded:
         refuse_all(draft, "another controller leads this cluster, or this store is an old copy")
         return
-    if several := succession.serve_at_once(draft):
+    if several := succession.several_serve(draft):
         draft.waits_for = several
         refuse_all(draft, several)
         return

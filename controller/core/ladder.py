@@ -16,18 +16,14 @@ Rungs are tried in their order, the next one when all before it have answered an
 each is tried again, after a pause that doubles: what failed may work now, and what nobody heard of may have
 worked. Planned work does not touch the power, and nobody is switched off while nobody can take over (I8)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from mailward.controller.core import leases
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
-from mailward.controller.core.cases import Situation
+from mailward.controller.core.cases import Situation, answers_clients, facts_since
 from mailward.controller.core.operations import may_retry
 from mailward.controller.core.phases import order_of_ports
-from mailward.controller.core.sight import ServiceView
-from mailward.model.clock import Moment
 from mailward.model.fencing import FenceOutcome, Scope, opens
-from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, PowerOff, Result, key_of
 from mailward.model.policy import Deployment, Node, Rung, RungKind
 from mailward.model.state import Attempt, Kind, Operation, Phase, Vouched
@@ -50,27 +46,24 @@ def stopped(situation: Situation, node: str) -> str:
 def what_is_over(situation: Situation, node: str) -> tuple[bool, bool]:
     """Whether a node that was off has answered since; whether one that was closed says that it is not."""
     power, ports = situation.state.power_of(node), situation.state.ports_of(node)
-    facts = situation.sight.nodes[node].facts
-    seen = any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in _services(situation, node))
-    off = power is not None and _is_off(situation, node)
-    answers = off and power is not None and (seen or _said_since(situation, node, power.at))
-    if ports is None or not ports.closed or facts is None or not _said_since(situation, node, ports.at):
+    answers = (
+        power is not None
+        and _is_off(situation, node)
+        and (answers_clients(situation, node) or facts_since(situation, node, power.at) is not None)
+    )
+    facts = facts_since(situation, node, ports.at) if ports is not None and ports.closed else None
+    if ports is None or facts is None:
         return answers, False
     writes = ports.scope is Scope.WRITES and facts.stopped is False
     return answers, facts.forced or facts.applied is False or opens(facts.ports) or writes
 
 
-def _services(situation: Situation, node: str) -> Collection[ServiceView]:
-    return situation.sight.nodes[node].services.values()
-
-
 def closed_by_itself(situation: Situation, node: str) -> bool:
     """Whether a node that was ordered open says since that its firewall shows something else, or that its
     lease has run out."""
-    record, facts = situation.state.ports_of(node), situation.sight.nodes[node].facts
-    if record is None or facts is None or not _said_since(situation, node, record.at):
-        return False
-    return facts.applied is False or leases.lapsed(facts)
+    record = situation.state.ports_of(node)
+    facts = facts_since(situation, node, record.at) if record is not None else None
+    return facts is not None and (facts.applied is False or leases.lapsed(facts))
 
 
 def serves_and_is_closed(situation: Situation) -> str:
@@ -84,7 +77,9 @@ def serves_and_is_closed(situation: Situation) -> str:
             continue
         if facts.applied is not False and not leases.lapsed(facts):
             continue
-        ordered = facts.token is not None if record is None else _said_since(situation, node.name, record.at)
+        ordered = facts.token is not None
+        if record is not None:
+            ordered = facts_since(situation, node.name, record.at) is not None
         if ordered and not not_stopped(situation, None, node.name):
             return node.name
     return ""
@@ -106,14 +101,8 @@ def may_yet_go_off(situation: Situation, node: str) -> bool:
     return since is None or since.age_s(now) <= record.expires_s + EXPIRY_MARGIN_S
 
 
-def _said_since(situation: Situation, node: str, at: Moment) -> bool:
-    """Whether a node's helper has answered since."""
-    view = situation.sight.nodes[node]
-    return view.facts is not None and view.facts_age_s < at.age_s(situation.snapshot.now)
-
-
 def stopped_or_vouched(situation: Situation, operation: Operation | None, node: str) -> str:
-    """The same, with a person's word for this operation."""
+    """By what a node is known to be stopped, a person's word for this operation included; '' if it is not."""
     for word in operation.vouched if operation is not None else ():
         if word.node == node and counts(situation, word):
             return f"{word.by} vouches for it"
@@ -122,9 +111,7 @@ def stopped_or_vouched(situation: Situation, operation: Operation | None, node: 
 
 def counts(situation: Situation, word: Vouched) -> bool:
     """Whether a person's word still counts: not when the helper has answered since, after another boot."""
-    if not _said_since(situation, word.node, word.at):
-        return True
-    facts = situation.sight.nodes[word.node].facts
+    facts = facts_since(situation, word.node, word.at)
     return facts is None or facts.boot_id == word.boot_id
 
 
@@ -135,8 +122,8 @@ def not_stopped(situation: Situation, operation: Operation | None, but: str) -> 
 
 
 def to_be_stopped(situation: Situation, operation: Operation | None, but: str) -> tuple[str, ...]:
-    """The same, before anybody is opened: also those that count as closed, and whose firewall cannot be read
-    since."""
+    """The nodes `but` one that have to be stopped before that is opened: those not known to be, and those
+    that count as closed and whose firewall cannot be read since."""
     left = not_stopped(situation, operation, but)
     names = [node.name for node in situation.snapshot.policy.nodes if node.name != but]
     vouched = [word.node for word in operation.vouched] if operation is not None else []
@@ -182,7 +169,7 @@ def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
         if rung.kind is RungKind.LEASE:
             lease = leases.remaining(situation, node.name)
             said.append(f"{rung.kind}: {lease.said}")
-            if not lease.answered:
+            if not lease.in_vain:
                 return Choice(again, "; ".join(said))
             continue
         action = _action(situation, operation, node, rung)

@@ -19,13 +19,12 @@ Not here: a machine that stands still as a whole, and its kernel's clock with it
 
 from dataclasses import dataclass, replace
 
-from mailward.controller.core.cases import Situation
+from mailward.controller.core.cases import Situation, answers_clients, facts_since
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import EFFECTS
 from mailward.controller.core.sight import unheard
 from mailward.model.clock import Moment
 from mailward.model.fencing import NodeFacts, PortKind, Scope, opens
-from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Deployment, lease_over_s
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import PortsRecord, State
@@ -45,27 +44,16 @@ def note(draft: Draft) -> None:
 def _as_known(situation: Situation, record: PortsRecord) -> PortsRecord:
     if record.lapsed is not None and _opens_since(situation, record.node, record.lapsed):
         record = replace(record, lapsed=None)
-    if record.lease_s is not None and _opens_without(_facts_since(situation, record.node, record.at)):
+    if record.lease_s is not None and _opens_without(facts_since(situation, record.node, record.at)):
         record = replace(record, lease_s=None, lapsed=None)
     if record.lapsed is None and _is_over(situation, record):
         return replace(record, lapsed=situation.snapshot.now)
     return record
 
 
-def _facts_since(situation: Situation, node: str, at: Moment) -> NodeFacts | None:
-    view = situation.sight.nodes[node]
-    return view.facts if view.facts_age_s < at.age_s(situation.snapshot.now) else None
-
-
 def _opens_since(situation: Situation, node: str, at: Moment) -> bool:
-    facts = _facts_since(situation, node, at)
-    return _serves(situation, node) or (facts is not None and _says_open(facts))
-
-
-def _serves(situation: Situation, node: str) -> bool:
-    """Whether any of its services answers its clients."""
-    services = situation.sight.nodes[node].services.values()
-    return any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in services)
+    facts = facts_since(situation, node, at)
+    return answers_clients(situation, node) or (facts is not None and _says_open(facts))
 
 
 def lapsed(facts: NodeFacts | None) -> bool:
@@ -132,39 +120,39 @@ def _quiet_s(view: ObserverView) -> float:
 @dataclass(frozen=True, slots=True)
 class Remaining:
     """What is to be said of a lease; it is over in `left_s`, as far as anybody knows (None: nobody does).
-    `answered` is whether to wait for it is in vain."""
+    `in_vain` is whether to wait for it is in vain."""
 
     said: str
     left_s: float | None = None
-    answered: bool = False
+    in_vain: bool = False
 
 
 def remaining(situation: Situation, node: str) -> Remaining:
     """How long what was opened on a node under a lease may be open yet."""
     record, rules = situation.state.ports_of(node), situation.snapshot.policy.rules
     if record is None or record.lease_s is None or record.opened is None or rules.lease_s is None:
-        return Remaining("its client ports may be open without one", answered=True)
+        return Remaining("its client ports may be open without one", in_vain=True)
     if not Scope.USERS.covers(rules.fence_scope):
-        return Remaining(f"it stops users only, and `fence_scope` is {rules.fence_scope}", answered=True)
+        return Remaining(f"it stops users only, and `fence_scope` is {rules.fence_scope}", in_vain=True)
     if record.lapsed is not None:
-        return Remaining("it has run out", answered=True)
+        return Remaining("it has run out", in_vain=True)
     keepers = _keepers(situation, node)
     if not keepers:
-        return Remaining("no daemon beside it has ever told of it", answered=True)
+        return Remaining("no daemon beside it has ever told of it", in_vain=True)
     if strange := [view.name for view in keepers if _is_configured_otherwise(situation, view)]:
         said = f"{strange[0]}, which renews it, has another configuration: who promises to it is not known"
-        return Remaining(said, answered=True)
+        return Remaining(said, in_vain=True)
     if not _is_revoked(situation.snapshot.state, node):
         return Remaining("it is being revoked")
     over_s = lease_over_s(max(record.lease_s, rules.lease_s))
     revoked_s = _revoked_s(situation, node)
     facts = situation.sight.nodes[node].facts
-    if _serves(situation, node) or (facts is not None and _says_open(facts)):
+    if answers_clients(situation, node) or (facts is not None and _says_open(facts)):
         said = f"revoked {revoked_s:.0f} s ago, and its client ports are open"
-        return Remaining(said, answered=revoked_s >= over_s)
+        return Remaining(said, in_vain=revoked_s >= over_s)
     left_s = max(over_s - min(map(_quiet_s, keepers)), _opened_s(situation, record))
     if revoked_s >= over_s and any(_renews(situation, view) for view in keepers):
-        return Remaining(f"renewals go on, {revoked_s:.0f} s after it was revoked", left_s, answered=True)
+        return Remaining(f"renewals go on, {revoked_s:.0f} s after it was revoked", left_s, in_vain=True)
     return Remaining(f"runs out in {max(0.0, left_s):.0f} s", left_s)
 
 

@@ -5,15 +5,15 @@ that came back with an older zone.
 """
 
 from mailward.controller.core import doubts, ladder, leases
-from mailward.controller.core.cases import Situation
+from mailward.controller.core.cases import Situation, facts_since
 from mailward.controller.core.closing import left_open
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import operation_of
 from mailward.controller.core.phases import desired_rrsets, order_of_ports, port_map
 from mailward.controller.core.planning import roll_back
-from mailward.model.fencing import OPEN, FenceOutcome, NodeFacts, PortKind, Scope, opens
+from mailward.model.fencing import OPEN, FenceOutcome, NodeFacts, Scope, opens
 from mailward.model.policy import Automation, Deployment, Node
-from mailward.model.state import Cause, Ending, Kind, Phase, PortsRecord
+from mailward.model.state import Cause, Ending, Kind, Phase
 
 
 def reconcile(draft: Draft) -> None:
@@ -69,8 +69,7 @@ def _longest_unsettled(draft: Draft) -> str:
 def _opens_in_a_cluster(draft: Draft, node: Node) -> bool:
     if draft.policy.deployment is not Deployment.CLUSTER:
         return False
-    wanted = port_map(draft.policy, draft.state, node.name)
-    return any(port.kind is not PortKind.CLOSED for port in wanted.values())
+    return opens(port_map(draft.policy, draft.state, node.name))
 
 
 def _others_may_be_open(draft: Draft, node: Node) -> bool:
@@ -106,11 +105,8 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
         return True
     if facts.token != draft.state.helper(node.name).claimed:
         return False
-    return facts.applied is False or (_said_since(draft, record) and _leased_otherwise(draft, node, facts))
-
-
-def _said_since(draft: Draft, record: PortsRecord) -> bool:
-    return draft.sight.nodes[record.node].facts_age_s < record.at.age_s(draft.now)
+    said = facts_since(draft.situation, node.name, record.at)
+    return facts.applied is False or (said is not None and _leased_otherwise(draft, node, said))
 
 
 def _leased_otherwise(draft: Draft, node: Node, facts: NodeFacts) -> bool:

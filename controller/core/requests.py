@@ -5,7 +5,7 @@ longer than `PATIENCE_S`; for what is merely not known yet (a node not probed si
 daemon just started) not longer than `UNKNOWN_PATIENCE_S`. While its ports are just being closed, nothing else
 that is seen of a node counts.
 
-One for later (`schedule`) holds up nobody: until its time it is only there to be withdrawn. What is wrong
+One for later (`later`) holds up nobody: until its time it is only there to be withdrawn. What is wrong
 with it already, and does not mend by itself, is said when it is asked for (`preflight`); at its time all is
 looked at anew.
 """
@@ -13,7 +13,7 @@ looked at anew.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import bounds, candidates, gates, planning, schedule, succession, takeover
+from mailward.controller.core import bounds, candidates, gates, later, planning, succession, takeover
 from mailward.controller.core.cases import Case, Situation
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.succession import course
@@ -48,7 +48,7 @@ def take_up(draft: Draft) -> None:
     """Look at every unanswered request that is due, oldest first, once what is withdrawn is gone; one that
     has ended an operation is the last for now."""
     _cancel(draft)
-    for request in _unanswered(draft, lambda each: not schedule.waits(each, draft.now)):
+    for request in _unanswered(draft, lambda each: not later.waits(each, draft.now)):
         _consider(draft, request)
         if draft.ended_one:
             return
@@ -86,7 +86,7 @@ def _cancel(draft: Draft) -> None:
 
 
 def _consider(draft: Draft, request: Request) -> None:
-    if too_late := schedule.missed(request, draft.now):
+    if too_late := later.missed(request, draft.now):
         draft.answer(request, False, too_late)
         return
     node = draft.policy.node_by_name.get(request.node)
@@ -103,7 +103,7 @@ def _consider(draft: Draft, request: Request) -> None:
     if request.kind is RequestKind.SWITCHOVER:
         _switch_over(draft, request)
         return
-    if request.kind is RequestKind.FAILOVER and succession.insists(draft, request.node, force=request.force):
+    if request.kind is RequestKind.FAILOVER and succession.insist(draft, request.node, force=request.force):
         operation = draft.running()
         said = f"{operation.kind} {operation.id} is under way{_accepted(draft)}"
         draft.answer(request, True, said, operation.id)
@@ -224,7 +224,7 @@ def _waited_s(draft: Draft, request: Request) -> float:
     if request.due_wall_s is None:
         return request.at.age_s(draft.now)
     led_s = draft.state.epoch_since.age_s(draft.now) if draft.state.epoch_since is not None else 0.0
-    return min(schedule.overdue_s(request, draft.now), led_s)
+    return min(later.overdue_s(request, draft.now), led_s)
 
 
 def _just_closing(held: Sequence[Finding]) -> bool:
@@ -374,16 +374,14 @@ def _vouch(draft: Draft, request: Request) -> None:
         refused = "no failover runs that waits for a fence"
     elif operation.id != request.operation:
         refused = f"the word is for operation {request.operation or '?'}, and {operation.id} runs"
-    elif operation.step is not Step.FENCE or not succession.waits_for(draft, request.node):
+    elif operation.step is not Step.FENCE or not succession.waits_for_stop_of(draft, request.node):
         refused = f"operation {operation.id} does not wait for {request.node} to be stopped"
     elif course.known_to_serve(draft, request.node):
         refused = f"{request.node} answers its clients: it is not stopped"
     elif request.epoch != draft.state.epoch:
         refused = "another daemon leads since it was said: look again, and say it again"
     else:
-        succession.vouch(
-            draft, request.node, f"{request.by}: {request.reason}" if request.reason else request.by
-        )
+        succession.vouch(draft, request.node, _who(request))
         draft.answer(request, True, f"{request.node} counts as stopped for {operation.id}", operation.id)
         return
     draft.answer(request, False, refused)

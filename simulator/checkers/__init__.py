@@ -3,8 +3,7 @@
 Each looks whenever something has changed and returns sentences; none means that the rule held. What is wrong
 and breaks no rule is returned as an excuse, with its reason. What a controller believes is never asked:
 recorded state only where the rule is about what is recorded, reports only where it is about what could be
-known. I15 is kept by the mail servers, and is shown in
-the lab.
+known. I15 is kept by the mail servers, and is shown in the lab.
 """
 
 from collections import Counter

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailward.controller.core.schedule import LATE_S
+from mailward.controller.core.later import LATE_S
 from mailward.model.policy import Automation, Failback
 from mailward.model.state import Cause, Kind, Operation, Phase
 from mailward.simulator.checkers.truth import OLD_S, News, Truth

@@ -28,6 +28,7 @@ from mailward.controller.core import (
     gates,
     invariants,
     ladder,
+    later,
     leases,
     operations,
     outcomes,
@@ -36,7 +37,6 @@ from mailward.controller.core import (
     publishing,
     reconciling,
     requests,
-    schedule,
     sight,
     takeover,
 )
@@ -290,7 +290,7 @@ def _goes_back_without(name: str) -> Mutant:
 
 
 def _by_the_wall_clock_alone(patch: Patch) -> None:
-    left = schedule._left_s
+    left = later._left_s
     everywhere(patch, left, lambda request, now: (left(request, now)[0],) * 2)
 
 
@@ -379,7 +379,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "the others are closed first": answering(reconciling._others_may_be_open, False),
     "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
     "what is over is recorded": answering(stopping.note_what_is_over, None),
-    "who answers is not off": answering(ladder._said_since, False),
+    "who answers is not off": lambda patch: patch.setattr(ladder, "facts_since", lambda *_: None),
     "what may yet go off": answering(ladder.may_yet_go_off, False),
     "what may be lost": answering(candidates.too_much, ""),
     "a figure grows with its age": answering(candidates._stopped_for_s, float("inf")),
@@ -405,7 +405,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "open since it ran out": answering(leases._opens_since, False),
     "open under no lease": answering(leases._opens_without, False),
     "seen open though it is over": all_of(
-        answering(leases._serves, False), answering(leases._says_open, False)
+        lambda patch: patch.setattr(leases, "answers_clients", lambda *_: False),
+        answering(leases._says_open, False),
     ),
     "renewed by another configuration": answering(leases._is_configured_otherwise, False),
     "who would renew": answering(leases.unattended, ""),
@@ -415,8 +416,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "who has promised is bound": lambda patch: patch.setattr(Promises, "binds", lambda _self: ""),
     "promised by all": lambda patch: patch.setattr(Promises, "all_given", _nobody_is_missing),
     # planned for later, and going back
-    "a time is waited for": answering(schedule.waits, False),
-    "begun in time or never": answering(schedule.missed, ""),
+    "a time is waited for": answering(later.waits, False),
+    "begun in time or never": answering(later.missed, ""),
     "a clock that was set": _by_the_wall_clock_alone,
     "what was withdrawn": answering(requests._cancel, None),
     "what is wrong already": answering(requests.preflight, ""),

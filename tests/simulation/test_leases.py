@@ -14,8 +14,8 @@ from mailward.model.token import Token
 from mailward.simulator import faults, virtual
 from mailward.simulator.audit import Audit
 from mailward.simulator.hooks import HookWork
-from mailward.simulator.nodes import HelperClient
 from mailward.simulator.run import play
+from mailward.simulator.ways import HelperClient
 from mailward.simulator.world import STORE_ID, World
 
 A, B = "mail-a", "mail-b"
@@ -166,7 +166,9 @@ def test_a_lease_that_has_lapsed_is_not_renewed() -> None:
         world = World(leased(), 1)
         helper = world.nodes[A].helper
         token = Token(STORE_ID, 1, 1)
-        helper.obey(token, world.now_s, dict.fromkeys(helper.ports, OPEN), world.now_s, LEASE_S)
+        helper.obey(
+            token, world.now_s, dict.fromkeys(helper.ports, OPEN), world.now_s, Terms(lease_s=LEASE_S)
+        )
         await virtual.sleep(LEASE_S + 0.1)
         assert helper.renew(token, world.now_s, world.now_s, 0.0).reply is HelperReply.LAPSED
         assert not world.nodes[A].opens
@@ -179,7 +181,9 @@ def test_a_renewal_is_void_after_its_window_and_a_machine_that_stood_still_does_
         world = World(leased(), 1)
         helper = world.nodes[A].helper
         token = Token(STORE_ID, 1, 1)
-        helper.obey(token, world.now_s, dict.fromkeys(helper.ports, OPEN), world.now_s, LEASE_S)
+        helper.obey(
+            token, world.now_s, dict.fromkeys(helper.ports, OPEN), world.now_s, Terms(lease_s=LEASE_S)
+        )
         hello_s = world.now_s
         await virtual.sleep(2.5)
         assert helper.renew(token, world.now_s, hello_s, helper.stood_s).detail == "late"

@@ -109,9 +109,9 @@ def accepted(draft: Draft) -> str:
     return f"{accepts.node} may be promoted though it may lack {lacks} of the mail of {operation.node}"
 
 
-def insists(draft: Draft, node: str, *, force: bool) -> bool:
-    """Whether a failover of `node` runs already; if a person insists, it goes on whatever mail may be
-    missing."""
+def insist(draft: Draft, node: str, *, force: bool) -> bool:
+    """Go on with the running failover of `node`, also out of a switchover; with `force` whatever mail may be
+    missing. False where none runs."""
     operation = draft.state.operation
     if operation is None or not runs(draft.policy, operation) or course.gives_way(operation):
         return False
@@ -124,7 +124,7 @@ def insists(draft: Draft, node: str, *, force: bool) -> bool:
     return True
 
 
-def waits_for(draft: Draft, node: str) -> bool:
+def waits_for_stop_of(draft: Draft, node: str) -> bool:
     """Whether the running operation waits for a node to be stopped."""
     operation = draft.running()
     return node in ladder.to_be_stopped(draft.situation, operation, operation.to)
@@ -140,7 +140,7 @@ def vouch(draft: Draft, node: str, who: str) -> None:
     draft.state = replace(draft.state, operation=replace(operation, vouched=(*others, word)))
 
 
-def serve_at_once(draft: Draft) -> str:
+def several_serve(draft: Draft) -> str:
     """Why nothing is done in a cluster of which several nodes are recorded to serve, as a hybrid's store has
     it."""
     nodes = sorted({r.node for r in draft.state.phases if r.phase is Phase.IN_SERVICE})

@@ -9,7 +9,8 @@ from mailward.model.state import Kind
 
 
 def choose(draft: Draft, *, at_last: bool = False) -> str:
-    """Settle who is to be promoted, as things are now; why nobody is, '' if somebody is."""
+    """Settle who is to be promoted, as things are now; why nobody is, '' if somebody is. After
+    `step_patience_s` without anybody it is forgotten who has failed, and they may be tried again."""
     operation = draft.running()
     field = field_now(draft, at_last=at_last)
     fit, asked = fit_of(draft, field), course.asked(operation)

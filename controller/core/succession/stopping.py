@@ -7,7 +7,7 @@ from mailward.controller.core import ladder
 from mailward.controller.core.cases import WELL
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.succession import choosing, course
-from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.model.fencing import FenceOutcome, opens
 from mailward.model.orders import (
     Action,
     OrderPorts,
@@ -129,8 +129,9 @@ def _opened_again(draft: Draft) -> bool:
     """Whether the last that the source was ordered, in this operation, was to open."""
     operation = draft.running()
     record = draft.ports_of(operation.node)
-    opens = record is not None and any(port.kind is not PortKind.CLOSED for port in record.ports.values())
-    return opens and record is not None and record.at.age_s(draft.now) <= operation.started.age_s(draft.now)
+    if record is None or not opens(record.ports):
+        return False
+    return record.at.age_s(draft.now) <= operation.started.age_s(draft.now)
 
 
 def _opened_meanwhile(draft: Draft) -> bool:

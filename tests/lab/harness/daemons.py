@@ -6,6 +6,7 @@ network of the host that it stands for: so it can be cut off from whatever a tes
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,10 +75,12 @@ class Daemons:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for daemon in self.each.values():
-            daemon.__exit__()
-        self.zookeeper.stop()
-        self.hosts["witness"].container.remove(force=True)
+        """All of it goes, whatever does not end as it should."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.hosts["witness"].container.remove, force=True)
+            stack.callback(self.zookeeper.stop)
+            for daemon in self.each.values():
+                stack.callback(daemon.__exit__)
 
     def leader(self, *, other_than: str = "", within_s: float = 30) -> str:
         """Who leads, once somebody does."""

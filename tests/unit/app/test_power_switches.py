@@ -11,7 +11,7 @@ import mailward.app.commands.live_check as live
 from mailward.app.commands.live_check import Tried
 from mailward.app.compose import build, devices_of, power_mistakes
 from mailward.app.daemon import Daemon
-from mailward.app.peering import may_lead
+from mailward.app.peering import may_ever_act
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.clock import SystemClock
@@ -85,13 +85,13 @@ async def test_a_daemon_that_may_lead_refuses_to_start_without_the_program(
         await Daemon(config).run()
 
 
-@pytest.mark.parametrize(("more", "leads"), [("", True), ("on_node: mail-a\n", False)])
+@pytest.mark.parametrize(("more", "leads"), [("", True), ("observers: [{name: a, node: mail-a}]\n", False)])
 async def test_a_daemon_that_never_leads_needs_no_agent(
     loaded: Callable[..., Config], more: str, leads: bool
 ) -> None:
     """It then fails for want of a store, which is looked at later."""
     config = loaded("{ipp: 192.0.2.9}", more)
-    assert may_lead(config) is leads
+    assert may_ever_act(config) is leads
     with pytest.raises(MailwardError) as caught:
         await Daemon(config).run()
     assert isinstance(caught.value, ConfigError) is leads
@@ -101,12 +101,12 @@ def test_with_zookeeper_only_leader_never_keeps_a_daemon_from_leading(tmp_path: 
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
-    servers = "coordination: {zookeeper: {servers: ['zk:2181']}}\non_node: mail-a\n"
-    observers = "observers: [{name: a}, {name: b, leader: never}]\nobserver: "
+    servers = "coordination: {zookeeper: {servers: ['zk:2181']}}\n"
+    observers = "observers: [{name: a, node: mail-a}, {name: b, leader: never}]\nobserver: "
     found = {}
     for name in ("a", "b"):
         (tmp_path / "mailward.yaml").write_text(f"{GOOD}{servers}{observers}{name}\n")
-        found[name] = may_lead(load(tmp_path / "mailward.yaml", {}))
+        found[name] = may_ever_act(load(tmp_path / "mailward.yaml", {}))
     assert found == {"a": True, "b": False}
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 from tests.unit.app.set_up import configured, mailward
-from tests.unit.fencing.test_watchdog import Driver
+from tests.unit.app.test_watchdog_device import Driver
 
 from mailward.app import daemon as daemons
 from mailward.app import petting
-from mailward.app.daemon import STALLED_S, Daemon
+from mailward.app.daemon import Daemon
 from mailward.app.exits import Exit
+from mailward.app.live import STALLED_S
+from mailward.app.watchdog import started
 from mailward.configs.daemon import Watchdog as Section
 from mailward.configs.loading import load
 from mailward.configs.policy import digest_of
-from mailward.fencing.watchdog import started
 from mailward.model.clock import Moment
 from mailward.model.errors import ConfigError, Unanswered
 

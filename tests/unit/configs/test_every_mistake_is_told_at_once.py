@@ -24,7 +24,7 @@ endpoints:
 dns:
   primary: {rfc2136: {server: ns1, zone: example.com, tsig: {name: key, secret_file: nowhere}}}
 policy: {restart_grace_s: 30, order_timeout_s: 60, hold_down_s: 2m}
-on_node: mail-x
+observers: [{name: watch, node: mail-x}]
 """
 
 SAID = """\
@@ -58,7 +58,7 @@ line 18: policy.restart_grace_s: 30 s is longer than known_restart_grace_s (15 s
 reports would get less time than an unknown one
 line 18: policy.order_timeout_s: 60 s is not shorter than step_patience_s (60 s): a step's only try could \
 not end in time
-line 19: on_node: 'mail-x' is not a node: did you mean mail-b?
+line 19: observers[0].node: 'mail-x' is not a node: did you mean mail-b?
 """
 
 

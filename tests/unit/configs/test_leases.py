@@ -12,13 +12,11 @@ WATCH = "{name: watch, address: 'w.example.com:7443'}"
 ZOOKEEPER = "coordination: {zookeeper: {servers: [zk1:2281]}}"
 
 
-def leased(
-    *observers: str, store: str = ZOOKEEPER, deployment: str = "cluster", lease_s: str = "15"
-) -> tuple[Edit, ...]:
+def leased(*observers: str, store: str = ZOOKEEPER, lease_s: str = "15") -> tuple[Edit, ...]:
     listed = ", ".join(observers or (A, B, WATCH))
     lines = f"policy: {{lease_s: {lease_s}}}\n{store}\nobserver: mail-a\nobservers: [{listed}]\n"
     return (
-        ("deployment: hybrid", f"deployment: {deployment}"),
+        ("deployment: hybrid", "deployment: cluster"),
         ("canary: {", f"{lines}canary: {{"),
         (", nodes: [mail-a, mail-b]", ""),
     )
@@ -38,8 +36,9 @@ def test_who_never_leads_need_not_be_asked(loaded: Loaded) -> None:
     ("edits", "said"),
     [
         (
-            leased(deployment="hybrid"),
-            "line 18: policy.lease_s: only a cluster has leases, here is a hybrid: leave the line out",
+            leased(lease_s="15, fence_scope: writes"),
+            "line 18: policy.lease_s: a lease closes client ports and stops no writer, so that with"
+            " policy.fence_scope: writes it would stop nobody: leave one of the two lines out",
         ),
         (
             leased("{name: mail-a}", store=""),
@@ -85,10 +84,6 @@ def test_a_shorter_session_allows_a_shorter_lease(loaded: Loaded) -> None:
     assert loaded(*leased(store=store, lease_s="8")).policy.lease_s == 8
 
 
-@pytest.mark.parametrize(("node", "on_node", "beside"), [("mail-a", "", "mail-a"), ("", "mail-b", "mail-b")])
-def test_which_node_a_daemon_is_beside_stands_in_its_entry_or_in_its_own_file(
-    loaded: Loaded, node: str, on_node: str, beside: str
-) -> None:
-    entry = f"{{name: mail-a, node: {node}}}" if node else "{name: mail-a}"
-    lines = f"observers: [{entry}]\n" + (f"on_node: {on_node}\n" if on_node else "")
-    assert beside_of(loaded(("canary: {", f"{lines}canary: {{"))) == beside
+def test_which_node_a_daemon_is_beside_stands_in_its_entry(loaded: Loaded) -> None:
+    assert beside_of(loaded(*leased())) == "mail-a"
+    assert beside_of(loaded()) is None

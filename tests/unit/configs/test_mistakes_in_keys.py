@@ -68,8 +68,8 @@ ROWS = {
         ("endpoints:\n", "endpoints:\nx:\n"),
         "line 19: endpoints: the section is empty: write keys with values, or leave it out",
         "line 20: x: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
-        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
-        " api, watchdog, policy",
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, api,"
+        " watchdog, policy",
     ),
     "a section where a value is wanted": (
         ("cluster: lab", "cluster: {name: lab}"),

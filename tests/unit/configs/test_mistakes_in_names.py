@@ -31,8 +31,8 @@ ROWS = {
         "line 8: nodes.mail-a.services.imap: 'imap' is not a service: did you mean imaps?",
     ),
     "a daemon beside an unknown node": (
-        ("canary: {", "on_node: mail-c\ncanary: {"),
-        "line 18: on_node: 'mail-c' is not a node: did you mean mail-b?",
+        ("canary: {", "observers: [{name: watch, node: mail-c}]\ncanary: {"),
+        "line 18: observers[0].node: 'mail-c' is not a node: did you mean mail-b?",
     ),
     "the same node twice in an endpoint": (
         ("nodes: [mail-a, mail-b]", "nodes: [mail-a, mail-a]"),

@@ -4,6 +4,7 @@ Each row: what is changed in the good file, and exactly what is said.
 """
 
 import pytest
+from tests.unit.configs.good import Problems
 
 RFC2136 = """\
     rfc2136:
@@ -31,13 +32,19 @@ ROWS = {
         ),
         "line 18: observers[1].node: eye runs beside mail-a already: each node has one daemon of its own",
     ),
-    "a daemon that says it runs beside another node": (
-        (
-            "canary: {",
-            "observer: watch\non_node: mail-b\nobservers: [{name: watch, node: mail-a}]\n"
-            f"{ZOOKEEPER}\ncanary: {{",
-        ),
-        "line 19: on_node: this daemon is watch, which runs beside mail-a by its own entry",
+    "a scope that is not there yet": (
+        ("canary: {", "policy: {fence_scope: power}\ncanary: {"),
+        "line 18: policy.fence_scope: power is not there yet: write users, or writes where nodes share a"
+        " store",
+    ),
+    "a scope that stops nothing": (
+        ("canary: {", "policy: {fence_scope: none}\ncanary: {"),
+        "line 18: policy.fence_scope: none would let two serve: write users, or writes where nodes share a"
+        " store",
+    ),
+    "a scope that nobody knows": (
+        ("canary: {", "policy: {fence_scope: write}\ncanary: {"),
+        "line 18: policy.fence_scope: 'write' is not known here: write users or writes",
     ),
     "an endpoint without services": (
         ("services: [imaps]", "services: []"),
@@ -120,8 +127,8 @@ ROWS = {
         (", nodes: [mail-a, mail-b]", ""),
         "line 4: nodes: no node is listed: write at least one, under its name",
         "line 5: old: unknown key: known here are cluster, deployment, automation, sites, nodes, helper,"
-        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, on_node,"
-        " api, watchdog, policy",
+        " replication, services, canary, tls, endpoints, dns, coordination, observers, observer, api,"
+        " watchdog, policy",
     ),
     "no service": (
         ("services:\n  smtp: {}\n  imaps: {probe: {interval_s: 2}}\n", "services: {}\n"),
@@ -246,6 +253,20 @@ ROWS = {
         "line 18: observers: no observer is listed: leave the section out for one",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "takeover_after_s: 30", "rescue_s: 10", "demote_s: 20", "fence_scope: users", "loss: balanced",
+        "lease_s: 15", "failback: manual", "failback_window: '02:00-04:00'", "failback_after_s: 3600",
+    ],
+)  # fmt: skip
+def test_what_only_a_cluster_follows_is_a_mistake_elsewhere(said: str, problems: Problems) -> None:
+    key = said.partition(":")[0]
+    assert problems(("canary: {", f"policy: {{{said}}}\ncanary: {{")) == (
+        f"line 18: policy.{key}: it is for a cluster, here is a hybrid: leave the line out",
+    )
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

@@ -167,7 +167,7 @@ def test_config_check_says_what_is_not_done(loaded: Loaded) -> None:
 cluster: one
 deployment: hybrid
 automation: act
-on_node: a
+observers: [{name: watch, node: a}]
 helper: none
 nodes:
   a: {site: x, addresses: [192.0.2.1], hostname: a.example.com, probe_address: 10.0.0.1}

@@ -133,7 +133,7 @@ SAME = {
     "another notation": ("ttl_s: 60", 'ttl_s: "60"'),
     "a default written out": ("smtp: {}", "smtp: {sentinel: yes, probe: {interval_s: 3.0}}"),
     "where a secret stands": ("password_file: canary", "password_file: ./canary"),
-    "what concerns one host": ("canary: {", "api: {listen: 127.0.0.1:8080}\non_node: mail-a\ncanary: {"),
+    "what concerns one host": ("canary: {", "api: {listen: 127.0.0.1:8080}\ncanary: {"),
 }
 OTHER = {
     "the mode": ("deployment: hybrid", "deployment: hybrid\nautomation: act"),

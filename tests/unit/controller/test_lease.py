@@ -9,7 +9,7 @@ import pytest
 from tests.simulation import virtual
 from tests.unit.core.scene import cluster_of
 
-from mailward.controller.lease import WINDOW_S, LeaseKeeper
+from mailward.controller.lease import VOID_AFTER_S, LeaseKeeper
 from mailward.model.clock import Moment
 from mailward.model.errors import StoreError
 from mailward.model.fencing import (
@@ -320,7 +320,7 @@ def test_a_renewal_without_an_answer_counts_as_under_way_until_it_is_void() -> N
         await asyncio.sleep(2)
         sent_at = stage.kernel.asked[-1][0]
         stage.state = FENCED
-        ended = sent_at + 3.0 + WINDOW_S  # given up after one and a half rounds
+        ended = sent_at + 3.0 + VOID_AFTER_S  # given up after one and a half rounds
         await asyncio.sleep(ended - 0.1 - stage.time())
         assert stage.keeper.report().renewing
         await asyncio.sleep(0.6)
@@ -338,7 +338,7 @@ def test_an_answer_that_is_none_counts_alike() -> None:
         await asyncio.sleep(2)
         sent_at = stage.kernel.asked[-1][0]
         stage.state = FENCED
-        await asyncio.sleep(sent_at + WINDOW_S - 0.1 - stage.time())
+        await asyncio.sleep(sent_at + VOID_AFTER_S - 0.1 - stage.time())
         assert stage.keeper.report().renewing
         await asyncio.sleep(0.2)
         assert not stage.keeper.report().renewing

@@ -14,7 +14,7 @@ from tests.unit.core.scene import cluster_of
 from mailward.controller.clock import SystemClock
 from mailward.controller.coordination.answering import Pace
 from mailward.controller.coordination.peers import Peer, Peers
-from mailward.controller.promises import Promises
+from mailward.controller.promises import Promises, acts
 from mailward.model.clock import Moment
 from mailward.model.policy import Observer, Policy
 
@@ -245,3 +245,18 @@ async def test_one_that_stands_still_is_not_waited_for_longer_than_a_second() ->
         assert await there.promises["a"].all_given() == "b does not answer"
         assert asyncio.get_running_loop().time() - before < 1.5
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("leads", "in_touch", "said"),
+    [
+        (True, True, "it leads"),
+        (True, False, "it leads"),
+        (False, True, "the store is in touch with it"),
+        (False, False, ""),
+    ],
+)
+def test_only_who_neither_leads_nor_is_in_touch_with_the_store_promises(
+    leads: bool, in_touch: bool, said: str
+) -> None:
+    assert acts(leads=leads, in_touch=in_touch) == said

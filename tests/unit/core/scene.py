@@ -81,7 +81,8 @@ def cluster_of(
 ) -> Policy:
     """A cluster of nodes with a ladder each; `more` as for `policy_of`."""
     policy = policy_of(names, deployment=Deployment.CLUSTER, **more)
-    ladder = tuple(Rung(kind, 40.0 if kind is RungKind.AGENT else 8.0) for kind in rungs)
+    taking_s = {RungKind.AGENT: 40.0, RungKind.LEASE: policy.rules.lease_over_s or 35.5}
+    ladder = tuple(Rung(kind, taking_s.get(kind, 8.0)) for kind in rungs)
     return replace(policy, nodes=tuple(replace(node, ladder=ladder) for node in policy.nodes))
 
 

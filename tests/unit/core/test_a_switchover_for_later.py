@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.scene import Scene, cluster_of
 
-from mailward.controller.core import schedule
+from mailward.controller.core import later
 from mailward.controller.core.decide import waiting, wrong_with
 from mailward.model.clock import Moment
 from mailward.model.orders import Result
@@ -121,7 +121,7 @@ def test_nobody_is_made_to_serve_by_a_word_from_before() -> None:
 def test_where_nobody_led_at_its_time_it_is_begun_up_to_ten_minutes_late() -> None:
     scene = Scene.of_a_cluster()
     request = planned(scene, in_s=60)
-    scene.now_s += 60 + schedule.LATE_S - 1
+    scene.now_s += 60 + later.LATE_S - 1
     scene.restarted()
     scene.run(30)
     assert answer(scene, request).accepted
@@ -131,7 +131,7 @@ def test_where_nobody_led_at_its_time_it_is_begun_up_to_ten_minutes_late() -> No
 def test_later_than_that_it_is_answered_as_missed() -> None:
     scene = Scene.of_a_cluster()
     request = planned(scene, in_s=60)
-    scene.now_s += 60 + schedule.LATE_S + 1
+    scene.now_s += 60 + later.LATE_S + 1
     scene.restarted()
     scene.run(30)
     assert answer(scene, request).detail == (
@@ -226,8 +226,8 @@ def test_what_has_begun_or_never_was_is_not_withdrawn() -> None:
 
 def test_many_words_at_once_push_no_answer_out_and_each_is_answered() -> None:
     scene = Scene.of_a_cluster()
-    later = [planned(scene) for _ in range(30)]
-    words = [cancelled(scene, request.id) for request in later]
+    many = [planned(scene) for _ in range(30)]
+    words = [cancelled(scene, request.id) for request in many]
     drained = scene.ask(RequestKind.DRAIN, "b")
     scene.step()
     assert answer(scene, drained).accepted
@@ -284,5 +284,5 @@ def test_one_that_only_observes_refuses_it_at_once() -> None:
 def test_what_names_no_time_is_due() -> None:
     now = Moment("boot", 5.0, 1e9)
     request = Request("r1", RequestKind.DRAIN, "a", "ann", "", now)
-    assert not schedule.waits(request, now)
-    assert schedule.missed(request, now) == ""
+    assert not later.waits(request, now)
+    assert later.missed(request, now) == ""

@@ -13,9 +13,9 @@ from mailward.model.policy import Failback, Window
 PREFERRED: Edit = ("    site: north\n", "    site: north\n    priority: 10\n")
 
 
-def cluster(said: str, *edits: Edit, deployment: str = "cluster") -> tuple[Edit, ...]:
+def cluster(said: str, *edits: Edit) -> tuple[Edit, ...]:
     return (
-        ("deployment: hybrid", f"deployment: {deployment}"),
+        ("deployment: hybrid", "deployment: cluster"),
         ("canary: {", f"policy: {{{said}}}\ncanary: {{"),
         (", nodes: [mail-a, mail-b]", ""),
         *edits,
@@ -31,27 +31,25 @@ def test_what_the_file_says_reaches_the_core(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "edits", "deployment", "problem"),
+    ("said", "edits", "problem"),
     [
-        ("failback: window", (PREFERRED,), "cluster",
+        ("failback: window", (PREFERRED,),
          "policy.failback: window: say when: add failback_window, such as 02:00-04:00 Europe/Berlin"),
-        ("failback: auto, failback_window: '02:00-04:00'", (PREFERRED,), "cluster",
+        ("failback: auto, failback_window: '02:00-04:00'", (PREFERRED,),
          "policy.failback_window: it counts with failback: window, and that is auto: write one or the other"),
-        ("failback_window: '02:00-04:00'", (), "cluster",
+        ("failback_window: '02:00-04:00'", (),
          "policy.failback_window: it counts with failback: window, and that is manual: write one"),
-        ("failback: auto", (), "cluster",
+        ("failback: auto", (),
          "policy.failback: auto: nobody is preferred: give one node a higher priority"),
-        ("failback: never", (), "hybrid",
-         "policy.failback: only a cluster fails back, here is a hybrid: leave the line out"),
-        ("failback: sometimes", (), "cluster", "policy.failback: "),
-        ("failback_after_s: 5", (), "cluster",
+        ("failback: sometimes", (), "policy.failback: "),
+        ("failback_after_s: 5", (),
          "policy.failback_after_s: 5 is not between 60 and 604800 seconds (what has just failed fails"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_said(
-    problems: Problems, said: str, edits: tuple[Edit, ...], deployment: str, problem: str
+    problems: Problems, said: str, edits: tuple[Edit, ...], problem: str
 ) -> None:
-    (found,) = problems(*cluster(said, *edits, deployment=deployment))
+    (found,) = problems(*cluster(said, *edits))
     assert problem in found
 
 

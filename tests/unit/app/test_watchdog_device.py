@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailward.fencing.watchdog import (
+from mailward.app.watchdog import (
     GET_SUPPORT,
     GET_TIMEOUT,
     OUTLIVES,

@@ -12,11 +12,7 @@ _WINDOW: Path = ("policy", "failback_window")
 
 def failback(config: Config) -> Iterator[Problem]:
     rules = config.policy
-    said = [name for name in rules.model_fields_set if name.startswith("failback")]
     if config.deployment is not Deployment.CLUSTER:
-        for name in sorted(said):
-            sentence = f"only a cluster fails back, here is a {config.deployment}: leave the line out"
-            yield Problem(("policy", name), sentence, (("deployment",),))
         return
     if rules.failback is Failback.WINDOW and rules.failback_window is None:
         sentence = "window: say when: add failback_window, such as 02:00-04:00 Europe/Berlin"
