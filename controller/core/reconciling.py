@@ -83,7 +83,7 @@ def _others_may_be_open(draft: Draft, node: Node) -> bool:
 def _ports_unsettled(draft: Draft, node: Node) -> bool:
     """Only where the helper answers: elsewhere there is nobody to tell."""
     facts, record = draft.sight.nodes[node.name].facts, draft.state.ports_of(node.name)
-    if not node.fenced or facts is None or facts.forced:
+    if not node.fenced or facts is None or facts.forced or _left_without_a_lease(draft, node, facts):
         return False
     wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:  # never ordered by this store: an earlier one may have closed them
@@ -107,6 +107,15 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
     if facts.token != draft.state.helper(node.name).claimed:
         return False
     return facts.applied is False or (_said_since(draft, record) and _leased_otherwise(draft, node, facts))
+
+
+def _left_without_a_lease(draft: Draft, node: Node, facts: NodeFacts) -> bool:
+    """Whether a node is open, as it should be, without a lease, and nobody would renew one yet: under it the
+    node would close. So the daemons may be restarted with `lease_s` in any order."""
+    if draft.policy.deployment is not Deployment.CLUSTER or not _opens_in_a_cluster(draft, node):
+        return False
+    is_open = opens(facts.ports) and facts.applied is not False and facts.lease_s is None
+    return is_open and bool(leases.unattended_by_ours(draft.situation, node.name))
 
 
 def _said_since(draft: Draft, record: PortsRecord) -> bool:

@@ -409,6 +409,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "renewed by another configuration": answering(leases._is_configured_otherwise, False),
     "who would renew": answering(leases.unattended, ""),
+    "who would renew a first lease": answering(leases.unattended_by_ours, ""),
     "renewals that go on": answering(leases._renews, False),
     "what has lapsed is not renewed": _lapsed_is_renewed,
     "renewed while it is to be open": lambda patch: patch.setattr(LeaseKeeper, "_opens", lambda *_: True),

@@ -189,6 +189,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_nobody_is_promoted_whose_lease_nobody_would_renew",
         "who is opened in vain closes by itself, and that is an outage",
     ),
+    "who would renew a first lease": Unit(
+        _LEASES,
+        "test_who_serves_without_a_lease_is_left_so_while_nobody_would_renew_one[not restarted yet]",
+        "leases are armed there from the start",
+    ),
     "renewals that go on": Unit(
         _LEASES,
         "test_renewals_that_go_on_are_waited_for_no_longer_than_they_should_last",
