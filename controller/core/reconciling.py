@@ -38,6 +38,19 @@ def reconcile(draft: Draft) -> None:
     draft.start(operation_of(draft, Kind.RECONCILE, node, names, Cause.NONE, why, 0, None))
 
 
+def open_again(draft: Draft) -> None:
+    """Before anybody takes over: who serves and has closed by itself, as where nobody could act for long. Where
+    that has just been tried, a takeover is not held up by it."""
+    node, patience_s = ladder.serves_and_is_closed(draft.situation), draft.policy.rules.step_patience_s
+    tried = any(
+        each.operation.kind is Kind.RECONCILE and each.operation.node == node
+        for each in draft.state.ended
+        if each.at.age_s(draft.now) < patience_s
+    )
+    if node and not tried and draft.state.operation is None and _longest_unsettled(draft) == node:
+        reconcile(draft)
+
+
 def _may_reconcile(draft: Draft, node: str) -> bool:
     """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause

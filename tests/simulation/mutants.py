@@ -373,6 +373,8 @@ MUTANTS: Mapping[str, Mutant] = {
     # where one serves and others stand by
     "a takeover waits": without("outlasts", takeover),
     "nobody has tried it yet": answering(takeover._just_being_opened, False),
+    "who closed by itself is opened first": answering(reconciling.open_again, None),
+    "nobody has tried what was opened": answering(takeover._not_tried_since_opened, False),
     "an heir": without("heir", takeover),
     "stopped for certain": answering(ladder.stopped, "assumed"),
     "recorded to be stopped": answering(invariants.opens_only_where_others_are_stopped, ()),

@@ -31,9 +31,7 @@ def longer_hold_down(policy: Policy) -> Policy:
     return replace(policy, digest=f"{policy.digest}, changed", rules=rules)
 
 
-async def roll(
-    world: World, *names: str, change: Change = longer_hold_down, each_s: float = ROLL_S
-) -> None:
+async def roll(world: World, *names: str, change: Change = longer_hold_down, each_s: float = ROLL_S) -> None:
     """Daemon by daemon, as by hand: the file is replaced, and the daemon restarted."""
     for name in names:
         controller = world.controllers[name]
