@@ -30,7 +30,7 @@ from mailward.controller.core.explain import Explanations
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.planning import abandon, plan
 from mailward.controller.core.publishing import in_scope, with_care
-from mailward.controller.core.reconciling import reconcile
+from mailward.controller.core.reconciling import open_again, reconcile
 from mailward.controller.core.requests import preflight, refuse_all, take_up, waits_for
 from mailward.controller.core.sight import see
 from mailward.controller.core.succession import stopping
@@ -164,6 +164,7 @@ def _act(draft: Draft) -> None:
     if draft.ended_one:
         return  # what follows is decided on what is then recorded: one phase to the next, one at a time
     take_up(draft)
+    open_again(draft)
     plan(draft)
     reconcile(draft)
     _order_what_the_step_needs(draft)

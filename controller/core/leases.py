@@ -100,6 +100,17 @@ def unattended(situation: Situation, node: str) -> str:
     return f"has a daemon beside it that is not heard ({said[0]}): nobody would renew its lease"
 
 
+def unattended_by_ours(situation: Situation, node: str) -> str:
+    """The same, where a daemon with another configuration does not count: it may renew no lease of ours."""
+    if alone := unattended(situation, node):
+        return alone
+    found = [view for view in _keepers(situation, node) if not unheard(view, situation.snapshot)]
+    strange = [view.name for view in found if _is_configured_otherwise(situation, view)]
+    if not strange or len(strange) < len(found):
+        return ""
+    return f"has a daemon beside it ({strange[0]}) with another configuration: nobody would renew its lease"
+
+
 def _is_configured_otherwise(situation: Situation, view: ObserverView) -> bool:
     """Without the store it may be renewed by the promises of others than those who may lead by ours."""
     digest = situation.snapshot.policy.digest

@@ -38,6 +38,19 @@ def reconcile(draft: Draft) -> None:
     draft.start(operation_of(draft, Kind.RECONCILE, node, names, Cause.NONE, why, 0, None))
 
 
+def open_again(draft: Draft) -> None:
+    """Before anybody takes over: who serves and has closed by itself, as where nobody could act for long. Where
+    that has just been tried, a takeover is not held up by it."""
+    node, patience_s = ladder.serves_and_is_closed(draft.situation), draft.policy.rules.step_patience_s
+    tried = any(
+        each.operation.kind is Kind.RECONCILE and each.operation.node == node
+        for each in draft.state.ended
+        if each.at.age_s(draft.now) < patience_s
+    )
+    if node and not tried and draft.state.operation is None and _longest_unsettled(draft) == node:
+        reconcile(draft)
+
+
 def _may_reconcile(draft: Draft, node: str) -> bool:
     """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause
@@ -82,7 +95,7 @@ def _others_may_be_open(draft: Draft, node: Node) -> bool:
 def _ports_unsettled(draft: Draft, node: Node) -> bool:
     """Only where the helper answers: elsewhere there is nobody to tell."""
     facts, record = draft.sight.nodes[node.name].facts, draft.state.ports_of(node.name)
-    if not node.fenced or facts is None or facts.forced:
+    if not node.fenced or facts is None or facts.forced or _left_without_a_lease(draft, node, facts):
         return False
     wanted = port_map(draft.policy, draft.state, node.name)
     if record is None:  # never ordered by this store: an earlier one may have closed them
@@ -107,6 +120,15 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
         return False
     said = facts_since(draft.situation, node.name, record.at)
     return facts.applied is False or (said is not None and _leased_otherwise(draft, node, said))
+
+
+def _left_without_a_lease(draft: Draft, node: Node, facts: NodeFacts) -> bool:
+    """Whether a node is open, as it should be, without a lease, and nobody would renew one yet: under it the
+    node would close. So the daemons may be restarted with `lease_s` in any order."""
+    if draft.policy.deployment is not Deployment.CLUSTER or not _opens_in_a_cluster(draft, node):
+        return False
+    is_open = opens(facts.ports) and facts.applied is not False and facts.lease_s is None
+    return is_open and bool(leases.unattended_by_ours(draft.situation, node.name))
 
 
 def _leased_otherwise(draft: Draft, node: Node, facts: NodeFacts) -> bool:

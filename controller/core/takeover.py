@@ -8,9 +8,9 @@ from mailward.controller.core import candidates, gates, ladder, leases
 from mailward.controller.core.cases import FAILING, WELL, Case
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
-from mailward.model.fencing import OPEN, PortKind
+from mailward.model.fencing import OPEN, PortKind, opens
 from mailward.model.policy import Deployment
-from mailward.model.state import Phase
+from mailward.model.state import Kind, Phase
 
 
 def outlasts(case: Case) -> Finding:
@@ -22,20 +22,38 @@ def outlasts(case: Case) -> Finding:
         return Finding("takeover", Answered.NO, "it answers again; waiting for the verdict to turn")
     if _just_being_opened(case):
         return Finding("takeover", Answered.NO, "its client ports are closed by us, and are being opened")
+    if _not_tried_since_opened(case):
+        return Finding(
+            "takeover", Answered.NO, "its client ports have just been opened: nobody has tried them yet"
+        )
     said = f"failing for {gates.lasting(judgement.failing_s)}, a takeover waits for {patience_s:g} s"
     return Finding("takeover", Answered.YES if judgement.failing_s >= patience_s else Answered.NO, said)
 
 
 def _just_being_opened(case: Case) -> bool:
     """Whether a node in service is closed to its clients since before it was recorded to serve, or before
-    anybody led: then nobody has tried it yet."""
+    anybody led, or is just being opened again: then nobody has tried it yet."""
     state, now, facts = case.state, case.snapshot.now, case.sight.nodes[case.node].facts
     if facts is None or case.record is None or state.epoch_since is None:
         return False
     closed = [s for s in case.endpoint.services if facts.ports.get(s, OPEN).kind is PortKind.CLOSED]
-    young_s = min(case.record.since.age_s(now), state.epoch_since.age_s(now))
+    since, running = [case.record.since, state.epoch_since], state.operation
+    if running is not None and running.kind is Kind.RECONCILE and running.node == case.node:
+        since.append(running.started)
+    young_s = min(moment.age_s(now) for moment in since)
     held = bool(closed) or facts.applied is False or leases.lapsed(facts)
     return held and young_s < case.snapshot.policy.rules.step_patience_s
+
+
+def _not_tried_since_opened(case: Case) -> bool:
+    """Whether its ports have been opened since a probe failed last, as after a reboot: the verdict is of
+    before."""
+    record = case.state.ports_of(case.node)
+    if record is None or not opens(record.ports):
+        return False
+    opened_s, views = record.at.age_s(case.snapshot.now), case.sight.nodes[case.node].services
+    tried = any(views[name].failed_age_s < opened_s for name in case.endpoint.services)
+    return not tried and opened_s < case.snapshot.policy.rules.step_patience_s
 
 
 def heir(case: Case) -> Finding:

@@ -373,6 +373,8 @@ MUTANTS: Mapping[str, Mutant] = {
     # where one serves and others stand by
     "a takeover waits": without("outlasts", takeover),
     "nobody has tried it yet": answering(takeover._just_being_opened, False),
+    "who closed by itself is opened first": answering(reconciling.open_again, None),
+    "nobody has tried what was opened": answering(takeover._not_tried_since_opened, False),
     "an heir": without("heir", takeover),
     "stopped for certain": answering(ladder.stopped, "assumed"),
     "recorded to be stopped": answering(invariants.opens_only_where_others_are_stopped, ()),
@@ -410,6 +412,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "renewed by another configuration": answering(leases._is_configured_otherwise, False),
     "who would renew": answering(leases.unattended, ""),
+    "who would renew a first lease": answering(leases.unattended_by_ours, ""),
     "renewals that go on": answering(leases._renews, False),
     "what has lapsed is not renewed": _lapsed_is_renewed,
     "renewed while it is to be open": lambda patch: patch.setattr(LeaseKeeper, "_opens", lambda *_: True),

@@ -59,6 +59,16 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_who_is_closed_when_it_is_said_to_serve_is_opened_and_not_taken_over",
         _SELDOM_ANEW,
     ),
+    "nobody has tried what was opened": Unit(
+        _FAILOVER,
+        "test_who_was_just_opened_again_is_tried_before_it_is_taken_over[nobody tries it]",
+        "a failover that was not needed breaks no rule",
+    ),
+    "who closed by itself is opened first": Unit(
+        _FAILOVER,
+        "test_who_closed_by_itself_is_opened_before_it_is_taken_over[obeys]",
+        "a failover that was not needed breaks no rule",
+    ),
     "the others are closed first": Unit(
         _FAILOVER,
         "test_who_is_said_to_serve_is_opened_when_the_others_are_closed",
@@ -188,6 +198,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         _LEASES,
         "test_nobody_is_promoted_whose_lease_nobody_would_renew",
         "who is opened in vain closes by itself, and that is an outage",
+    ),
+    "who would renew a first lease": Unit(
+        _LEASES,
+        "test_who_serves_without_a_lease_is_left_so_while_nobody_would_renew_one[not restarted yet]",
+        "leases are armed there from the start",
     ),
     "renewals that go on": Unit(
         _LEASES,

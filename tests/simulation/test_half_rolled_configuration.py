@@ -1,11 +1,12 @@
 """A new configuration reaches the daemons one by one: whoever leads has the one that most have."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
-from tests.simulation.clusters import ENDPOINT, pair_without_a_witness
+from tests.simulation.clusters import ENDPOINT, leased, pair_without_a_witness
 from tests.simulation.watched import leader, others, play
 
 from mailward.model.policy import Policy
@@ -15,6 +16,14 @@ from mailward.simulator.world import World
 
 Change = Callable[[Policy], Policy]
 ROLL_S = 20.0
+LEADS_S = 60.0
+"""Until a daemon leads that was started with leases."""
+
+
+def without_leases() -> Policy:
+    whole = leased()
+    rules = replace(whole.rules, lease_s=None)
+    return replace(whole, digest=f"{whole.digest}, without leases", rules=rules)
 
 
 def longer_hold_down(policy: Policy) -> Policy:
@@ -22,14 +31,14 @@ def longer_hold_down(policy: Policy) -> Policy:
     return replace(policy, digest=f"{policy.digest}, changed", rules=rules)
 
 
-async def roll(world: World, *names: str) -> None:
+async def roll(world: World, *names: str, change: Change = longer_hold_down, each_s: float = ROLL_S) -> None:
     """Daemon by daemon, as by hand: the file is replaced, and the daemon restarted."""
     for name in names:
         controller = world.controllers[name]
-        controller.policy = longer_hold_down(world.policy)
+        controller.policy = change(world.policy)
         controller.kill()
         controller.start()
-        await asyncio.sleep(ROLL_S)
+        await asyncio.sleep(each_s)
 
 
 async def out_after_s(world: World, node: str, limit_s: float = 60.0) -> float | None:
@@ -77,6 +86,28 @@ def test_a_configuration_rolled_out_to_all_changes_nothing_for_clients(seed: int
         assert await out_after_s(world, "mail-b") is not None
 
     play(story, seed=seed)
+
+
+async def is_open_all_the_while(world: World, node: str, story: Awaitable[None]) -> None:
+    told = asyncio.ensure_future(story)
+    while not told.done():
+        assert world.nodes[node].opens, f"{node} is closed"
+        await asyncio.sleep(0.1)
+    await told
+
+
+@pytest.mark.parametrize("order", [*permutations(("witness", "mail-a", "mail-b"))], ids="-".join)
+def test_leases_are_armed_daemon_by_daemon_in_any_order_and_no_client_is_refused(
+    order: tuple[str, ...],
+) -> None:
+    async def armed(world: World) -> None:
+        await roll(world, *order, change=lambda _: leased(), each_s=LEADS_S)
+
+    async def story(world: World) -> None:
+        await is_open_all_the_while(world, "mail-a", armed(world))
+        assert world.nodes["mail-a"].helper.lease is not None
+
+    play(story, without_leases())
 
 
 def test_while_no_configuration_has_a_majority_nothing_is_done() -> None:

@@ -434,6 +434,54 @@ def test_who_is_closed_when_it_is_said_to_serve_is_opened_and_not_taken_over() -
     assert scene.phase("b") is Phase.IN_SERVICE  # it does not serve all the same
 
 
+@pytest.mark.parametrize("helper", ["obeys", "fails"])
+def test_who_closed_by_itself_is_opened_before_it_is_taken_over(helper: str) -> None:
+    """As after a reboot that took longer than a takeover waits, with nobody to act meanwhile."""
+    scene = Scene.of_a_cluster()
+    scene.run(300)
+    if helper == "fails":
+        scene.answers["order-ports:a"] = Result.FAILED
+    scene.down("a", for_s=60)
+    scene.facts["a"] = replace(facts("a"), applied=False, token=scene.state.helper("a").claimed)
+    scene.step()
+    assert scene.state.operation is not None
+    assert scene.state.operation.kind is Kind.RECONCILE
+    scene.step()
+    if helper == "obeys":
+        scene.back("a")
+        scene.facts["a"] = replace(facts("a"), token=scene.state.helper("a").sent.newest)
+    scene.run(60)
+    assert (scene.phase("a") is Phase.IN_SERVICE) is (helper == "obeys")
+
+
+def tried(scene: Scene, at_s: float) -> None:
+    """Its services were last tried then, in vain."""
+    for service in scene.policy.services:
+        seen = scene.seen["a", service.name]
+        scene.seen["a", service.name] = replace(seen, answered_s=at_s)
+
+
+@pytest.mark.parametrize("then", ["it does not answer", "nobody tries it"])
+def test_who_was_just_opened_again_is_tried_before_it_is_taken_over(then: str) -> None:
+    """After a reboot: that clients found it closed for so long is of before."""
+    scene = Scene.of_a_cluster()
+    scene.down("a", for_s=31)
+    tried(scene, scene.now_s)
+    scene.facts["a"] = replace(facts("a"), applied=False, token=scene.state.helper("a").claimed)
+    scene.run(2)
+    assert opened(scene) == ["a"]
+    scene.facts["a"] = replace(facts("a"), token=scene.state.helper("a").claimed)
+    scene.run(20)
+    assert "nobody has tried them yet" in scene.finding("takeover", "a").reason
+    assert (scene.phase("a"), scene.phase("b")) == (Phase.IN_SERVICE, Phase.STANDBY)
+    if then == "it does not answer":
+        tried(scene, scene.now_s)
+        scene.run(2)
+        assert scene.phase("a") is not Phase.IN_SERVICE
+    scene.run(60)
+    assert scene.phase("b") is Phase.IN_SERVICE
+
+
 def test_who_may_yet_be_switched_off_is_not_given_back_nor_promoted() -> None:
     scene = Scene.of_a_cluster(cluster_of(rungs=LADDER))
     scene.gone("a", for_s=31)

@@ -105,6 +105,44 @@ def test_who_serves_without_a_lease_is_ordered_to_serve_with_one() -> None:
     assert (record(scene, "a").lease_s, record(scene, "a").fence) == (LEASE_S, FenceOutcome.CONFIRMED)
 
 
+@pytest.mark.parametrize("why", ["not restarted yet", "another configuration", "silent"])
+def test_who_serves_without_a_lease_is_left_so_while_nobody_would_renew_one(why: str) -> None:
+    """Daemons are restarted with `lease_s` one after the other, and under a lease it would close."""
+    scene = unarmed()
+    scene.facts["a"] = said("a", lease_s=None, left_s=None)
+    if why == "not restarted yet":
+        del scene.kept["a"]
+        scene.voices["a"] = Voice(digest="d0")
+    elif why == "another configuration":
+        scene.voices["a"] = Voice(digest="d0")
+    else:
+        scene.voices["a"] = Voice(silent=True, age_s=60.0)
+    scene.run(60)
+    assert opened(scene) == []
+    scene.voices.clear()
+    renews(scene, "a")
+    scene.run(2)
+    assert opened(scene) == [("a", LEASE_S)]
+
+
+def test_an_order_in_doubt_is_not_repeated_under_a_lease_that_nobody_would_renew() -> None:
+    scene = unarmed()
+    scene.facts["a"] = said("a", lease_s=None, left_s=None)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.run(2)
+    assert opened(scene) == [("a", LEASE_S)]
+    scene.run(58)
+    assert scene.state.operation is None
+    assert record(scene, "a").fence is FenceOutcome.UNKNOWN
+    scene.sent.clear()
+    del scene.kept["a"]
+    scene.run(120)
+    assert opened(scene) == []
+    renews(scene, "a")
+    scene.run(120)
+    assert opened(scene) != []
+
+
 def test_nothing_is_known_of_a_lease_before_the_order_was_acknowledged() -> None:
     scene = unarmed()
     scene.facts["a"] = said("a", lease_s=None, left_s=None)
