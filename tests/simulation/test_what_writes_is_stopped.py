@@ -8,12 +8,13 @@ import pytest
 from tests.simulation.clusters import ENDPOINT, one_serves_one_stands_by, without_a_switch
 from tests.simulation.watched import play
 
-from mailward.model.fencing import Scope
+from mailward.model.fencing import OPEN, HelperReply, Scope, Terms
 from mailward.model.policy import Policy
 from mailward.model.state import Phase, RequestKind
+from mailward.model.token import Token
 from mailward.simulator import faults, run
 from mailward.simulator.nodes import Work
-from mailward.simulator.world import World
+from mailward.simulator.world import STORE_ID, World
 
 A, B = "mail-a", "mail-b"
 
@@ -51,6 +52,16 @@ def test_a_switchover_stops_it_on_one_and_starts_it_on_the_other() -> None:
         await asyncio.sleep(60)
         assert serves(world, B)
         assert stopped(world) == [True, None]
+
+    play(story, policy=sharing(without_a_switch()))
+
+
+def test_it_is_stopped_only_where_every_port_is_closed() -> None:
+    async def story(world: World) -> None:
+        helper, now_s = world.nodes[A].helper, world.now_s
+        ports, token = dict.fromkeys(helper.ports, OPEN), Token(STORE_ID, 9, 9)
+        answer = helper.obey(token, now_s, ports, now_s, Terms(stop=True))
+        assert (answer.reply, helper.stopped) == (HelperReply.REFUSED, None)
 
     play(story, policy=sharing(without_a_switch()))
 

@@ -7,6 +7,7 @@ import pytest
 
 import mailward.configs
 from mailward.app.zookeeper import rights_of
+from mailward.configs.consistency import CLUSTER_ONLY
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.controller.coordination.zookeeper.tree import Tree
@@ -29,7 +30,10 @@ def loaded(tmp_path: Path) -> Callable[..., Config]:
         text = (DEPLOYMENTS / "cluster.yaml").read_text(encoding="utf-8").replace("/etc/mailward/", "")
         changed = text.replace("deployment: cluster", f"deployment: {deployment}") + of
         if deployment != "cluster":
-            changed = "\n".join(line for line in changed.splitlines() if "failback" not in line)
+            lines = [
+                line for line in changed.splitlines() if line.strip().partition(":")[0] not in CLUSTER_ONLY
+            ]
+            changed = "\n".join(line for line in lines if line != "policy:")
         (tmp_path / "mailward.yaml").write_text(changed)
         return load(tmp_path / "mailward.yaml", {}, with_secrets=False)
 
