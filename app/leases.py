@@ -25,9 +25,9 @@ def _of(snapshot: Snapshot, node: str, facts: NodeFacts) -> str:
     armed, kept = snapshot.policy.rules.lease_s is not None, _kept_by(snapshot, node)
     if armed and facts.forced:
         return (
-            f"root has opened {node} by hand: it is under no lease until it is ordered again, as when service "
-            f"moves to another node (mailward switchover) and back; `mailward-node close` on {node} refuses its "
-            "clients at once"
+            f"root has opened {node} by hand: it is under no lease until it is ordered again, as when "
+            f"service moves to another node (mailward switchover) and back; `mailward-node close` on {node} "
+            "refuses its clients at once"
         )
     if not opens(facts.ports) or facts.forced:
         return ""
