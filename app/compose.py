@@ -19,6 +19,7 @@ from mailward.configs.power import Agent as AgentSection
 from mailward.configs.schema import Config
 from mailward.configs.services import Probe
 from mailward.configs.targets import Embedded, Rfc2136
+from mailward.controller.lease import ROUNDS
 from mailward.dns.drivers.embedded import EmbeddedTarget
 from mailward.dns.drivers.rfc2136 import Rfc2136Settings, Rfc2136Target
 from mailward.dns.embedded.server import EmbeddedServer
@@ -31,6 +32,7 @@ from mailward.fencing.agent.program import Agent
 from mailward.fencing.ask import Answering, AskedHelper
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.local import LocalHelper, LocalTransport
+from mailward.fencing.near import NearFirst
 from mailward.fencing.rung import HelperRung
 from mailward.fencing.ssh import SshHelper, SshTarget
 from mailward.fencing.verification import look
@@ -44,7 +46,7 @@ from mailward.health.tls import TlsClient, client_context
 from mailward.model.errors import ConfigError
 from mailward.model.health import FailureKind
 from mailward.model.policy import Policy
-from mailward.model.ports import Clock, Letters
+from mailward.model.ports import Clock, Letters, Renewer
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
 from mailward.replication.sources.runner import SshAccount, SshRunner
@@ -91,6 +93,12 @@ class Parts:
     runners: dict[str, SshRunner]
     lag_sources: dict[str, Dovecot23Source]
     watched: tuple[WatchedNode, ...]
+
+    def renewer(self, node: str, lease_s: float) -> Renewer:
+        """The way in which the lease of the node that we run beside is renewed."""
+        if self.beside is None or self.beside.node != node:
+            return self.helpers[node]
+        return NearFirst(self.beside.helper, self.helpers[node], lease_s / (2 * ROUNDS))
 
     async def close(self) -> None:
         for part in self.dns.values():

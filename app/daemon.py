@@ -154,13 +154,13 @@ class Daemon:
 
     def _make_keeper(self, parts: Parts) -> LeaseKeeper | None:
         """For the lease of the node beside us, where there are leases."""
-        node = beside(self._config)
-        if node is None or parts.policy.rules.lease_s is None:
+        node, lease_s = beside(self._config), parts.policy.rules.lease_s
+        if node is None or lease_s is None:
             return None
         return LeaseKeeper(
             node=node,
             policy=parts.policy,
-            helper=parts.helpers[node],
+            helper=parts.renewer(node, lease_s),
             clock=self._clock,
             publish=self._publish_now,
             read=self._store.recorded,

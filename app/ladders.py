@@ -46,13 +46,13 @@ def _boots(snapshot: Snapshot) -> list[str]:
 
 def _trouble_at_boot(snapshot: Snapshot, node: str) -> str:
     """'' where the node boots closed, and where nobody has asked it."""
-    facts = _newest_facts(snapshot, node)
+    facts = newest_facts(snapshot, node)
     if facts is None or facts.boots_closed:
         return ""
     return OPENS_AT_BOOT if facts.boot else BOOT_UNTOLD
 
 
-def _newest_facts(snapshot: Snapshot, node: str) -> NodeFacts | None:
+def newest_facts(snapshot: Snapshot, node: str) -> NodeFacts | None:
     """What a node's helper said last, to whomever it did."""
     said = [
         (report.facts_age_s + view.age_s, view.name, report.facts)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mailward import __version__
-from mailward.app import advice, belief, ladders, nodes, observers, operations
+from mailward.app import advice, belief, ladders, leases, nodes, observers, operations
 from mailward.app.live import View
 from mailward.app.status import (
     SCHEMA,
@@ -79,7 +79,12 @@ def status_of(view: View) -> Status:
         episodes=tuple(operations.episode(each, snapshot.now) for each in episodes[:LAST_EPISODES]),
         tallies=dict(sorted(state.tallies.items())),
         requests=tuple(operations.waiting(r, snapshot.now, held[r.id]) for r in snapshot.requests),
-        notices=(*_notices(view.decision), *observers.notices(view), *ladders.notices(view)),
+        notices=(
+            *_notices(view.decision),
+            *observers.notices(view),
+            *leases.notices(view),
+            *ladders.notices(view),
+        ),
         next=advice.suggestions(view, seen, now, ended),
         unbelieved=unbelieved,
         observers=observers.observers(view),

@@ -20,7 +20,7 @@ from mailward.controller.core.phases import port_map
 from mailward.model.errors import StoreError
 from mailward.model.fencing import HelperAnswer, HelperReply, PortKind
 from mailward.model.policy import Policy
-from mailward.model.ports import Clock, Helper
+from mailward.model.ports import Clock, Renewer
 from mailward.model.report import LeaseReport
 from mailward.model.state import State
 from mailward.model.token import Token
@@ -54,7 +54,7 @@ class LeaseKeeper:
     and says '' or who has not promised."""
 
     def __init__(
-        self, *, node: str, policy: Policy, helper: Helper, clock: Clock,
+        self, *, node: str, policy: Policy, helper: Renewer, clock: Clock,
         publish: Callable[[], Awaitable[None]], read: Callable[[], Awaitable[State]],
         promised: Callable[[], Awaitable[str]],
     ) -> None:  # fmt: skip

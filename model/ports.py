@@ -93,17 +93,21 @@ class DnsTarget(Protocol):
         ...
 
 
-class Helper(Protocol):
-    """A node's `mailward-node`, over SSH or beside us."""
-
-    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer: ...
-
-    async def claim(self, token: Token) -> HelperAnswer: ...
+class Renewer(Protocol):
+    """The way to a node's `mailward-node` by which a lease is renewed."""
 
     async def renew(self, token: Token) -> HelperAnswer:
         """Let the lease of what is open begin anew, if `token` is the highest that the helper has obeyed.
         UNKNOWN may have been obeyed: the lease may have begun anew at any moment until the answer."""
         ...
+
+
+class Helper(Renewer, Protocol):
+    """A node's `mailward-node`, over SSH or beside us."""
+
+    async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer: ...
+
+    async def claim(self, token: Token) -> HelperAnswer: ...
 
     async def status(self) -> NodeFacts | str:
         """The node's facts, or why they cannot be had."""

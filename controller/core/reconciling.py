@@ -39,8 +39,8 @@ def reconcile(draft: Draft) -> None:
 
 
 def open_again(draft: Draft) -> None:
-    """Before anybody takes over: who serves and has closed by itself, as where nobody could act for long. Where
-    that has just been tried, a takeover is not held up by it."""
+    """Before anybody takes over: who serves and has closed by itself, as where nobody could act for long.
+    Where that has just been tried, a takeover is not held up by it."""
     node, patience_s = ladder.serves_and_is_closed(draft.situation), draft.policy.rules.step_patience_s
     tried = any(
         each.operation.kind is Kind.RECONCILE and each.operation.node == node

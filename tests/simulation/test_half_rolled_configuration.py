@@ -88,6 +88,22 @@ def test_a_configuration_rolled_out_to_all_changes_nothing_for_clients(seed: int
     play(story, seed=seed)
 
 
+@pytest.mark.parametrize("others", [*permutations(("witness", "mail-b"))], ids="-".join)
+def test_leases_are_disarmed_with_the_daemon_beside_who_serves_last_and_no_client_is_refused(
+    others: tuple[str, ...],
+) -> None:
+    async def disarmed(world: World) -> None:
+        await roll(world, *others, "mail-a", change=lambda _: without_leases(), each_s=LEADS_S)
+
+    async def story(world: World) -> None:
+        await asyncio.sleep(LEADS_S)
+        assert world.nodes["mail-a"].helper.lease is not None
+        await is_open_all_the_while(world, "mail-a", disarmed(world))
+        assert world.nodes["mail-a"].helper.lease is None
+
+    play(story, leased())
+
+
 async def is_open_all_the_while(world: World, node: str, story: Awaitable[None]) -> None:
     told = asyncio.ensure_future(story)
     while not told.done():

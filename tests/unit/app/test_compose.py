@@ -22,6 +22,7 @@ from mailward.dns.verification import Verification
 from mailward.fencing.ask import AskedHelper
 from mailward.fencing.helper import NodeHelper
 from mailward.fencing.local import LocalHelper
+from mailward.fencing.near import NearFirst
 from mailward.fencing.ssh import SshHelper
 from mailward.health.dialogues import Account, ImapSettings, Security, SmtpSettings
 from mailward.health.streams import StreamFailed, TcpConnector
@@ -369,6 +370,14 @@ def test_who_is_beside_a_node_is_asked_for_it_and_asks_nobody_itself(
     near = [watched.name for watched in parts.watched if isinstance(watched.helper, LocalHelper)]
     assert near == ([beside] if beside is not None else []), "its own node it reads without SSH"
     assert {type(helper) for helper in parts.helpers.values()} == {SshHelper}
+
+
+def test_a_lease_is_renewed_on_this_host_first_where_its_helper_is_here(tmp_path: Path) -> None:
+    parts = build(of_a_cluster(tmp_path, "eye"), STORE, SystemClock(), letters=MemoryLetters(Shelf()))
+    assert isinstance(parts.renewer("mail-a", 15.0), NearFirst)
+    assert isinstance(parts.renewer("mail-b", 15.0), SshHelper)
+    parts = build(of_a_cluster(tmp_path, "eye"), STORE, SystemClock())
+    assert isinstance(parts.renewer("mail-a", 15.0), SshHelper)
 
 
 def test_where_nothing_carries_letters_nobody_is_asked(tmp_path: Path) -> None:
