@@ -85,9 +85,9 @@ def notices(view: View) -> tuple[str, ...]:
         found.append(f"the lease of {view.lease.node} is not renewed: {view.lease.trouble}")
     elif view.lease is not None and view.lease.by_promise:
         found.append(
-            f"{view.lease.node} goes on serving without the store: all daemons have promised not to lead. Do not "
-            f"restart the daemon beside {view.lease.node} now: it could renew nothing, and the client ports would "
-            f"close; where they have: mailward-node open --force on {view.lease.node}"
+            f"{view.lease.node} goes on serving without the store: all daemons have promised not to lead. Do "
+            f"not restart the daemon beside {view.lease.node} now: it could renew nothing, and the client "
+            f"ports would close; where they have: mailward-node open --force on {view.lease.node}"
         )
     if view.bound:
         found.append(f"this daemon does not lead yet: {view.bound}")

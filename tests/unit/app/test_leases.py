@@ -54,9 +54,9 @@ def test_the_metrics_say_how_old_the_lease_is() -> None:
         (Kept("mail-a", True, 9.0, "mail-b does not answer", False),
          "the lease of mail-a is not renewed: mail-b does not answer"),
         (Kept("mail-a", True, 1.0, "", True),
-         "mail-a goes on serving without the store: all daemons have promised not to lead. Do not restart the "
-         "daemon beside mail-a now: it could renew nothing, and the client ports would close; where they have: "
-         "mailward-node open --force on mail-a"),
+         "mail-a goes on serving without the store: all daemons have promised not to lead. Do not restart "
+         "the daemon beside mail-a now: it could renew nothing, and the client ports would close; where they "
+         "have: mailward-node open --force on mail-a"),
     ],
 )  # fmt: skip
 def test_who_is_beside_the_node_says_why_it_is_not_renewed_or_by_what_it_is(kept: Kept, said: str) -> None:
