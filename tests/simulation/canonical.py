@@ -82,7 +82,7 @@ def canonical(state: State, passed_s: float = 0.0) -> State:
             )
             for h in state.helpers
         ),
-        ports=_ports(state.ports),
+        ports=_ports(state),
         ended=_ended(state.ended, now),
         flaps=tuple(f for flap in state.flaps for f in _flap(flap, now)),
         tallies=Frozen(),
@@ -139,13 +139,16 @@ def _order(order: Order, seq: int, now: Moment) -> Order:
     )  # fmt: skip
 
 
-def _ports(records: tuple[PortsRecord, ...]) -> tuple[PortsRecord, ...]:
-    """Of their times only the order matters: which node's were touched longest ago."""
+def _ports(state: State) -> tuple[PortsRecord, ...]:
+    """Of their times only the order matters: which node's were touched longest ago; of their tokens, which of
+    the orders that are out they are."""
+    records = state.ports
+    out = {order.token: _token(1, seq) for seq, order in enumerate(state.orders, 1)}
     newest = max((record.at.boot_s for record in records), default=0.0)
     return tuple(
         replace(
-            record, token=_token(0), ports=Frozen(record.ports), scope=Scope.NONE, detail="",
-            at=ago(SHORT_S if record.at.boot_s == newest else LONG_S),
+            record, token=out.get(record.token, _token(0)), ports=Frozen(record.ports), scope=Scope.NONE,
+            detail="", at=ago(SHORT_S if record.at.boot_s == newest else LONG_S),
         )
         for record in records
     )  # fmt: skip

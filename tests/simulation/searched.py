@@ -24,6 +24,8 @@ from mailward.model.state import Kind, Phase, RequestKind, State
 from mailward.model.state import Step as CoreStep
 
 FAULTS = {FAILED: "service crashes", GONE: "host is out of reach"}
+_OF_NO_NODE = (RequestKind.CANCEL, RequestKind.PROVEN)
+"""What is asked for there changes nothing of who serves."""
 SHORT, LONG = "some seconds pass", "a long time passes"
 Move = tuple[str, World]
 
@@ -119,7 +121,7 @@ class Model:
     def _people(self, world: World) -> Iterator[Move]:
         if world.budget.requests and world.request is None:
             budget = world.budget._replace(requests=world.budget.requests - 1)
-            for kind in (each for each in RequestKind if each is not RequestKind.CANCEL):
+            for kind in (each for each in RequestKind if each not in _OF_NO_NODE):
                 for node, name in enumerate(NODES):
                     yield (
                         f"an operator asks: {kind} {name}",
