@@ -121,7 +121,7 @@ def test_who_cannot_be_stopped_is_left_to_a_person_whose_word_counts_once(cluste
     with active_passive(cluster, power=False) as controller, Both(cluster) as both:
         failing.cut()
         wait_until(lambda: waiting(controller) != "", "a failover waits for a person", MOVED_WITHIN_S)
-        time.sleep(15)
+        time.sleep(6)
         assert roles(controller.status()) == {"mail-a": "demoting", "mail-b": "standby"}
         assert not standby.speaks(SUBMISSION)
         told = controller.cli("explain").stdout

@@ -25,10 +25,15 @@ QUIET_S = TTL_S + 2  # a drain waits for the TTL without a commit
 
 
 @pytest.mark.parametrize(
-    "killed_in", [pytest.param(("failover", "readmit"), marks=pytest.mark.long), ("drain",)], ids=" and ".join
+    ("killed_in", "every"),
+    [
+        pytest.param(("drain",), 3, id="drain, every third"),
+        pytest.param(("drain",), 1, id="drain", marks=pytest.mark.long),
+        pytest.param(("failover", "readmit"), 1, id="failover and readmit", marks=pytest.mark.long),
+    ],
 )
 def test_controller_killed_at_every_commit_finishes_when_restarted(
-    cluster: Cluster, killed_in: tuple[str, ...]
+    cluster: Cluster, killed_in: tuple[str, ...], every: int
 ) -> None:
     address = cluster.nodes[NODE].address
     with (
@@ -38,7 +43,7 @@ def test_controller_killed_at_every_commit_finishes_when_restarted(
         DnsWatch(cluster.addresses.ns1, f"mail.{DOMAIN}") as answers,
     ):
         left = set(killed_in)
-        for after in range(1, COMMITS_AT_MOST):
+        for after in range(1, COMMITS_AT_MOST, every):
             for kind in (killed_in[0], "readmit"):
                 seen = len(answers.changes)
                 if kind not in left:

@@ -66,7 +66,7 @@ class Scene:
         if kind is Kind.FAILOVER:
             self.cluster.mail_a.kill_unit("dovecot")
         else:
-            assert self.asks(kind)
+            wait_until(lambda: self.asks(kind), f"a {kind} is accepted", 30, 1)
 
     def asks(self, kind: Kind) -> bool:
         done = self.daemons.asked().cli(kind, NODE, "--reason", "a leader is lost in it")
@@ -79,15 +79,29 @@ class Scene:
             if not daemon.is_running:
                 daemon.start()
         self.daemons.settle()
-        if kind is Kind.READMIT and self.daemons.phases(NODE) != {"out"}:
-            self.begin(Kind.DRAIN)
-            self.daemons.until_phase(NODE, "out")
-        elif kind is not Kind.READMIT and self.daemons.phases(NODE) != {"in-service"}:
-            self.cluster.mail_a.start_unit("dovecot")
-            if not self.asks(Kind.READMIT):
-                wait_until(lambda: self.asks(Kind.READMIT), "a readmission is accepted", 30, 1)
-            self.daemons.until_phase(NODE, "in-service")
+        if not (kind is Kind.READMIT and self.is_drained()):
+            self.readmit()
+            if kind is Kind.READMIT:
+                self.begin(Kind.DRAIN)
+                self.daemons.until_phase(NODE, "out")
         self.daemons.settle()
+
+    def is_drained(self) -> bool:
+        """Out by a person's word: it does not come back by itself."""
+        nodes = self.daemons.each[self.daemons.leader()].status()["nodes"]
+        records = next(each["endpoints"] for each in nodes if each["node"] == NODE)
+        return {(each["phase"], each["cause"]) for each in records} == {("out", "operator")}
+
+    def readmit(self) -> None:
+        """Until it serves, whatever was done to it."""
+        self.cluster.mail_a.start_unit("dovecot")
+        if self.daemons.phases(NODE) != {"in-service"}:
+            wait_until(self.comes_back, "a readmission is accepted", 60, 1)
+            self.daemons.until_phase(NODE, "in-service")
+
+    def comes_back(self) -> bool:
+        """By itself, or as it is asked to."""
+        return self.daemons.phases(NODE) <= {"rejoining", "in-service"} or self.asks(Kind.READMIT)
 
 
 @pytest.fixture(scope="module")

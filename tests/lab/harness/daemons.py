@@ -7,6 +7,8 @@ network of the host that it stands for: so it can be cut off from whatever a tes
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,12 +77,14 @@ class Daemons:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """All of it goes, whatever does not end as it should."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self.hosts["witness"].container.remove, force=True)
-            stack.callback(self.zookeeper.stop)
+        """All of it is removed, whatever a test has left standing still."""
+        with contextlib.ExitStack() as all_of_it:
+            all_of_it.callback(self.hosts["witness"].container.remove, force=True)
+            all_of_it.callback(self.zookeeper.stop)
             for daemon in self.each.values():
-                stack.callback(daemon.__exit__)
+                all_of_it.callback(daemon.__exit__)
+                if daemon.is_running:
+                    os.kill(daemon.pid, signal.SIGCONT)
 
     def leader(self, *, other_than: str = "", within_s: float = 30) -> str:
         """Who leads, once somebody does."""
