@@ -10,6 +10,9 @@ SEED ?=
 DEPLOYMENT ?= hybrid
 # Lab tests that need no quiet machine.
 ALONGSIDE := $(addprefix tests/lab/test_,coordination_zookeeper.py zookeeper_rights.py zookeeper_refusals.py)
+# Whole clusters at three sites: two of them at once are more than two cores carry.
+ALONE := $(addprefix tests/lab/test_,a_cluster_of_three.py leases.py races_of_a_failover.py switchover_aborted.py \
+  closed_by_the_daemon_beside_it.py leader_lost_at_each_step.py)
 
 .PHONY: demo test check proof soak steps lab bench format clean
 .DEFAULT_GOAL := help
@@ -59,7 +62,8 @@ test: $(STAMP)
 	tests/lab/setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ALONGSIDE)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not long" tests/lab \
-	  $(addprefix --deselect=,$(ALONGSIDE))
+	  $(addprefix --deselect=,$(ALONGSIDE) $(ALONE))
+	$(BIN)/python -m pytest --durations=20 -m "not long" $(ALONE)
 
 steps: $(STAMP)
 	tests/lab/setup
