@@ -30,7 +30,6 @@ from mailward.model.ports import Clock, Fence, LagSource, PowerSwitch, Publisher
 
 log = logging.getLogger(__name__)
 
-
 _BY_REPLY = {
     HelperReply.OBEYED: Result.DONE,
     HelperReply.STALE: Result.STALE,

@@ -96,15 +96,7 @@ class Controller:
             lease=lambda: keeper.report() if keeper is not None else None,
         )  # fmt: skip
 
-        async def publish() -> None:
-            await session.publish(observer.report(clock.now()))
-
-        keeper: LeaseKeeper | None = None
-        if self.name in around.nodes and self.policy.rules.lease_s is not None:
-            keeper = LeaseKeeper(
-                node=self.name, policy=self.policy, helper=helpers[self.name], clock=clock,
-                publish=publish, read=session.recorded, promised=promises.all_given,
-            )  # fmt: skip
+        keeper = self._keeper(helpers.get(self.name), clock, observer, session, promises)
 
         def decided(_snapshot: Snapshot, decision: Decision) -> None:
             self.decisions += 1
@@ -137,6 +129,22 @@ class Controller:
         process.run(self._lead(self.loop, session), "loop")
         if keeper is not None:
             process.run(keeper.run(), "lease")
+
+    def _keeper(
+        self, helper: HelperClient | None, clock: HostClock, observer: SimObserver, session: Session,
+        promises: Promises,
+    ) -> LeaseKeeper | None:  # fmt: skip
+        """For the lease of the node beside it, where there are leases; `helper` is that node's."""
+        if helper is None or self.policy.rules.lease_s is None:
+            return None
+
+        async def publish() -> None:
+            await session.publish(observer.report(clock.now()))
+
+        return LeaseKeeper(
+            node=self.name, policy=self.policy, helper=helper, clock=clock, publish=publish,
+            read=session.recorded, promised=promises.all_given,
+        )  # fmt: skip
 
     def kill(self) -> None:
         if self.process is not None and self.process.alive:

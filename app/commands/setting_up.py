@@ -17,6 +17,7 @@ from mailward.model.errors import ConfigError, ForeignStore
 if TYPE_CHECKING:
     from mailward.app.commands.exported import Exported
     from mailward.configs.schema import Config
+    from mailward.model.state import State
     from mailward.model.token import Token
 
 
@@ -93,7 +94,6 @@ def init(
     from mailward.controller.coordination.first_state import first_state
     from mailward.controller.core.admission import left_out
     from mailward.model.policy import Deployment
-    from mailward.model.state import Cause, Phase
 
     try:
         config = load(file)
@@ -140,22 +140,32 @@ def init(
         typer.echo(f"{told}; the others stand by, and their client ports will be closed.")
     state, where = made(config, first, before.pause if before else None)
     typer.echo(f"Made store {state.store_id} in {where}, starting after epoch {state.epoch}.")
+    _tell_what_counts(state, before, clock.now().wall_s, taken_over=active is None)
+    if os.geteuid() == 0 and config.coordination.zookeeper is None:
+        typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
+    typer.echo("Next: systemctl start mailward; mailward status")
+    return Exit.DONE
+
+
+def _tell_what_counts(
+    state: "State", before: "Exported | None", now_wall_s: float, *, taken_over: bool
+) -> None:
+    """What the new store holds of pauses and of nodes that are out. `taken_over`: phases are
+    those of `before`, where there is one."""
+    from mailward.model.state import Cause, Phase
+
     if before is not None and before.pause is not None:
-        until = clock_time(before.pause.until_wall_s, None, clock.now().wall_s)
+        until = clock_time(before.pause.until_wall_s, None, now_wall_s)
         typer.echo(
             f"Paused by {before.pause.owner} until {until}: {before.pause.reason or 'no reason given'}"
         )
-    for record in before.back_in_service(state) if before and active is None else ():
+    for record in before.back_in_service(state) if before is not None and taken_over else ():
         typer.echo(f"{record.node} was out of {record.endpoint} then; DNS names it: it counts as in service")
     for record in (each for each in state.phases if each.phase is Phase.OUT):
         stays = f"it stays out until you type: mailward readmit {record.node}"
         if record.cause is not Cause.OPERATOR:
             stays = "it comes back by itself when it is well"
         typer.echo(f"{record.node} is out of {record.endpoint} ({record.detail or record.cause}): {stays}")
-    if os.geteuid() == 0 and config.coordination.zookeeper is None:
-        typer.echo(f"Give it to the daemon's user: chown -R mailward: {where}")
-    typer.echo("Next: systemctl start mailward; mailward status")
-    return Exit.DONE
 
 
 def _must_be_of(before: "Exported | None", tokens: "list[Token]", file: Path | None) -> None:

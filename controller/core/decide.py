@@ -14,6 +14,7 @@ from mailward.controller.core import (
     failback,
     gates,
     invariants,
+    ladder,
     leases,
     operations,
     outcomes,
@@ -33,7 +34,6 @@ from mailward.controller.core.publishing import in_scope, with_care
 from mailward.controller.core.reconciling import open_again, reconcile
 from mailward.controller.core.requests import preflight, refuse_all, take_up, waits_for
 from mailward.controller.core.sight import see
-from mailward.controller.core.succession import stopping
 from mailward.model.decision import Decision
 from mailward.model.orders import (
     Action,
@@ -146,7 +146,7 @@ def _act(draft: Draft) -> None:
     admit(draft)
     admitted = draft.state.phases != draft.snapshot.state.phases
     episodes.keep(draft)
-    stopping.note_what_is_over(draft)
+    ladder.note(draft)
     leases.note(draft)
     failback.note(draft)
     outcomes.note_superseded(draft)

@@ -1,10 +1,10 @@
 """The ladder: by what a node is known to be stopped, and which rung is tried next. Pure.
 
 A node is stopped when its helper has acknowledged just the order that closes every client port and these were
-seen to refuse, as far as the policy's `fence_scope` wants it; or when its power was read back off; or when a
-person vouches for it, for one operation (I4). What was so may be over, and that is recorded as soon as it is
-seen (`what_is_over`): who is cut off after it was opened must not count as stopped again: ports are opened by
-hand, a firewall is loaded anew, and who answers is not off.
+seen to refuse, as far as the policy's `fence_scope` wants it; or when its lease is over (`leases`); or when
+its power was read back off; or when a person vouches for it, for one operation (I4). What was so may be over,
+and that is recorded as soon as it is seen (`note`): who is cut off after it was opened must not count as
+stopped again: ports are opened by hand, a firewall is loaded anew, and who answers is not off.
 
 A firewall that cannot be read (`applied` None) says neither. What was closed and seen to refuse longer than
 `step_patience_s` ago is then in doubt before anybody else is opened (`to_be_stopped`): it is closed once
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from mailward.controller.core import leases
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation, answers_clients, facts_since
+from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import may_retry
 from mailward.controller.core.phases import order_of_ports
 from mailward.model.fencing import FenceOutcome, Scope, opens
@@ -41,6 +42,28 @@ def stopped(situation: Situation, node: str) -> str:
     if record.lapsed is not None and Scope.USERS.covers(wanted):
         return "its lease has run out"
     return ""
+
+
+def note(draft: Draft) -> None:
+    """Record of every node that counted as stopped, as soon as it is seen that it is not; of a person's word
+    as well."""
+    if draft.policy.deployment is not Deployment.CLUSTER:
+        return
+    situation = draft.situation
+    for node in draft.policy.nodes:
+        answers, opened = what_is_over(situation, node.name)
+        if answers:
+            draft.forget_power(node.name)
+        record = draft.ports_of(node.name)
+        if opened and record is not None:
+            draft.put_ports(
+                replace(record, fence=FenceOutcome.UNKNOWN, detail="its helper shows other ports")
+            )
+    operation = draft.state.operation
+    if operation is not None:
+        kept = tuple(word for word in operation.vouched if counts(situation, word))
+        if kept != operation.vouched:
+            draft.state = replace(draft.state, operation=replace(operation, vouched=kept))
 
 
 def what_is_over(situation: Situation, node: str) -> tuple[bool, bool]:

@@ -13,10 +13,10 @@ from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import operation_of
-from mailward.controller.core.succession import course, stopping
+from mailward.controller.core.succession import course
 from mailward.model.decision import Answered, Finding, Goal
 from mailward.model.policy import Deployment, Policy
-from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State, Step
 
 
 def held_by(case: Case, checks: Iterable[Gate]) -> tuple[Finding, ...]:
@@ -48,7 +48,7 @@ def plan(draft: Draft) -> None:
 
 def _take_up_again(draft: Draft) -> bool:
     """A failover that was handed over since nobody could take over, once somebody can."""
-    left = stopping.left_behind(draft.state)
+    left = _left_behind(draft.state)
     if left is None or (left.node, left.endpoint) not in draft.policy.pairs:
         return False
     case = Case(draft.situation, left.node, draft.policy.endpoint_by_name[left.endpoint])
@@ -56,6 +56,14 @@ def _take_up_again(draft: Draft) -> bool:
         return False
     succession.begin(draft, Kind.FAILOVER, left.node, left.cause, f"nobody serves: {left.detail}")
     return True
+
+
+def _left_behind(state: State) -> PhaseRecord | None:
+    """The node that was being stopped when nobody could take over, while nobody serves and nothing runs."""
+    serves = any(record.phase in (Phase.IN_SERVICE, Phase.PROMOTING) for record in state.phases)
+    if serves or state.operation is not None:
+        return None
+    return next((record for record in state.phases if record.phase is Phase.DEMOTING), None)
 
 
 def _checks(case: Case, goal: Goal) -> Sequence[Gate]:

@@ -380,7 +380,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "recorded to be stopped": answering(invariants.opens_only_where_others_are_stopped, ()),
     "the others are closed first": answering(reconciling._others_may_be_open, False),
     "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
-    "what is over is recorded": answering(stopping.note_what_is_over, None),
+    "what is over is recorded": answering(ladder.note, None),
     "who answers is not off": lambda patch: patch.setattr(ladder, "facts_since", lambda *_: None),
     "what may yet go off": answering(ladder.may_yet_go_off, False),
     "what may be lost": answering(candidates.too_much, ""),

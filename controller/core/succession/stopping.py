@@ -1,22 +1,14 @@
 """The first step: everybody but the one to be promoted is stopped for certain, the source last. Until then a
 failover may be given back."""
 
-from dataclasses import replace
-
 from mailward.controller.core import ladder
 from mailward.controller.core.cases import WELL
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.succession import choosing, course
-from mailward.model.fencing import FenceOutcome, opens
-from mailward.model.orders import (
-    Action,
-    OrderPorts,
-    PowerOff,
-    Result,
-    key_of,
-)
-from mailward.model.policy import Deployment, RungKind
-from mailward.model.state import Cause, Ending, Kind, Phase, PhaseRecord, State, Step
+from mailward.model.fencing import opens
+from mailward.model.orders import Action, OrderPorts, PowerOff, Result, key_of
+from mailward.model.policy import RungKind
+from mailward.model.state import Cause, Ending, Kind, Phase, Step
 
 
 def fence(draft: Draft) -> str:
@@ -55,28 +47,6 @@ def fence(draft: Draft) -> str:
         return told
     word = f"mailward vouch {first[0]} --operation {draft.running().id}"
     return f"{told}. If you have stopped it yourself: {word}"
-
-
-def note_what_is_over(draft: Draft) -> None:
-    """Of every node that counted as stopped, as soon as it is seen that it is not; of a person's word as
-    well."""
-    if draft.policy.deployment is not Deployment.CLUSTER:
-        return
-    situation = draft.situation
-    for node in draft.policy.nodes:
-        answers, opened = ladder.what_is_over(situation, node.name)
-        if answers:
-            draft.forget_power(node.name)
-        record = draft.ports_of(node.name)
-        if opened and record is not None:
-            draft.put_ports(
-                replace(record, fence=FenceOutcome.UNKNOWN, detail="its helper shows other ports")
-            )
-    operation = draft.state.operation
-    if operation is not None:
-        kept = tuple(word for word in operation.vouched if ladder.counts(situation, word))
-        if kept != operation.vouched:
-            draft.state = replace(draft.state, operation=replace(operation, vouched=kept))
 
 
 def count(draft: Draft) -> None:
@@ -197,11 +167,3 @@ def _hand_over(draft: Draft, held: str) -> None:
             course.put(draft, node.name, Phase.OUT, Cause.SERVICE, held)
     command = "mailward explain" if operation.node else "mailward switchover NODE"
     draft.end(Ending.HANDED_OVER, f"{held}; {command}")
-
-
-def left_behind(state: State) -> PhaseRecord | None:
-    """The node that was being stopped when nobody could take over, while nobody serves and nothing runs."""
-    serves = any(record.phase in (Phase.IN_SERVICE, Phase.PROMOTING) for record in state.phases)
-    if serves or state.operation is not None:
-        return None
-    return next((record for record in state.phases if record.phase is Phase.DEMOTING), None)
