@@ -40,14 +40,9 @@ def reconcile(draft: Draft) -> None:
 
 def open_again(draft: Draft) -> None:
     """Before anybody takes over: who serves and has closed by itself, as where nobody could act for long.
-    Where that has just been tried, a takeover is not held up by it."""
-    node, patience_s = ladder.serves_and_is_closed(draft.situation), draft.policy.rules.step_patience_s
-    tried = any(
-        each.operation.kind is Kind.RECONCILE and each.operation.node == node
-        for each in draft.state.ended
-        if each.at.age_s(draft.now) < patience_s
-    )
-    if node and not tried and draft.state.operation is None and _longest_unsettled(draft) == node:
+    Where that has just been tried it rests (`_may_reconcile`), and a takeover is not held up by it."""
+    node = ladder.serves_and_is_closed(draft.situation)
+    if node and draft.state.operation is None and _longest_unsettled(draft) == node:
         reconcile(draft)
 
 

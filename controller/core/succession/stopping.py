@@ -6,8 +6,7 @@ from mailward.controller.core.cases import WELL
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.succession import choosing, course
 from mailward.model.fencing import opens
-from mailward.model.orders import Action, OrderPorts, PowerOff, Result, key_of
-from mailward.model.policy import RungKind
+from mailward.model.orders import Action, PowerOff, Result, key_of
 from mailward.model.state import Cause, Ending, Kind, Phase, Step
 
 
@@ -50,17 +49,15 @@ def fence(draft: Draft) -> str:
 
 
 def count(draft: Draft) -> None:
-    """I8: a failover counts for its hour once it has stopped somebody for certain."""
+    """I8: a failover counts for its hour once it has stopped somebody for certain: all, and its first step is
+    over, or one whose power had to be switched off before."""
     operation, now = draft.running(), draft.now
     began_s = operation.started.age_s(now)
     if operation.kind is not Kind.FAILOVER or any(at.age_s(now) <= began_s for at in draft.state.fenced_at):
         return
-    stopping = (
-        *(key_of(OrderPorts(operation.node, {}, by=way)) for way in (RungKind.ASK, RungKind.HELPER)),
-        *(key_of(PowerOff(n.name)) for n in draft.policy.nodes),
-    )
-    done = [attempt.key for attempt in operation.attempts if attempt.result is Result.DONE]
-    if operation.step is not Step.FENCE or any(key in stopping for key in done):
+    attempts = [operation.attempt(key_of(PowerOff(node.name))) for node in draft.policy.nodes]
+    off = any(attempt is not None and attempt.result is Result.DONE for attempt in attempts)
+    if operation.step is not Step.FENCE or off:
         draft.count_failover()
 
 

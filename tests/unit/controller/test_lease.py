@@ -169,6 +169,20 @@ def test_nothing_is_renewed_before_a_report_that_says_so_was_acknowledged() -> N
     play(story)
 
 
+def test_by_promise_nothing_is_renewed_before_the_store_has_heard_that_we_renew() -> None:
+    """Whoever leads next would count from a report that says that we do not."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(0.12)
+        assert [report.renewing for report in stage.acknowledged] == [False]
+        stage.fails = LOST
+        await asyncio.sleep(30)
+        assert (stage.kernel.asked, stage.asked_for_promises) == ([], [])
+        assert "has not heard that we renew" in stage.keeper.kept().trouble
+
+    play(story)
+
+
 def test_a_node_that_is_to_be_closed_is_renewed_no_more_and_the_report_says_since_when() -> None:
     async def story(stage: Stage) -> None:
         await asyncio.sleep(20.5)

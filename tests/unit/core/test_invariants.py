@@ -169,6 +169,15 @@ def test_power_read_back_off_or_a_persons_word_stops_as_well() -> None:
     assert opening(replace(state, operation=word)) == ()
 
 
+@pytest.mark.parametrize(("scope", "stopped"), [(Scope.USERS, True), (Scope.WRITES, False)])
+def test_a_lease_that_has_run_out_stops_users_and_no_writer(scope: Scope, stopped: bool) -> None:
+    state = cluster_state(fence=FenceOutcome.UNKNOWN)
+    lapsed = replace(state, ports=tuple(replace(each, lapsed=Scene().now) for each in state.ports))
+    policy = cluster_of(rules=Rules(fence_scope=scope))
+    found = invariants.violations(policy, replace(lapsed, seq=5), lapsed, [order(OPENS_B, 1, 6)])
+    assert found == (() if stopped else ("I4: b would be opened, a is not stopped",))
+
+
 def test_two_are_never_recorded_to_be_open() -> None:
     state = cluster_state(b=Phase.STANDBY)
     both = (
