@@ -2,26 +2,30 @@
 
 From then on what an earlier controller left in the network is void there. Where old orders cannot be refused
 they are waited for: each was recorded with its expiry. Helpers that do not answer hold nobody up.
+
+While automation only observes and nobody has asked for anything, one thing is claimed: the helper of who
+serves and has closed by itself, so that it can be opened again.
 """
 
+from collections.abc import Sequence
+
+from mailward.controller.core import ladder
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import earlier_orders_expired, may_still_arrive
 from mailward.controller.core.operations import claim_is_due_again, may_retry, targets_of
 from mailward.controller.core.outcomes import believed_stale
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts
-from mailward.model.policy import Automation
+from mailward.model.policy import Automation, Node
 from mailward.model.state import Attempt, Operation
 
 
 def claim(draft: Draft) -> None:
     """Order the claims that are due."""
     policy, state = draft.policy, draft.state
-    busy = state.operation is not None or bool(draft.snapshot.requests)
-    if policy.automation is not Automation.ACT and not busy:
-        return
+    targets, nodes = _to_be_claimed(draft)
     due: list[tuple[Action, Attempt | None]] = []
     expired = earlier_orders_expired(state, draft.now, policy.rules)
-    for target in policy.targets:
+    for target in targets:
         record = state.target(target)
         if target in policy.unguarded and not expired:
             continue  # what an earlier leader had begun may still arrive there, and overwrite ours
@@ -30,7 +34,7 @@ def claim(draft: Draft) -> None:
         if not record.claimed_in(state.epoch):
             due.append((ClaimTarget(target, record.sent), record.claim))
     ordered = [order.action.node for order in state.orders if isinstance(order.action, OrderPorts)]
-    for node in policy.nodes:
+    for node in nodes:
         helper = state.helper(node.name)
         if draft.sight.nodes[node.name].facts is None:
             continue  # what it remembers must be known before it is overwritten
@@ -43,6 +47,16 @@ def claim(draft: Draft) -> None:
             continue
         if _may_be_tried(draft, state.operation, action, attempt):
             draft.order(action)
+
+
+def _to_be_claimed(draft: Draft) -> tuple[Sequence[str], Sequence[Node]]:
+    """The targets, and the nodes whose helpers."""
+    policy = draft.policy
+    busy = draft.state.operation is not None or bool(draft.snapshot.requests)
+    if busy or policy.automation is Automation.ACT:
+        return policy.targets, policy.nodes
+    closed = ladder.serves_and_is_closed(draft.situation)
+    return (), [node for node in policy.nodes if node.name == closed]
 
 
 def _may_be_tried(draft: Draft, operation: Operation | None, action: Action, attempt: Attempt | None) -> bool:

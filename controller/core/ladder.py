@@ -26,7 +26,7 @@ from mailward.controller.core.operations import may_retry
 from mailward.controller.core.phases import order_of_ports
 from mailward.model.fencing import FenceOutcome, Scope, opens
 from mailward.model.orders import Action, PowerOff, Result, key_of
-from mailward.model.policy import Deployment, Node, Rung, RungKind
+from mailward.model.policy import Automation, Deployment, Node, Rung, RungKind
 from mailward.model.state import Attempt, Kind, Operation, Phase, Vouched
 
 
@@ -91,8 +91,10 @@ def closed_by_itself(situation: Situation, node: str) -> bool:
 
 def serves_and_is_closed(situation: Situation) -> str:
     """The node of a cluster that serves, has closed its ports by itself, as at a boot or where nobody has
-    renewed its lease, and may be opened; '' where that is not so."""
+    renewed its lease, and may be opened; '' where that is not so. While automation only observes the others
+    are nobody's business."""
     policy = situation.snapshot.policy
+    acts = policy.automation is Automation.ACT
     for node in policy.nodes if policy.deployment is Deployment.CLUSTER else ():
         facts, record = situation.sight.nodes[node.name].facts, situation.state.ports_of(node.name)
         serves = any(each.phase is Phase.IN_SERVICE for each in situation.state.phases_of(node.name))
@@ -103,7 +105,7 @@ def serves_and_is_closed(situation: Situation) -> str:
         ordered = facts.token is not None
         if record is not None:
             ordered = facts_since(situation, node.name, record.at) is not None
-        if ordered and not not_stopped(situation, None, node.name):
+        if ordered and not (acts and not_stopped(situation, None, node.name)):
             return node.name
     return ""
 

@@ -230,6 +230,16 @@ def _late_is_in_time(patch: Patch) -> None:
     patch.setattr(Executor, "_in_time", in_time)
 
 
+def _nothing_is_claimed_unasked(patch: pytest.MonkeyPatch) -> None:
+    claimed = claims._to_be_claimed
+
+    def nothing_unasked(sketch: draft.Draft) -> object:
+        targets, nodes = claimed(sketch)
+        return targets, nodes if targets else ()
+
+    patch.setattr(claims, "_to_be_claimed", nothing_unasked)
+
+
 def _lapsed_is_renewed(patch: Patch) -> None:
     """A kernel that brings back what has run out."""
     renew = Helper.renew
@@ -468,6 +478,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "another store's target": answering(outcomes._watch_for_foreign, None),
     "claims of each epoch": _tokens_of_an_epoch_go_on,
     "claiming": answering(claims.claim, None),
+    "who has closed is claimed": _nothing_is_claimed_unasked,
     # the order of steps
     "publish before fence": in_order(Kind.FAILOVER, Step.FENCE, Step.PUBLISH, Step.VERIFY),
     "fence before publish when repeating": in_order(Kind.RECONCILE, Step.PUBLISH, Step.FENCE, Step.VERIFY),

@@ -8,8 +8,8 @@ from tests.unit.core.scene import MAIL, SERVICES, Scene, Voice, cluster_of, fact
 
 from mailward.fencing.node import protocol
 from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, NodeFacts, PortKind, Scope, Terms
-from mailward.model.orders import OrderPorts, PowerOff, Result
-from mailward.model.policy import Loss, Observer, Policy, Rules, RungKind, lease_over_s
+from mailward.model.orders import ClaimHelper, OrderPorts, PowerOff, Publish, Result
+from mailward.model.policy import Automation, Loss, Observer, Policy, Rules, RungKind, lease_over_s
 from mailward.model.report import LeaseReport
 from mailward.model.state import Phase, PortsRecord, RequestKind, Step
 
@@ -562,6 +562,22 @@ def test_who_serves_is_not_opened_again_while_another_may_be_open() -> None:
     scene.facts["b"] = replace(facts("b"), forced=True)
     scene.run(20)
     assert opened(scene) == []
+
+
+def test_who_serves_and_has_lapsed_is_opened_again_by_one_that_only_observes() -> None:
+    """By a later leader, which has claimed nothing: this helper first, whatever is known of the others."""
+    scene = armed()
+    scene.policy = replace(scene.policy, automation=Automation.OBSERVE)
+    scene.restarted()
+    scene.state = replace(scene.state, ports=tuple(r for r in scene.state.ports if r.node != "b"))
+    scene.run(20)
+    assert scene.actions() == []
+    scene.down("a", for_s=5)
+    says(scene, "a", said("a", left_s=0))
+    scene.run(5)
+    assert opened(scene) == [("a", LEASE_S)]
+    assert scene.actions()[0] == ClaimHelper("a")
+    assert not any(isinstance(action, Publish) for action in scene.actions())
 
 
 def promoted_and_unpublished() -> Scene:
