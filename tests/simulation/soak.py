@@ -1,4 +1,4 @@
-"""Many hours by chance, on every core: python -m tests.simulation.soak --hours 200
+"""Many hours by chance, on every core: python -m tests.simulation.soak --hours 200 [--deployment cluster]
 
 Each run has a seed of its own from one that is printed. What has been played is told now and then. The first
 few runs that break a rule are shrunk to the faults it takes, and told. Ends with one JSON object.
@@ -33,12 +33,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.soak")
     parser.add_argument("--hours", type=float, default=200.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    simulated = sorted({made().deployment for made in CLUSTERS.values()})
+    parser.add_argument("--deployment", choices=simulated, help="clusters of this one only")
     chosen = parser.parse_args(arguments)
+    todo = stories(chosen.seed, chosen.hours, chosen.deployment)
     print(f"{chosen.hours:g} simulated hours from seed {chosen.seed}", flush=True)
     began_s = time.monotonic()
     totals = Totals()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for story, outcome, cpu_s in pool.map(played, stories(chosen.seed, chosen.hours), chunksize=4):
+        for story, outcome, cpu_s in pool.map(played, todo, chunksize=4):
             totals.add(story, outcome, cpu_s)
             if totals.runs % TOLD_EVERY == 0:
                 print(f"{totals.hours:.0f} hours, {len(totals.wrong)} broke a rule", flush=True)
@@ -51,8 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if totals.wrong else 0
 
 
-def stories(seed: int, hours: float) -> list[Story]:
-    rng, names = random.Random(seed), sorted(CLUSTERS)
+def stories(seed: int, hours: float, deployment: str | None = None) -> list[Story]:
+    names = sorted(name for name, made in CLUSTERS.items() if deployment in (None, made().deployment))
+    rng = random.Random(seed)
     count = max(1, math.ceil(hours / HOURS_A_RUN))
     return [drawn_story(names[n % len(names)], rng.randrange(2**31), HOURS_A_RUN) for n in range(count)]
 
