@@ -2,7 +2,8 @@
 behind ports that we closed; and whether replication is waited for.
 
 The way changes when an order's answer is recorded, never while the order is out: between the two nobody
-knows whether the port is open, and a refusal we caused ourselves would count against the service.
+knows whether the port is open, and a refusal we caused ourselves would count against the service. What was
+ordered closed, and not heard of since, refuses all the same once its lease has run out.
 """
 
 from mailward.model.fencing import FenceOutcome, PortKind
@@ -34,8 +35,8 @@ class Vantages:
             if record.node in under_way:
                 continue
             closed = [name for name, port in record.ports.items() if port.kind is PortKind.CLOSED]
-            confirmed = record.fence is FenceOutcome.CONFIRMED
-            self._behind[record.node] = frozenset(closed if confirmed else ())
+            refused = record.fence is FenceOutcome.CONFIRMED or record.lapsed is not None
+            self._behind[record.node] = frozenset(closed if refused else ())
         return before != self._behind
 
     @property

@@ -40,16 +40,13 @@ def together(ends: Sequence[End]) -> End:
 
 def service_fails(world: World, node: str, service: str, work: Work) -> End:
     """One service crashes or hangs."""
-    services = world.nodes[node].services
-    services[service] = work
-    return lambda: services.update({service: Work.WELL})
+    return world.nodes[node].fail((service,), work)
 
 
 def services_fail(world: World, node: str, work: Work) -> End:
     """Every service of a node crashes or hangs, its host lives on."""
-    services = world.nodes[node].services
-    services.update(dict.fromkeys(services, work))
-    return lambda: services.update(dict.fromkeys(services, Work.WELL))
+    there = world.nodes[node]
+    return there.fail(there.services, work)
 
 
 def restart(world: World, node: str) -> End:

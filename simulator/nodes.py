@@ -7,7 +7,7 @@ is whole; what it has not carried is the lag.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -80,9 +80,8 @@ class Lease:
 class Helper:
     """`mailward-node`: what it remembers on disk. `works` is whether it answers at all; `held`: since it
     booted every port is closed, whatever is remembered, until the next order; `lease`: under which it is
-    open; `stopped`: whether what writes mail is, remembered as well (None: no order wants it), and that is no
-    service which clients use; `stood_s`: for how long its machine has stood still, which no clock of its own
-    has counted."""
+    open; `stopped`: whether what writes mail is, remembered as well (None: no order wants it); `stood_s`: for
+    how long its machine has stood still, which no clock of its own has counted."""
 
     ports: dict[str, PortState]
     token: Token | None = None
@@ -93,6 +92,7 @@ class Helper:
     stood_s: float = 0.0
     log: list[Obeyed] = field(default_factory=list)
     on_obeyed: Callable[[Obeyed], None] = lambda _entry: None
+    on_stop: Callable[[], None] = lambda: None
     _still_s: float | None = field(default=None, init=False)
 
     def opens(self, service: str) -> bool:
@@ -168,6 +168,8 @@ class Helper:
             self.ports, self.held = dict(ports), False
             self.lease = _leased(ports, terms.lease_s, at_s)
             self.stopped = terms.stop or None
+            if terms.stop:
+                self.on_stop()
         self.log.append(Obeyed(at_s, token, "claim" if ports is None else "ports", at_s - hello_s))
         self.on_obeyed(self.log[-1])
         return HelperAnswer(HelperReply.OBEYED, token, dict(self.ports), stopped=terms.stop or None)
@@ -203,10 +205,26 @@ class MailNode:
 
     def __post_init__(self) -> None:
         self.hooks = Hooks(self.host, lambda: self.helper.token, self.helper.promoted)
+        self.helper.on_stop = self._stop
 
     def serves(self, service: str) -> bool:
         """As a client finds it."""
-        return self.host.answers and self.helper.opens(service) and self.services[service] is Work.WELL
+        return self.host.answers and self.helper.opens(service) and self.work_of(service) is Work.WELL
+
+    def work_of(self, service: str) -> Work:
+        """Of what writes mail: where that is stopped no service answers."""
+        return Work.CRASHED if self.helper.stopped else self.services[service]
+
+    def fail(self, services: Iterable[str], work: Work) -> Callable[[], None]:
+        """They crash or hang, until what is returned is called; what is stopped cannot."""
+        running = self.services
+        if not self.helper.stopped:
+            running.update(dict.fromkeys(services, work))
+        return lambda: running.update(dict.fromkeys(services, Work.WELL))
+
+    def _stop(self) -> None:
+        """What is started again later is well."""
+        self.services = dict.fromkeys(self.services, Work.WELL)
 
     def crash(self) -> None:
         """The host dies; its disk stays."""

@@ -263,7 +263,7 @@ def _probe(node: MailNode, service: str, vantage: Vantage, reached: bool) -> Pro
         return ProbeResult(Failure(FailureKind.TIMEOUT, "connect"))
     elif not node.helper.opens(service):
         return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
-    work = node.services[service]
+    work = node.work_of(service)
     if work is Work.CRASHED:
         return ProbeResult(Failure(FailureKind.REFUSED, "connect"))
     if work is Work.HUNG:

@@ -34,6 +34,8 @@ MOMENT_S = 0.001
 CONVERGES_WITHIN_S = 1800.0
 LEASED = 0.4
 """How likely leases are armed in a cluster that may have them."""
+SHARED = 0.15
+"""How likely nodes without leases share a store, so that what writes is stopped as well."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def strikes_of(
 
 async def _play(policy: Policy, seed: int, hours: float, strikes: Sequence[Strike], vary: bool) -> Outcome:
     rng = random.Random(seed)
-    varied = _going_back(_varied(policy, rng), random.Random(f"{seed} failback")) if vary else policy
+    varied = _of_its_own(_varied(policy, rng), seed) if vary else policy
     world = World(varied, rng.randrange(2**32))
     faults = Swarm(world, strikes)
     audit = Audit(world)
@@ -149,10 +151,20 @@ def _with(node: Node, lease: Rung) -> Node:
     return replace(node, ladder=(*asks, lease, *power))
 
 
+def _of_its_own(policy: Policy, seed: int) -> Policy:
+    """What only a cluster has, each drawn for itself."""
+    if policy.deployment is not Deployment.CLUSTER:
+        return policy
+    shares = random.Random(f"{seed} sharing").random() < SHARED and policy.rules.lease_s is None
+    if shares:
+        policy = replace(policy, rules=replace(policy.rules, fence_scope=Scope.WRITES))
+    return _going_back(policy, random.Random(f"{seed} failback"))
+
+
 def _going_back(policy: Policy, rng: random.Random) -> Policy:
     """In some clusters one is preferred, and service goes back to it by itself."""
     mode = rng.choice((Failback.MANUAL, Failback.AUTO, Failback.WINDOW))
-    if policy.deployment is not Deployment.CLUSTER or mode is Failback.MANUAL:
+    if mode is Failback.MANUAL:
         return policy
     from_s = (EPOCH_WALL_S + rng.uniform(0.0, 1800.0)) % 86400.0
     window = Window("now and then", from_s, (from_s + rng.uniform(300.0, 1800.0)) % 86400.0)

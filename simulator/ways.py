@@ -187,7 +187,7 @@ class Ports:
     def _seen(self, port: int) -> Seen:
         service = next(name for name, number in self._numbers.items() if number == port)
         closed = not self._node.helper.opens(service)
-        return Seen.REFUSED if closed or self._node.services[service] is Work.CRASHED else Seen.ACCEPTED
+        return Seen.REFUSED if closed or self._node.work_of(service) is Work.CRASHED else Seen.ACCEPTED
 
 
 class LagClient:

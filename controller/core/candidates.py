@@ -4,7 +4,8 @@ A candidate stands by, or has just been stopped itself; it is well behind its cl
 us, what it may lack is within the policy's `loss` or what a person accepts of it (I5), and no other was
 opened by root's hand. First is the one that was stopped, if it is well again: nothing moves, and no mail is
 left behind. Then whose priority is highest; who flaps least, who stands in the site of the one that is lost,
-who has most of its mail. Where a person wants it away, or it flaps, the one that was stopped is last.
+who has most of its mail. The one that was stopped is last where a person wants it away, it flaps, or nobody
+can tell since its writers are stopped.
 
 What a person accepts (`--force`) is one candidate, and what that lacked when it was asked for: not the loss
 of the next one, nor one that nobody knows any more."""
@@ -14,6 +15,7 @@ from math import inf
 
 from mailward.controller.core import ladder, leases
 from mailward.controller.core.cases import FAILING, WELL, Situation
+from mailward.controller.core.conditions import stopped_as_ordered
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Loss
 from mailward.model.replication import Confidence
@@ -119,11 +121,13 @@ def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | N
 
 def _silent_since(situation: Situation, node: str, source: str) -> str:
     """I7: what silences both may be our own fault; then the verdict of one has only not turned yet."""
-    policy = situation.snapshot.policy
+    policy, view = situation.snapshot.policy, situation.sight.nodes[node]
     for endpoint in policy.endpoints_of(source) if source else ():
         doubtful_for_s = situation.judgements[source, endpoint.name].doubtful_for_s
-        services = [situation.sight.nodes[node].services[name] for name in endpoint.services]
-        if doubtful_for_s is not None and any(s.answered_age_s > doubtful_for_s for s in services):
+        answered_s = [view.services[name].answered_age_s for name in endpoint.services]
+        if stopped_as_ordered(view):
+            answered_s = [view.facts_age_s]
+        if doubtful_for_s is not None and max(answered_s) > doubtful_for_s:
             return f"has not answered since {source} failed"
     return ""
 
@@ -184,8 +188,9 @@ def _rank(
     by_hand = operation is not None and (
         operation.cause is Cause.OPERATOR or operation.kind is Kind.SWITCHOVER
     )
+    idle = stopped_as_ordered(situation.sight.nodes[name])
     return (
-        (2 if by_hand or flaps >= FLAPS else 0) if name == source else 1,
+        (2 if by_hand or flaps >= FLAPS or idle else 0) if name == source else 1,
         -node.priority,
         flaps,
         bool(source) and node.site != policy.node_by_name[source].site,

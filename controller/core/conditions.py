@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mailward.controller.core.sight import NodeView, Sight
 from mailward.model.decision import Condition
-from mailward.model.fencing import NodeFacts, UnitState
+from mailward.model.fencing import NodeFacts, UnitState, opens
 from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Endpoint, Rules
 from mailward.model.state import Cause
@@ -35,7 +35,8 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
     view = sight.nodes[node]
     services = [view.services[name] for name in endpoint.services]
     verdicts = [s.verdict for s in services]
-    if Verdict.DOWN in verdicts:
+    idle = stopped_as_ordered(view)
+    if Verdict.DOWN in verdicts and not idle:
         down = [s for s in services if s.verdict is Verdict.DOWN]
         evidence = "; ".join(f"{s.service} DOWN: {s.evidence}" for s in down)
         lost = cut_off(view)
@@ -54,6 +55,10 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
         unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
         return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))
     stable = min([s.verdict_age_s for s in services], default=0.0)
+    if idle:
+        return Judgement(
+            Condition.HEALTHY, "its writers are stopped, as ordered", stable_s=stable, outside=False
+        )
     outside = all(s.vantage is Vantage.DIRECT for s in services)
     expiring = [
         f"{s.service}: certificate has {s.cert_days_left:.0f} days left"
@@ -63,6 +68,12 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
     if expiring:
         return Judgement(Condition.DEGRADED, "; ".join(expiring), stable_s=stable, outside=outside)
     return Judgement(Condition.HEALTHY, "every service answers", stable_s=stable, outside=outside)
+
+
+def stopped_as_ordered(view: NodeView) -> bool:
+    """Whether all that writes on a node is stopped because an order wants it, behind closed ports: what of it
+    serves clients cannot answer then, and how well it would nobody knows."""
+    return view.facts is not None and view.facts.stopped is True and not opens(view.facts.ports)
 
 
 def cut_off(view: NodeView) -> bool:

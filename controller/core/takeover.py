@@ -73,9 +73,20 @@ def heir(case: Case) -> Finding:
     return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said, command)
 
 
+def all_have_obeyed(case: Case) -> Finding:
+    """I4: a helper that has never obeyed anything lets its node boot with open ports. Whoever was stopped by
+    its power alone would serve beside the new one when it comes back; for that a person has to answer."""
+    policy, state = case.snapshot.policy, case.state
+    new = [node.name for node in policy.nodes if node.fenced and state.helper(node.name).claimed is None]
+    if not new:
+        return Finding("obeyed", Answered.YES, "every mailward-node has obeyed: all boot closed")
+    said = f"mailward-node has never obeyed on {', '.join(new)}: a node like that boots with open ports"
+    return Finding("obeyed", Answered.UNKNOWN, said, f"mailward failover {case.node}")
+
+
 WITHDRAW: tuple[Gate, ...] = (
-    gates.acting, gates.not_paused, gates.votes, gates.self_trust, outlasts, heir, gates.rate, gates.claimed,
-    gates.one_operation,
+    gates.acting, gates.not_paused, gates.votes, gates.self_trust, outlasts, all_have_obeyed, heir,
+    gates.rate, gates.claimed, gates.one_operation,
 )  # fmt: skip
 WITHDRAW_BY_HAND: tuple[Gate, ...] = (
     gates.not_paused, gates.votes, heir, gates.claimed, gates.one_operation,
@@ -106,7 +117,8 @@ _SERVED = (Phase.IN_SERVICE, Phase.DEMOTING)
 STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable, closed_to_clients)
 """What is told of a standby; what makes it serve are the gates of whoever serves."""
 AGAIN: tuple[Gate, ...] = (
-    gates.acting, gates.not_paused, gates.votes, gates.self_trust, heir, gates.claimed, gates.one_operation,
+    gates.acting, gates.not_paused, gates.votes, gates.self_trust, all_have_obeyed, heir, gates.claimed,
+    gates.one_operation,
 )  # fmt: skip
 """Before a failover that was handed over is taken up again."""
 STAND_DOWN: tuple[Gate, ...] = (gates.not_paused, gates.claimed, gates.one_operation)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mailward.model.policy import Automation, Loss
 from mailward.model.state import Accepted, Cause, Kind, Operation, Phase, Step
+from mailward.simulator.checkers.excuses import BOOTED_OPEN, Excuse
 from mailward.simulator.checkers.truth import OLD_S, News, Truth
 from mailward.simulator.nodes import MailNode
 from mailward.simulator.store import Written
@@ -16,16 +17,28 @@ LOOK_S = 1.5
 @dataclass
 class OneOpen:
     """I4: at no instant more than one node has open ports and power, whether it stands still or not. Where a
-    lease ends by the clock of a machine that stood still as a whole, the run has left the fault model."""
+    lease ends by the clock of a machine that stood still as a whole, the run has left the fault model. A
+    person may order what automation would not, while a helper has never obeyed: its node boots open."""
 
     truth: Truth
     rule: str = "I4"
 
-    def look(self, world: World, _news: News) -> Sequence[str]:
+    def look(self, world: World, _news: News) -> Sequence[str | Excuse]:
         opened = [name for name, node in world.nodes.items() if node.opens]
-        if len(opened) > 1 and any(world.nodes[name].helper.overdue for name in opened):
+        if len(opened) < 2:
+            return []
+        helpers = [world.nodes[name].helper for name in opened]
+        if any(helper.overdue for helper in helpers):
             world.outside("a machine stood still, its kernel's clock as well, and a lease outlasted its time")
-        return [f"{' and '.join(opened)} are open at once"] if len(opened) > 1 else []
+        if any(helper.token is None for helper in helpers) and _a_person_moved_it(world):
+            return [BOOTED_OPEN]
+        return [f"{' and '.join(opened)} are open at once"]
+
+
+def _a_person_moved_it(world: World) -> bool:
+    return any(entry.operation.cause is Cause.OPERATOR for entry in world.state.ended) or (
+        world.state.operation is not None and world.state.operation.cause is Cause.OPERATOR
+    )
 
 
 @dataclass

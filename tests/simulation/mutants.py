@@ -48,6 +48,7 @@ from mailward.controller.executor import Executor
 from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop
 from mailward.controller.promises import Promises
+from mailward.controller.vantage import Vantages
 from mailward.dns import publication
 from mailward.health.tilt import Tilt
 from mailward.model.decision import Answered, Decision, Finding
@@ -230,7 +231,7 @@ def _late_is_in_time(patch: Patch) -> None:
     patch.setattr(Executor, "_in_time", in_time)
 
 
-def _nothing_is_claimed_unasked(patch: pytest.MonkeyPatch) -> None:
+def _nothing_is_claimed_unasked(patch: Patch) -> None:
     claimed = claims._to_be_claimed
 
     def nothing_unasked(sketch: draft.Draft) -> object:
@@ -238,6 +239,16 @@ def _nothing_is_claimed_unasked(patch: pytest.MonkeyPatch) -> None:
         return targets, nodes if targets else ()
 
     patch.setattr(claims, "_to_be_claimed", nothing_unasked)
+
+
+def _lapsed_is_looked_at_from_outside(patch: Patch) -> None:
+    update = Vantages.update
+
+    def unaware(self: Vantages, state: State) -> bool:
+        ports = tuple(replace(record, lapsed=None) for record in state.ports)
+        return update(self, replace(state, ports=ports))
+
+    patch.setattr(Vantages, "update", unaware)
 
 
 def _lapsed_is_renewed(patch: Patch) -> None:
@@ -382,6 +393,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "hold-down": without("hold_down"),
     # where one serves and others stand by
     "a takeover waits": without("outlasts", takeover),
+    "who has never obeyed boots open": without("all_have_obeyed", takeover),
     "nobody has tried it yet": answering(takeover._just_being_opened, False),
     "who closed by itself is opened first": answering(reconciling.open_again, None),
     "nobody has tried what was opened": answering(takeover._not_tried_since_opened, False),
@@ -414,6 +426,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "revoked before it counts": answering(leases._is_revoked, True),
     "an order to open may be late": answering(leases._opened_s, 0.0),
     "an order to open ends in time": lambda patch: patch.setattr(executor, "_takes_s", lambda _order: 0.0),
+    "what has lapsed refuses": _lapsed_is_looked_at_from_outside,
     "open since it ran out": answering(leases._opens_since, False),
     "open under no lease": answering(leases._opens_without, False),
     "seen open though it is over": all_of(

@@ -42,6 +42,16 @@ def test_a_port_that_may_be_open_is_probed_as_clients_come() -> None:
     assert vantages.of("mail-a", "imaps") is Vantage.DIRECT
 
 
+def test_a_port_that_was_ordered_closed_and_whose_lease_is_over_is_probed_behind() -> None:
+    """It refuses, whatever became of the order; seen from outside its node failed for ever."""
+    vantages = Vantages()
+    for port, way in ((CLOSED, Vantage.HELPER), (OPEN, Vantage.DIRECT)):
+        unheard = state(port, FenceOutcome.UNKNOWN)
+        lapsed = tuple(replace(record, lapsed=NOW) for record in unheard.ports)
+        vantages.update(replace(unheard, ports=lapsed))
+        assert vantages.of("mail-a", "imaps") is way
+
+
 def test_what_an_old_copy_says_of_ports_is_not_believed() -> None:
     """A node that it had closed was never looked at as clients come, and served them all."""
     vantages = Vantages()

@@ -637,24 +637,6 @@ def test_who_is_promoted_and_reboots_before_it_is_published_is_opened_again_firs
     assert published(scene) == [("192.0.2.11",)]
 
 
-def test_where_nodes_share_a_store_the_writers_of_a_closed_node_are_stopped_as_well() -> None:
-    scene = Scene.of_a_cluster(cluster_of(rules=Rules(fence_scope=Scope.WRITES)))
-    scene.down("a", for_s=31)
-    scene.run(5)
-    orders = [a for a in scene.actions() if isinstance(a, OrderPorts)]
-    assert {(a.node, a.terms.stop) for a in orders} == {("a", True)}
-    assert opened(scene) == []  # its client ports alone were closed, as the answers say
-
-
-def test_a_fence_of_enough_scope_lets_it_go_on() -> None:
-    scene = Scene.of_a_cluster(cluster_of(rules=Rules(fence_scope=Scope.WRITES), rungs=LADDER))
-    scene.scope = Scope.WRITES
-    scene.down("a", for_s=31)
-    scene.run(60)
-    assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
-    assert [a.terms.stop for a in scene.actions() if isinstance(a, OrderPorts) and a.node == "b"][-1] is False
-
-
 @pytest.mark.parametrize("how", ["off", "closed"])
 def test_who_was_stopped_and_is_cut_off_after_it_was_opened_does_not_count_as_stopped(how: str) -> None:
     """What was seen to be over is recorded: who leads next has not seen it."""
@@ -676,6 +658,20 @@ def test_who_was_stopped_and_is_cut_off_after_it_was_opened_does_not_count_as_st
     scene.run(20)
     situation = replace(core._situation(scene.snapshot()), state=scene.state)
     assert ladder.stopped(situation, "a") == ""
+
+
+def test_who_has_never_obeyed_may_boot_open_so_automation_stops_nobody_and_a_person_may() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=LADDER))
+    helpers = scene.state.helpers
+    scene.gone("a", for_s=31)
+    scene.state = replace(scene.state, helpers=tuple(h for h in helpers if h.node != "a"))
+    scene.run(20)
+    assert scene.holding("a") == ["obeyed"]
+    assert "never obeyed on a: a node like that boots with open ports" in scene.finding("obeyed", "a").reason
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(60)
+    assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
 
 
 # what a hostile reading found
