@@ -14,9 +14,9 @@ from mailward.app.status import (
     Suggestion,
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
+from mailward.controller.core.cluster.takeover import BY_HAND
 from mailward.controller.core.decide import who_may_go_back
 from mailward.controller.core.leadership import with_another_configuration
-from mailward.controller.core.takeover import BY_HAND
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
 from mailward.model.policy import Automation as Configured
 from mailward.model.policy import Deployment

@@ -9,7 +9,7 @@ serves and has closed by itself, so that it can be opened again.
 
 from collections.abc import Sequence
 
-from mailward.controller.core import ladder
+from mailward.controller.core.cluster import ladder
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import earlier_orders_expired, may_still_arrive
 from mailward.controller.core.operations import claim_is_due_again, may_retry, targets_of

@@ -8,22 +8,12 @@ what comes out breaks an invariant, nothing is recorded or sent and the notice s
 
 from dataclasses import replace
 
-from mailward.controller.core import (
-    doubts,
-    episodes,
-    failback,
-    gates,
-    invariants,
-    ladder,
-    leases,
-    operations,
-    outcomes,
-    succession,
-)
+from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
 from mailward.controller.core.cases import FAILING, Case, Situation
 from mailward.controller.core.claims import claim
 from mailward.controller.core.closing import left_open, may_yet_be_put_in
+from mailward.controller.core.cluster import failback, ladder, leases, succession
 from mailward.controller.core.conditions import condition_of
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.expiry import may_still_arrive

@@ -7,8 +7,9 @@ another goes on; another node may have failed. Before each of its orders an oper
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mailward.controller.core import gates, leases
+from mailward.controller.core import gates
 from mailward.controller.core.cases import FAILING, WELL, Behind, Case, Situation
+from mailward.controller.core.cluster import leases
 from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
 from mailward.model.decision import Answered

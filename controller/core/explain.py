@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from mailward.controller.core import failback, gates, takeover
+from mailward.controller.core import gates
 from mailward.controller.core.cases import Case, Situation
+from mailward.controller.core.cluster import failback, takeover
 from mailward.controller.core.diagnosis import diagnose
 from mailward.model.decision import Answered, Explanation, Finding
 from mailward.model.policy import Deployment, Policy

@@ -7,13 +7,14 @@ pre-empts planned work, which rolls back first; it also takes in further endpoin
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import failback, gates, ladder, succession, takeover
+from mailward.controller.core import gates
 from mailward.controller.core.cases import Case, Situation
+from mailward.controller.core.cluster import failback, ladder, succession, takeover
+from mailward.controller.core.cluster.succession import course
 from mailward.controller.core.diagnosis import diagnose
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import operation_of
-from mailward.controller.core.succession import course
 from mailward.model.decision import Answered, Finding, Goal
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, PhaseRecord, State, Step

@@ -4,9 +4,10 @@ Effects that could not be confirmed when they were due, ports that a reboot or a
 that came back with an older zone.
 """
 
-from mailward.controller.core import doubts, ladder, leases
+from mailward.controller.core import doubts
 from mailward.controller.core.cases import Situation, facts_since
 from mailward.controller.core.closing import left_open
+from mailward.controller.core.cluster import ladder, leases
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import operation_of
 from mailward.controller.core.phases import desired_rrsets, order_of_ports, port_map

@@ -13,10 +13,11 @@ looked at anew.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mailward.controller.core import bounds, candidates, gates, later, planning, succession, takeover
+from mailward.controller.core import bounds, gates, later, planning
 from mailward.controller.core.cases import Case, Situation
+from mailward.controller.core.cluster import candidates, succession, takeover
+from mailward.controller.core.cluster.succession import course
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.succession import course
 from mailward.model.decision import Answered, Finding
 from mailward.model.policy import Deployment
 from mailward.model.state import Cause, Kind, Phase, PhaseRecord, Request, RequestKind, Step

@@ -16,7 +16,6 @@ from mailward.controller import executor, loop
 from mailward.controller.core import (
     admission,
     bounds,
-    candidates,
     claims,
     closing,
     conditions,
@@ -24,12 +23,9 @@ from mailward.controller.core import (
     doubts,
     draft,
     expiry,
-    failback,
     gates,
     invariants,
-    ladder,
     later,
-    leases,
     operations,
     outcomes,
     phases,
@@ -38,12 +34,12 @@ from mailward.controller.core import (
     reconciling,
     requests,
     sight,
-    takeover,
 )
 from mailward.controller.core.cases import Case
+from mailward.controller.core.cluster import candidates, failback, ladder, leases, takeover
+from mailward.controller.core.cluster.succession import choosing, moving, stopping
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
-from mailward.controller.core.succession import choosing, moving, stopping
 from mailward.controller.executor import Executor
 from mailward.controller.lease import LeaseKeeper
 from mailward.controller.loop import Loop

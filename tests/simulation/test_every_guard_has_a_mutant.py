@@ -12,21 +12,17 @@ import pytest
 from tests.simulation.mutants import LISTS, MUTANTS
 
 from mailward.controller.core import (
-    candidates,
     claims,
     closing,
     doubts,
     expiry,
-    failback,
     gates,
-    ladder,
     later,
-    leases,
     publishing,
     reconciling,
-    takeover,
 )
 from mailward.controller.core.cases import Case
+from mailward.controller.core.cluster import candidates, failback, ladder, leases, takeover
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Finding
 

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts
 
 from mailward.controller.core import decide as core
-from mailward.controller.core import ladder
+from mailward.controller.core.cluster import ladder
 from mailward.model.fencing import FenceOutcome, Hook, PortKind, Scope
 from mailward.model.orders import OrderPorts, Outcome, PowerOff, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules, RungKind

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.unit.core.scene import Scene, cluster_of, facts
 
 from mailward.controller.core import decide as core
-from mailward.controller.core import ladder
+from mailward.controller.core.cluster import ladder
 from mailward.model.decision import Answered
 from mailward.model.fencing import PortKind
 from mailward.model.orders import OrderPorts, Result

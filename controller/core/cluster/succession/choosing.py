@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mailward.controller.core import candidates, ladder
+from mailward.controller.core.cluster import candidates, ladder
+from mailward.controller.core.cluster.succession import course
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.succession import course
 from mailward.model.state import Kind
 
 

@@ -18,9 +18,9 @@ worked. Planned work does not touch the power, and nobody is switched off while 
 
 from dataclasses import dataclass, replace
 
-from mailward.controller.core import leases
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation, answers_clients, facts_since
+from mailward.controller.core.cluster import leases
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import may_retry
 from mailward.controller.core.phases import order_of_ports

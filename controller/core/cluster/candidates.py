@@ -13,8 +13,8 @@ of the next one, nor one that nobody knows any more."""
 from dataclasses import dataclass
 from math import inf
 
-from mailward.controller.core import ladder, leases
 from mailward.controller.core.cases import FAILING, WELL, Situation
+from mailward.controller.core.cluster import ladder, leases
 from mailward.controller.core.conditions import stopped_as_ordered
 from mailward.model.fencing import FenceOutcome
 from mailward.model.policy import Loss

@@ -4,12 +4,13 @@ checked and published."""
 from dataclasses import replace
 from math import inf
 
-from mailward.controller.core import candidates, ladder, leases, operations
+from mailward.controller.core import operations
 from mailward.controller.core.cases import FAILING, Case
+from mailward.controller.core.cluster import candidates, ladder, leases
+from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import desired_rrsets
-from mailward.controller.core.succession import choosing, course
 from mailward.model.fencing import FenceOutcome, Hook
 from mailward.model.orders import (
     OrderPorts,

@@ -21,10 +21,11 @@ the operation.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mailward.controller.core import bounds, candidates, ladder, operations
+from mailward.controller.core import bounds, operations
+from mailward.controller.core.cluster import candidates, ladder
+from mailward.controller.core.cluster.succession import course, moving, stopping
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import order_of_ports
-from mailward.controller.core.succession import course, moving, stopping
 from mailward.model.fencing import Hook
 from mailward.model.orders import Action, KickReplication, Publish
 from mailward.model.policy import Deployment, Policy

@@ -14,8 +14,9 @@ compared.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mailward.controller.core import candidates, gates, succession, takeover
+from mailward.controller.core import gates
 from mailward.controller.core.cases import Case, Situation
+from mailward.controller.core.cluster import candidates, succession, takeover
 from mailward.controller.core.draft import Draft
 from mailward.model.decision import Answered, Finding
 from mailward.model.policy import Deployment, Failback, Rules

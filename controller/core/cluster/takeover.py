@@ -4,8 +4,9 @@ switchover begins. Those that a hybrid has as well are in `gates`.
 
 from collections.abc import Sequence
 
-from mailward.controller.core import candidates, gates, ladder, leases
+from mailward.controller.core import gates
 from mailward.controller.core.cases import FAILING, WELL, Case
+from mailward.controller.core.cluster import candidates, ladder, leases
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
 from mailward.model.fencing import OPEN, PortKind, opens

@@ -1,10 +1,10 @@
 """The first step: everybody but the one to be promoted is stopped for certain, the source last. Until then a
 failover may be given back."""
 
-from mailward.controller.core import ladder
 from mailward.controller.core.cases import WELL
+from mailward.controller.core.cluster import ladder
+from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
-from mailward.controller.core.succession import choosing, course
 from mailward.model.fencing import opens
 from mailward.model.orders import Action, PowerOff, Result, key_of
 from mailward.model.state import Cause, Ending, Kind, Phase, Step
