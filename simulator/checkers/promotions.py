@@ -150,7 +150,7 @@ class Takeovers:
         if serves and not any(self.truth.lost(world, name, endpoint.name, for_s) for endpoint in endpoints):
             found.append(f"I6: {name} is failed over, which not enough can have seen broken for {for_s:g} s")
         others = [node for other, node in world.nodes.items() if other != name]
-        if not any(self._may_be_well(world, node) for node in others):
+        if serves and not any(self._may_be_well(world, node) for node in others):
             found.append(f"I8: {name} is failed over, and nobody else is well")
         if all(self.truth.answered_ago_s(node) > OLD_S for node in world.nodes):
             found.append(f"I7: {name} is failed over while nothing answered any observer")
