@@ -26,6 +26,7 @@ from tests.contract.test_helper_over_every_transport import (
     token,
 )
 from tests.lab.harness.in_zookeeper import OBSERVERS, WATCHERS, InZooKeeper, running
+from tests.lab.harness.table import case
 from tests.lab.harness.zookeeper import ASKED, ZooKeepers
 
 from mailward.controller.coordination.zookeeper.connecting import connected
@@ -34,7 +35,8 @@ from mailward.controller.coordination.zookeeper.store import ZooKeeperStore
 from mailward.controller.coordination.zookeeper.tree import Tree
 from mailward.controller.coordination.zookeeper.values import Delete
 from mailward.fencing.ask import AskedHelper
-from mailward.model.fencing import HelperReply
+from mailward.fencing.rung import HelperRung
+from mailward.model.fencing import FenceOutcome, HelperReply, Scope
 from mailward.model.ports import Box
 
 __all__ = [
@@ -128,10 +130,17 @@ async def test_an_asker_that_dies_leaves_a_letter_no_longer_than_its_session(
     assert await letters(cluster) == {"asks": (), "answers": ()}
 
 
+async def test_nobody_beside_the_node_is_unknown_in_time(asker: ZooKeeperStore) -> None:
+    rung = HelperRung("ask", AskedHelper(asker.letters, ASKED), {}, [])
+    said = await case("ask: close, nobody is beside it", rung.order(token(1, 1), ALL_CLOSED), 8)
+    assert said[:2] == (FenceOutcome.UNKNOWN, Scope.NONE)
+
+
 async def test_who_may_not_lead_cannot_ask(cluster: InZooKeeper, beside: ZooKeeperStore) -> None:
-    answer = await AskedHelper(beside.letters, ASKED).order(token(1, 1), ALL_CLOSED)
-    assert answer.reply is HelperReply.UNKNOWN
-    assert f"no right to {Tree(cluster.cluster).letters(Box.ASKS, ASKED)}/" in answer.detail
+    rung = HelperRung("ask", AskedHelper(beside.letters, ASKED), {}, [])
+    said = await case("ask: close, no right to ask", rung.order(token(1, 1), ALL_CLOSED), 8)
+    assert said[:2] == (FenceOutcome.UNKNOWN, Scope.NONE)
+    assert f"no right to {Tree(cluster.cluster).letters(Box.ASKS, ASKED)}/" in str(said[2])
 
 
 async def test_who_is_not_beside_the_node_cannot_answer(

@@ -14,6 +14,7 @@ from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.layout import SSH
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.sites import Sites
+from tests.lab.harness.table import line
 from tests.lab.harness.waiting import wait_until
 
 MOVED_WITHIN_S = 60
@@ -64,6 +65,8 @@ def test_a_node_whose_ssh_is_dead_is_closed_by_way_of_the_daemon_beside_it(sites
     print(f"mail-a greeted until {last_s - at:+.2f} s, mail-b from {first_s - at:+.2f} s; {ended}")
     assert both.at_once() == []
     assert ended["ending"] == "done"
+    (fence_s,) = [mark["lasted_s"] for mark in ended["marks"] if mark["part"] == "fence"]
+    line("ask: close, SSH is dead", "CONFIRMED users", fence_s, "by the mark of the failover")
     assert "CONFIRMED for users (acknowledged through the daemon beside it and refused on" in explained
     sites.mend()
     sites.settle("mail-b")

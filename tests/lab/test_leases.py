@@ -22,6 +22,7 @@ from tests.lab.harness.controller import Controller
 from tests.lab.harness.held import Held
 from tests.lab.harness.layout import SSH, SUBMISSION
 from tests.lab.harness.sites import BACK_WITHIN_S, LEASE_S, OVER_S, RUNS, WITNESS, Sites, leased
+from tests.lab.harness.table import line
 from tests.lab.harness.waiting import wait_until
 
 CLOSED_S = LEASE_S + 2
@@ -95,6 +96,7 @@ def test_its_ports_are_closed_before_the_other_is_promoted(sites: Sites, strike:
             f"and answered a session until {held.answered - at:+.2f} s, {standby} greeted from "
             f"{first - at:+.2f} s: margin {first - last:.2f} s"
         )
+        line(f"lease: {strike.name}", "CONFIRMED users", first - at, f"closed after {last - at:.2f} s")
         assert both.at_once() == []
         assert ended, "a session of before goes on"
         assert last - at < CLOSED_S

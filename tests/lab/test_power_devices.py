@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,13 @@ from tests.lab.harness.engine import Engine, LabError, this_process
 from tests.lab.harness.layout import Addresses
 from tests.lab.harness.power import Agents, Bmc
 from tests.lab.harness.redfish import SYSTEMS_URI, Redfish
+from tests.lab.harness.table import case
 
 from mailward.fencing.agent.device import Device
 from mailward.fencing.agent.metadata import parse
 from mailward.fencing.agent.options import mistakes
 from mailward.fencing.agent.program import Agent
-from mailward.model.fencing import FenceOutcome, FenceResult, Power, PowerReading, Scope
+from mailward.model.fencing import FenceOutcome, Power, Scope
 
 CONFIRMED, UNKNOWN, FAILED = FenceOutcome.CONFIRMED, FenceOutcome.UNKNOWN, FenceOutcome.FAILED
 SWITCHED = (CONFIRMED, Scope.POWER)
@@ -94,17 +94,6 @@ def over_redfish(place: Place, service: Redfish, tmp_path: Path) -> Callable[...
         return Device("mail-a", Agent(program, told, {"password": password}), timeout_s=timeout_s)
 
     return make
-
-
-async def case(what: str, call: Awaitable[FenceResult | PowerReading], within_s: float) -> tuple[object, ...]:
-    """Do it and print a line; (outcome, scope) or (power,), and then what was told."""
-    began = time.monotonic()
-    result = await call
-    took_s = time.monotonic() - began
-    told = (result.power,) if isinstance(result, PowerReading) else (result.outcome, result.scope)
-    print(f"\n| {what:44} | {' '.join(told):15} | {took_s:5.2f} s | {result.detail[:150]}", end="")
-    assert took_s < within_s, result
-    return (*told, result.detail)
 
 
 # fence_ipmilan and ipmi_sim
