@@ -123,6 +123,12 @@ class Client:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
+    async def greet(self) -> None:
+        """One request alone. A server that turns us away answers the first it has read, and hangs up: of
+        what else was on its way nobody hears more than that."""
+        self._must_be_connected()
+        await self._all([self._ask(self._kazoo.exists_async, "/")])
+
     # reading
 
     async def read(
@@ -309,6 +315,8 @@ class Client:
                 raise error
             if isinstance(error, exceptions.SessionClosedRequireSaslError):
                 self._was_refused(":".join(map(str, self._server or ())))
+                raise Unanswered(f"there is no connection to ZooKeeper: {self.refusal}") from error
+            if isinstance(error, exceptions.ConnectionLoss) and self.refusal:
                 raise Unanswered(f"there is no connection to ZooKeeper: {self.refusal}") from error
             raise Unanswered(f"ZooKeeper: {_told(error)}") from error
         self.refusal = ""

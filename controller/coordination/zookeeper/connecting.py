@@ -24,6 +24,7 @@ async def connected(servers: Servers, patience_s: float = PATIENCE_S) -> AsyncIt
             connected = await _session(client, news, max(0.0, patience_s - trouble.TRY_S))
         if not connected:
             raise StoreError(f"ZooKeeper cannot be used: {client.refusal or await trouble.of(servers)}")
+        await client.greet()
         yield client
     finally:
         await client.stop()
