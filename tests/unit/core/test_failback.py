@@ -114,6 +114,24 @@ def test_it_stays_also_where_the_old_node_has_failed_meanwhile(to: str) -> None:
     assert goes_back(scene) is (to == "c")
 
 
+@pytest.mark.parametrize(("kind", "stays"), [(Kind.FAILOVER, True), (Kind.RECONCILE, False)])
+def test_it_stays_also_where_that_failover_was_handed_over_first(kind: Kind, stays: bool) -> None:
+    scene = Scene.of_a_cluster(preferring())
+    scene.lag("a", "b", 3.0)
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(4)
+    scene.down("a", for_s=31)
+    scene.run(3)
+    running, before = scene.state.operation, scene.state.ended[-1]
+    assert running is not None
+    first = replace(before, operation=replace(running, kind=kind), ending=Ending.HANDED_OVER)
+    scene.state = replace(scene.state, ended=(*scene.state.ended, first))
+    scene.lag("a", "b", 0.0)
+    scene.run(30)
+    assert scene.phase("b") is Phase.IN_SERVICE
+    assert scene.state.homing.moved_to == ("" if stays else "b")
+
+
 def test_a_person_who_moves_it_on_after_a_failover_has_the_last_word() -> None:
     scene = failed_over(preferring(names=("a", "b", "c")))
     scene.ask(RequestKind.SWITCHOVER, "c")

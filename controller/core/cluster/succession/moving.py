@@ -196,13 +196,15 @@ def _note_who_moved_it(draft: Draft) -> None:
 
 
 def _was_asked_for(draft: Draft) -> bool:
-    """Whether a failover does what a person's switchover was about when its source failed."""
-    operation, before = draft.running(), draft.state.ended[-1:]
-    return any(
-        (was.kind, was.cause, was.node, was.to)
-        == (Kind.SWITCHOVER, Cause.OPERATOR, operation.node, operation.to)
-        for was in (each.operation for each in before)
-    )
+    """Whether a failover does what a person's switchover was about when its source failed, at its first try
+    or a later one."""
+    operation = draft.running()
+    for was, ending in ((each.operation, each.ending) for each in reversed(draft.state.ended)):
+        if (was.kind, was.node, ending) == (Kind.FAILOVER, operation.node, Ending.HANDED_OVER):
+            continue
+        planned = was.kind is Kind.SWITCHOVER and was.cause is Cause.OPERATOR
+        return planned and (was.node, was.to) == (operation.node, operation.to)
+    return False
 
 
 def _cases(draft: Draft, node: str) -> tuple[Case, ...]:
