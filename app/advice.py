@@ -35,7 +35,7 @@ MODE_GATES = frozenset({"automation", "pause"})
 """Gates which line one has answered already."""
 
 OBSERVING_GATES = MODE_GATES | {"claimed"}
-"""While only observing, nothing is claimed until somebody asks for something."""
+"""While only observing, nothing is claimed until somebody asks for something, or who serves has closed."""
 
 
 def not_ready(view: View) -> str:

@@ -4,8 +4,13 @@ node/         the helper, `mailward-node`: its own program (see there)
 channel       what a transport gives: a process on the node with its streams
 ssh, local    two transports
 ask           the third: through the store, to the daemon beside the node; and that daemon's part
-helper        the protocol with the helper, over either: the port `Helper`
+near          a lease is renewed by this host's helper first, and by another way after it
+wire, helper  the protocol with the helper, over any of them: the port `Helper`
 pipe          a probe's way to a service behind closed ports
 verification  the refusal seen from outside
 rung          acknowledgement and refusal together: the port `Fence`
+agent/        power switches, by any program of fence-agents: the port `PowerSwitch`
+
+The lease is no order: the daemon beside a node renews it (`controller.lease`), and when it is over is judged
+by the core (`controller.core.cluster.leases`).
 """

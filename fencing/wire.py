@@ -31,7 +31,6 @@ PROTOCOL = 1
 _REPLY_OF = {"stale": HelperReply.STALE, "foreign": HelperReply.FOREIGN, "lapsed": HelperReply.LAPSED}
 _DETAIL_LIMIT = 500
 _WORD_LIMIT = 32
-# The helper's own limits, and something for asking: see `node.work` and `node.writers`.
 
 
 class Malformed(ValueError):

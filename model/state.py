@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 
 class Step(StrEnum):
-    """Steps of operations; each operation's order of steps is `controller.core.operations.STEPS`."""
+    """Steps of operations; in which order each takes them says `controller.core.operations.steps_of`."""
 
     PUBLISH = "publish"
     FENCE = "fence"

@@ -249,6 +249,8 @@ class MailNode:
     def facts(self) -> NodeFacts:
         free = 0 if self.disk_full else 10 * GIB
         unit = UnitState.RESTARTING if self.restarting else UnitState.ACTIVE
+        if self.helper.stopped:
+            unit = UnitState.INACTIVE
         return NodeFacts(
             hostname=self.name,
             boot_id=f"{self.name}-{self.host.boots}",

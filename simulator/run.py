@@ -123,7 +123,7 @@ def _of_a_cluster(policy: Policy, rng: random.Random) -> Policy:
         rescue_s=rng.choice((0.0, 10.0)),
         loss=rng.choice(tuple(Loss)),
     )
-    chance = rng.random()
+    chance = rng.random()  # its half says one thing, where in its half another: seeds stay what they were
     policy = replace(policy, rules=rules) if 2 * chance % 1.0 >= LEASED else _leased(policy, rules)
     if chance < 0.5:
         return policy
@@ -152,7 +152,7 @@ def _with(node: Node, lease: Rung) -> Node:
 
 
 def _of_its_own(policy: Policy, seed: int) -> Policy:
-    """What only a cluster has, each drawn for itself."""
+    """What a cluster may have besides, each drawn apart: so a seed's other draws, and kept stories, stay."""
     if policy.deployment is not Deployment.CLUSTER:
         return policy
     shares = random.Random(f"{seed} sharing").random() < SHARED and policy.rules.lease_s is None

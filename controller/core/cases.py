@@ -16,8 +16,8 @@ from mailward.model.clock import Moment
 from mailward.model.decision import Condition
 from mailward.model.fencing import NodeFacts
 from mailward.model.health import Vantage, Verdict
-from mailward.model.policy import Endpoint
-from mailward.model.snapshot import Snapshot
+from mailward.model.policy import Automation, Endpoint
+from mailward.model.snapshot import Snapshot, Standing
 from mailward.model.state import Cause, Phase, PhaseRecord, State
 
 WELL = (Condition.HEALTHY, Condition.DEGRADED)
@@ -34,6 +34,16 @@ class Situation:
     state: State
     sight: Sight
     judgements: Judgements
+
+    @cached_property
+    def only_watches(self) -> bool:
+        """Whether nothing is claimed or ordered now: automation only observes, nothing runs, and nobody has
+        asked for anything."""
+        snapshot = self.snapshot
+        if snapshot.standing is Standing.OBSERVING_ONLY:
+            return True
+        busy = self.state.operation is not None or bool(snapshot.requests)
+        return snapshot.policy.automation is not Automation.ACT and not busy
 
     @cached_property
     def nothing_answers(self) -> bool:

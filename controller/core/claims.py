@@ -1,7 +1,8 @@
 """Claims: before anything else, our token goes to every target and helper.
 
 From then on what an earlier controller left in the network is void there. Where old orders cannot be refused
-they are waited for: each was recorded with its expiry. Helpers that do not answer hold nobody up.
+they are waited for: each was recorded with its expiry. Helpers that do not answer hold nobody up; in a
+cluster they hold what needs them (`cluster.candidates`, the gate `obeyed`).
 
 While automation only observes and nobody has asked for anything, one thing is claimed: the helper of who
 serves and has closed by itself, so that it can be opened again.
@@ -15,7 +16,7 @@ from mailward.controller.core.expiry import earlier_orders_expired, may_still_ar
 from mailward.controller.core.operations import claim_is_due_again, may_retry, targets_of
 from mailward.controller.core.outcomes import believed_stale
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts
-from mailward.model.policy import Automation, Node
+from mailward.model.policy import Node
 from mailward.model.state import Attempt, Operation
 
 
@@ -52,8 +53,7 @@ def claim(draft: Draft) -> None:
 def _to_be_claimed(draft: Draft) -> tuple[Sequence[str], Sequence[Node]]:
     """The targets, and the nodes whose helpers."""
     policy = draft.policy
-    busy = draft.state.operation is not None or bool(draft.snapshot.requests)
-    if busy or policy.automation is Automation.ACT:
+    if not draft.situation.only_watches:
         return policy.targets, policy.nodes
     closed = ladder.serves_and_is_closed(draft.situation)
     return (), [node for node in policy.nodes if node.name == closed]

@@ -31,11 +31,12 @@ class Judgement:
 
 
 def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> Judgement:
-    """Judge one (node, endpoint). DOWN outweighs UNKNOWN, UNKNOWN outweighs UP."""
+    """Judge one (node, endpoint). DOWN outweighs UNKNOWN, UNKNOWN outweighs UP; where no service can answer,
+    since it is stopped as ordered, its helper's word counts instead."""
     view = sight.nodes[node]
     services = [view.services[name] for name in endpoint.services]
     verdicts = [s.verdict for s in services]
-    idle = stopped_as_ordered(view)
+    idle, full = stopped_as_ordered(view), full_paths(view.facts, rules) if view.facts else ()
     if Verdict.DOWN in verdicts and not idle:
         down = [s for s in services if s.verdict is Verdict.DOWN]
         evidence = "; ".join(f"{s.service} DOWN: {s.evidence}" for s in down)
@@ -48,17 +49,15 @@ def condition_of(node: str, endpoint: Endpoint, sight: Sight, rules: Rules) -> J
             recovering=all(s.recovering for s in down),
             doubtful_for_s=max((s.symptom_age_s for s in down if s.doubtful), default=None),
         )
-    full = full_paths(view.facts, rules) if view.facts else ()
     if full:
         return Judgement(Condition.FAILED, "; ".join(full), Cause.DISK, failing_s=float("inf"))
+    stable = min([s.verdict_age_s for s in services], default=0.0)
+    if idle:
+        said = "its writers are stopped, as ordered"
+        return Judgement(Condition.HEALTHY, said, stable_s=stable, outside=False)
     if Verdict.UNKNOWN in verdicts:
         unknown = [s for s in services if s.verdict is Verdict.UNKNOWN]
         return Judgement(Condition.UNKNOWN, "; ".join(f"{s.service} UNKNOWN: {s.evidence}" for s in unknown))
-    stable = min([s.verdict_age_s for s in services], default=0.0)
-    if idle:
-        return Judgement(
-            Condition.HEALTHY, "its writers are stopped, as ordered", stable_s=stable, outside=False
-        )
     outside = all(s.vantage is Vantage.DIRECT for s in services)
     expiring = [
         f"{s.service}: certificate has {s.cert_days_left:.0f} days left"

@@ -1,8 +1,26 @@
-"""The rules that never bend, as predicates over what is about to be recorded and sent.
+"""The rules that never bend; those that show in what is about to be recorded and sent, as predicates over it.
 
-Checked by the core on every decision, by the executor on every order, and by the simulator on the true
-state of the world. Each returns sentences; none means the rule holds. I5, I11,
-I13, I14 and I15 are properties of behaviour and stand in gates and tests.
+I1   Every outside write carries its token, and nothing is obeyed twice.
+I2   A hybrid's endpoint never loses its last serving address; a cluster's changes after a verified promotion.
+I3   Only names and types of the configuration are touched.
+I4   Nobody is opened before all others are stopped for certain, or by a person's word, used once.
+I5   Nobody is promoted by itself who lacks more mail than the policy allows; what is unknown is too much.
+I6   No action by itself on fewer than the needed fresh votes of configured observers.
+I7   Where everything looks down the observer suspects itself.
+I8   Nobody is stopped without somebody who can take over, never all of them, and only so often an hour.
+I9   Paused means that nothing new is begun.
+I10  One operation at a time; each ends, whoever dies.
+I11  Without ZooKeeper nothing changes for users, but for what leases close.
+I12  A node comes back healthy, caught up and stable only.
+I13  Hold-down grows with each flap, and begins when an operation is over.
+I14  State that is absent, unreadable or another cluster's means no action.
+I15  Senders in doubt are told to come again, never that it failed.
+I16  Every decision is explained.
+
+The core checks the predicates here on each of its decisions, the executor `of_order` again before it sends.
+Each returns sentences; none means that the rule holds. The others are held by gates, doubts and the steps of
+operations. All that the simulator can see on the true state of its world has a checker there
+(`simulator/checkers`); I15 is counted in every lab test (`tests/lab/conftest.py`).
 """
 
 from collections.abc import Sequence

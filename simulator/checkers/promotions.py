@@ -36,9 +36,11 @@ class OneOpen:
 
 
 def _a_person_moved_it(world: World) -> bool:
-    return any(entry.operation.cause is Cause.OPERATOR for entry in world.state.ended) or (
-        world.state.operation is not None and world.state.operation.cause is Cause.OPERATOR
-    )
+    """By a failover or a switchover, lately."""
+    running = [world.state.operation] if world.state.operation is not None else []
+    operations = [*(entry.operation for entry in world.state.ended), *running]
+    moves = (Kind.FAILOVER, Kind.SWITCHOVER)
+    return any(each.cause is Cause.OPERATOR and each.kind in moves for each in operations)
 
 
 @dataclass

@@ -447,7 +447,7 @@ MUTANTS: Mapping[str, Mutant] = {
         patch, requests._nobody_serves, requests._serve_again
     ),
     "a failover's own": _goes_back_without("put_by_a_person"),
-    "who may go back at all": _goes_back_without("may_act"),
+    "who may go back at all": _goes_back_without("does_not_act"),
     "once a day": _goes_back_without("tried_today"),
     "who flaps does not go back": _goes_back_without("flaps"),
     "fit for long": _goes_back_without("fit_for_long"),

@@ -112,7 +112,8 @@ def _unfit(situation: Situation, node: str, source: str) -> tuple[str, bool] | N
         return "may yet be switched off by what was begun", True
     if policy.node_by_name[node].fenced and view.facts is None:
         return f"has a mailward-node that does not answer ({view.helper_error})", False
-    if policy.node_by_name[node].fenced and not state.helper(node).claimed_in(state.epoch):
+    unclaimed = policy.node_by_name[node].fenced and not state.helper(node).claimed_in(state.epoch)
+    if unclaimed and not situation.only_watches:
         return "has a mailward-node that is not claimed yet", False
     if alone := leases.unattended(situation, node):
         return alone, False
@@ -178,13 +179,20 @@ def too_much(situation: Situation, source: str, target: str, at_last: bool, acce
     return f"may lack up to {lost_s:.0f} s of the mail of {source}, more than {limit}"
 
 
+def flaps_lately(situation: Situation, node: str) -> int:
+    """How often a node has left service, of what is remembered for `flap_memory_s`."""
+    now, memory_s = situation.snapshot.now, situation.snapshot.policy.rules.flap_memory_s
+    mine = [flap for flap in situation.state.flaps if flap.node == node and flap.last.age_s(now) <= memory_s]
+    return sum(flap.count for flap in mine)
+
+
 def _rank(
     situation: Situation, source: str, operation: Operation | None, name: str
 ) -> tuple[int, int, int, bool, float, int]:
-    policy, state = situation.snapshot.policy, situation.state
+    policy = situation.snapshot.policy
     node = policy.node_by_name[name]
     lost_s = loss_s(situation, source, name)
-    flaps = sum(flap.count for flap in state.flaps if flap.node == name)
+    flaps = flaps_lately(situation, name)
     by_hand = operation is not None and (
         operation.cause is Cause.OPERATOR or operation.kind is Kind.SWITCHOVER
     )

@@ -135,8 +135,8 @@ def unfit(back: Way) -> str:
 # what holds it
 
 
-def may_act(back: Way) -> str:
-    """Automation acts, and trusts what it sees."""
+def does_not_act(back: Way) -> str:
+    """Automation only observes, or does not trust what it sees."""
     found = [gate(back.case) for gate in (gates.acting, gates.self_trust)]
     return next((f"{f.gate}: {f.reason}" for f in found if f.answer is not Answered.YES), "")
 
@@ -157,10 +157,8 @@ def tried_today(back: Way) -> str:
 
 
 def flaps(back: Way) -> str:
-    """Who has left service several times lately is remembered for `flap_memory_s`."""
-    now, memory_s = back.case.snapshot.now, back.rules.flap_memory_s
-    mine = [f for f in back.case.state.flaps if f.node == back.to and f.last.age_s(now) <= memory_s]
-    count = sum(flap.count for flap in mine)
+    """Who has left service several times lately."""
+    count = candidates.flaps_lately(back.situation, back.to)
     return f"{back.to} has left service {count} times lately" if count >= candidates.FLAPS else ""
 
 
@@ -199,6 +197,6 @@ def no_switchover(back: Way) -> str:
 
 
 GUARDS: tuple[Callable[[Way], str], ...] = (
-    put_by_a_person, may_act, tried_today, flaps, fit_for_long, outside_the_window, lacks_something,
+    put_by_a_person, does_not_act, tried_today, flaps, fit_for_long, outside_the_window, lacks_something,
     no_switchover,
 )  # fmt: skip

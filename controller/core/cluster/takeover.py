@@ -75,14 +75,24 @@ def heir(case: Case) -> Finding:
 
 
 def all_have_obeyed(case: Case) -> Finding:
-    """I4: a helper that has never obeyed anything lets its node boot with open ports. Whoever was stopped by
-    its power alone would serve beside the new one when it comes back; for that a person has to answer."""
-    policy, state = case.snapshot.policy, case.state
-    new = [node.name for node in policy.nodes if node.fenced and state.helper(node.name).claimed is None]
+    """The gate `obeyed` (I4): a helper that has never obeyed anything lets its node boot with open ports.
+    Whoever was stopped by its power alone would serve beside the new one when it comes back; for that a
+    person has to answer. Where nothing is claimed, since nobody acts, who answers is taken to obey."""
+    fenced = [node.name for node in case.snapshot.policy.nodes if node.fenced]
+    new = [node for node in fenced if _may_never_have(case, node)]
     if not new:
-        return Finding("obeyed", Answered.YES, "every mailward-node has obeyed: all boot closed")
-    said = f"mailward-node has never obeyed on {', '.join(new)}: a node like that boots with open ports"
+        return Finding("obeyed", Answered.YES, "every mailward-node has obeyed")
+    why = "its mailward-node is not known to have obeyed anything"
+    said = f"{', '.join(new)} may boot with open ports: {why}"
     return Finding("obeyed", Answered.UNKNOWN, said, f"mailward failover {case.node}")
+
+
+def _may_never_have(case: Case, node: str) -> bool:
+    """Obeyed anything, as far as this store and its helper tell."""
+    facts = case.sight.nodes[node].facts
+    if facts is not None and (facts.token is not None or case.situation.only_watches):
+        return False
+    return case.state.helper(node).claimed is None
 
 
 WITHDRAW: tuple[Gate, ...] = (

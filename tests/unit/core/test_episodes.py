@@ -1,6 +1,8 @@
 """Episodes: what a failure turned out to be, and what acting would have done."""
 
-from tests.unit.core.scene import MAIL, Scene, facts, policy_of
+from dataclasses import replace
+
+from tests.unit.core.scene import MAIL, Scene, cluster_of, facts, policy_of
 
 from mailward.controller.core import bounds
 from mailward.model.fencing import UnitState
@@ -30,6 +32,17 @@ def test_an_observer_sends_nothing_and_says_once_what_it_would_have_done() -> No
     scene.run(1)
     assert scene.state.tallies == {"ended-as-outage": 1, "would-have-failed-over": 1}
     assert scene.state.episodes[0].lasted_s == 30
+
+
+def test_a_cluster_that_only_observes_says_so_though_it_has_claimed_nobody() -> None:
+    scene = Scene(cluster_of(automation=Automation.OBSERVE))
+    scene.state = replace(Scene.of_a_cluster().state, ports=(), targets=(), helpers=(), ended=())
+    scene.down("a", for_s=31)
+    scene.run(2)
+    assert scene.actions() == []
+    assert scene.state.tallies == {"would-have-failed-over": 1}
+    scene.facts["a"] = None
+    assert scene.holding("a") == ["automation", "obeyed", "claimed"]
 
 
 def test_beside_a_mail_node_without_a_quorum_it_observes_and_refuses_whatever_is_configured() -> None:
