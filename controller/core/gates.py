@@ -75,7 +75,7 @@ def votes(case: Case) -> Finding:
 
 
 def self_trust(case: Case) -> Finding:
-    """I7: when nothing at all answers anywhere, it is more likely us."""
+    """The gate `self` (I7): when nothing at all answers anywhere, it is more likely us."""
     if case.situation.nothing_answers:
         return _no("self", "no node answers anything: the observers may be the ones cut off")
     return _SOMETHING_ANSWERS
@@ -245,8 +245,8 @@ def helper_answers(case: Case) -> Finding:
 
 
 def behind_closed_ports(case: Case) -> Finding:
-    """A node is tried behind closed ports before clients may have it; a port that another endpoint in
-    service here needs stays open."""
+    """The gate `fence`: a node is tried behind closed ports before clients may have it; a port that another
+    endpoint in service here needs stays open."""
     if not case.snapshot.policy.node_by_name[case.node].fenced:
         return _yes("fence", "no helper is configured")
     hybrid = case.snapshot.policy.deployment is Deployment.HYBRID

@@ -15,7 +15,8 @@ from mailward.model.state import Kind, Phase
 
 
 def outlasts(case: Case) -> Finding:
-    """A promotion can lose mail: it is slower than a withdrawal. A cut of some seconds is ridden out."""
+    """The gate `takeover`. A promotion can lose mail, and is slower than a withdrawal: a cut of some seconds
+    is ridden out."""
     judgement, patience_s = case.judgement, case.snapshot.policy.rules.takeover_after_s
     if judgement.condition not in FAILING:
         return Finding("takeover", Answered.NO, f"nothing has failed: {judgement.evidence}")
@@ -95,17 +96,8 @@ def _may_never_have(case: Case, node: str) -> bool:
     return case.state.helper(node).claimed is None
 
 
-WITHDRAW: tuple[Gate, ...] = (
-    gates.acting, gates.not_paused, gates.votes, gates.self_trust, outlasts, all_have_obeyed, heir,
-    gates.rate, gates.claimed, gates.one_operation,
-)  # fmt: skip
-WITHDRAW_BY_HAND: tuple[Gate, ...] = (
-    gates.not_paused, gates.votes, heir, gates.claimed, gates.one_operation,
-)  # fmt: skip
-
-
 def promotable(case: Case) -> Finding:
-    """Of one that stands by: whether it could take over now from whoever serves."""
+    """The gate `heir` of one that stands by: whether it could take over now from whoever serves."""
     source = next((r.node for r in case.state.phases if r.phase in _SERVED), "")
     field = candidates.field(case.situation, source, case.state.operation, force=case.force)
     if case.node in field.fit:
@@ -115,8 +107,8 @@ def promotable(case: Case) -> Finding:
 
 
 def closed_to_clients(case: Case) -> Finding:
-    """I4: of one that does not serve, whether root has opened it all the same. It is left so until an order
-    is due there, or root closes it; nobody else is opened before."""
+    """The gate `by-hand` (I4): of one that does not serve, whether root has opened it all the same. It stays
+    so until an order is due there, or root closes it; nobody else is opened before."""
     if ladder.open_by_hand(case.situation, *(n for n in case.sight.nodes if n != case.node)) != case.node:
         return Finding(BY_HAND, Answered.YES, "nobody has opened it by hand")
     said = f"root has opened {case.node} by hand: two nodes may serve. On {case.node}, as root: {_CLOSE}"
@@ -125,6 +117,15 @@ def closed_to_clients(case: Case) -> Finding:
 
 BY_HAND, _CLOSE = "by-hand", "mailward-node close"
 _SERVED = (Phase.IN_SERVICE, Phase.DEMOTING)
+
+
+WITHDRAW: tuple[Gate, ...] = (
+    gates.acting, gates.not_paused, gates.votes, gates.self_trust, outlasts, all_have_obeyed, heir,
+    gates.rate, gates.claimed, gates.one_operation,
+)  # fmt: skip
+WITHDRAW_BY_HAND: tuple[Gate, ...] = (
+    gates.not_paused, gates.votes, heir, gates.claimed, gates.one_operation,
+)  # fmt: skip
 STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable, closed_to_clients)
 """What is told of a standby; what makes it serve are the gates of whoever serves."""
 AGAIN: tuple[Gate, ...] = (
