@@ -25,7 +25,7 @@ from mailward.model.policy import lease_over_s
 
 RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "1"))
 """How often is tried what must hold every time."""
-POLICY = {"takeover_after_s": 3, "rescue_s": 4, "hold_down_s": 1, "catch_up_wait_s": 60}
+POLICY = {"takeover_after_s": 3, "rescue_s": 4, "hold_down_s": 1, "hold_down_max_s": 4, "catch_up_wait_s": 60}
 WITNESS = "witness"
 SERVES_WITHIN_S, BACK_WITHIN_S = 90, 180
 LEASE_S, SESSION_OF_LEASES_S = 10, 6
