@@ -146,8 +146,9 @@ async def test_an_order_held_in_the_network_is_void_when_it_arrives(
     with TcpProxy((target.host, 22)) as proxy:
         cluster.know_proxy("mail-a", proxy.address)
         through = SshTransport(replace(target, host=proxy.address[0], port=proxy.address[1]))
+        connecting = NodeHelper(through)
+        assert (await connecting.claim(token(1, 0))).reply is HelperReply.OBEYED
         delayed = NodeHelper(through, timeout_s=1.2, hello_timeout_s=0.9)
-        assert (await delayed.claim(token(1, 0))).reply is HelperReply.OBEYED
         proxy.hold_next(is_longer_than_any_request_before_the_order)
         held = asyncio.create_task(delayed.order(token(1, 1), ALL_CLOSED))
         await asyncio.to_thread(proxy.wait_held, 1.0)
