@@ -434,3 +434,17 @@ __all__ = [
     "GIB", "MAIL", "SERVICES", "START_S", "STORE", "Scene", "Seen", "Voice", "facts", "imap_and_smtp",
     "kinds", "may_follow", "policy_of",
 ]  # fmt: skip
+
+
+def phases(scene: Scene) -> dict[str, Phase]:
+    return {node: scene.phase(node) for node in scene.policy.node_by_name}
+
+
+def opened(scene: Scene) -> list[str]:
+    """The nodes that were ordered open, in order."""
+    return [
+        action.node
+        for action in scene.actions()
+        if isinstance(action, OrderPorts)
+        and any(port.kind is PortKind.OPEN for port in action.ports.values())
+    ]

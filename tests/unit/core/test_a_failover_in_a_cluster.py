@@ -4,7 +4,7 @@ the new one serves, and where that cannot be, nothing is promoted and a person i
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts
+from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts, opened, phases
 
 from mailward.controller.core import decide as core
 from mailward.controller.core.cluster import ladder
@@ -15,20 +15,6 @@ from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, State,
 from mailward.model.token import Token
 
 LADDER = (RungKind.HELPER, RungKind.AGENT)
-
-
-def phases(scene: Scene) -> dict[str, Phase]:
-    return {node: scene.phase(node) for node in scene.policy.node_by_name}
-
-
-def opened(scene: Scene) -> list[str]:
-    """The nodes that were ordered open, in order."""
-    return [
-        action.node
-        for action in scene.actions()
-        if isinstance(action, OrderPorts)
-        and any(port.kind is PortKind.OPEN for port in action.ports.values())
-    ]
 
 
 def published(scene: Scene) -> list[tuple[str, ...]]:
@@ -670,6 +656,11 @@ def test_who_has_never_obeyed_may_boot_open_so_automation_stops_nobody_and_a_per
     assert scene.finding("obeyed", "a").reason == (
         "a may boot with open ports: its mailward-node is not known to have obeyed anything"
     )
+    scene.facts["a"] = facts("a")
+    assert scene.holding("a") == ["obeyed"]
+    scene.facts["a"] = replace(facts("a"), token=Token(STORE, 1, 1))
+    assert "obeyed" not in scene.holding("a")
+    scene.facts["a"] = None
     scene.answers["order-ports:a"] = Result.UNKNOWN
     scene.ask(RequestKind.FAILOVER, "a")
     scene.run(60)

@@ -4,28 +4,14 @@ do not answer, and its helper's word is all there is."""
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import SERVICES, Scene, cluster_of, facts
+from tests.unit.core.scene import SERVICES, Scene, cluster_of, facts, opened, phases
 
-from mailward.model.fencing import CLOSED, OPEN, NodeFacts, PortKind, Scope, Space
+from mailward.model.fencing import CLOSED, OPEN, NodeFacts, Scope, Space
 from mailward.model.orders import OrderPorts, Result
 from mailward.model.policy import Rules, RungKind
 from mailward.model.state import Phase
 
 LADDER = (RungKind.HELPER, RungKind.AGENT)
-
-
-def phases(scene: Scene) -> dict[str, Phase]:
-    return {node: scene.phase(node) for node in scene.policy.node_by_name}
-
-
-def opened(scene: Scene) -> list[str]:
-    """The nodes that were ordered open, in order."""
-    return [
-        action.node
-        for action in scene.actions()
-        if isinstance(action, OrderPorts)
-        and any(port.kind is PortKind.OPEN for port in action.ports.values())
-    ]
 
 
 def test_where_nodes_share_a_store_the_writers_of_a_closed_node_are_stopped_as_well() -> None:
