@@ -185,7 +185,8 @@ def _lease(policy: Policy) -> tuple[str, Scope]:
 
 
 def _agent(policy: Policy) -> tuple[str, Scope]:
-    return "switch its power off, and read back that it is; never for planned work", Scope.POWER
+    does = "switch its power off, and read back that it is; planned work does so only to a lost target"
+    return does, Scope.POWER
 
 
 RUNGS: Mapping[RungKind, Callable[[Policy], tuple[str, Scope]]] = {

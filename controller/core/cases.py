@@ -18,7 +18,7 @@ from mailward.model.fencing import NodeFacts
 from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Automation, Endpoint
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Cause, Phase, PhaseRecord, State
+from mailward.model.state import Cause, Operation, Phase, PhaseRecord, State
 
 WELL = (Condition.HEALTHY, Condition.DEGRADED)
 FAILING = (Condition.FAILED, Condition.UNREACHABLE)
@@ -148,6 +148,18 @@ def answers_clients(situation: Situation, node: str) -> bool:
     """Whether any service of a node is seen to answer from outside."""
     services = situation.sight.nodes[node].services.values()
     return any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in services)
+
+
+def failing_for_long(situation: Situation, operation: Operation, node: str) -> bool:
+    """Whether a node has failed for longer than a restart takes, or is not known to be well and its helper is
+    silent, and the running step has waited as long."""
+    policy = situation.snapshot.policy
+    found = [situation.judgements[node, endpoint.name] for endpoint in policy.endpoints_of(node)]
+    patience_s = policy.rules.takeover_after_s
+    if any(judgement.condition in FAILING and judgement.failing_s >= patience_s for judgement in found):
+        return True
+    silent = situation.sight.nodes[node].facts is None and not all(j.condition in WELL for j in found)
+    return silent and operation.step_since.age_s(situation.snapshot.now) >= patience_s
 
 
 def _by_hand(record: PhaseRecord | None) -> bool:

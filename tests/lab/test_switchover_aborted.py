@@ -26,7 +26,7 @@ from tests.lab.harness.moving import RATE
 from tests.lab.harness.node import MailNode
 from tests.lab.harness.sites import WITNESS, Sites
 from tests.lab.harness.standing import roles
-from tests.lab.harness.waiting import wait_until
+from tests.lab.harness.waiting import wait_clear, wait_until
 
 from mailward.controller.core.operations import STEPS_IN_A_CLUSTER
 from mailward.model.state import Kind, Step
@@ -71,7 +71,7 @@ def with_what_is_replicated(step: Step) -> str:
 
 TROUBLES = (
     Trouble("target breaks", lambda sites, _, new: sites.at[new].crash(), lambda _: "old", (Step.CHECK,)),
-    Trouble("target is lost", lambda sites, _, new: sites.at[new].lose(), lambda _: "old", (Step.CATCH_UP,)),
+    Trouble("target is lost", lambda sites, _, new: sites.at[new].lose(), lambda _: "old", (Step.PROMOTE,)),
     Trouble(
         "replication stops", lambda sites, *_: stop_replication(sites), with_what_is_replicated, (Step.FENCE,)
     ),
@@ -137,7 +137,7 @@ def test_it_ends_with_one_that_serves_and_has_all_the_mail(
             if trouble.number is signal.SIGSTOP:
                 os.kill(sites.daemons.each[struck].pid, signal.SIGCONT)
             wanted = {"old": old, "new": new, "either": ""}[trouble.ends(step)]
-            took_s = wait_until(partial(has_ended, sites, known, wanted), "it has ended", ENDED_WITHIN_S)
+            took_s = wait_clear(partial(not_ended, sites, known, wanted), "it has ended", ENDED_WITHIN_S)
             served_then = sites.active()
             sites.mend()
             for node in cluster.nodes.values():
@@ -155,11 +155,15 @@ def test_it_ends_with_one_that_serves_and_has_all_the_mail(
     assert report.is_clean, report
 
 
-def has_ended(sites: Sites, known: set[str], wanted: str) -> bool:
-    """Whether the switchover is over, and what came of it as well, and a node serves ('': any)."""
+def not_ended(sites: Sites, known: set[str], wanted: str) -> str:
+    """What is lacking until the switchover is over, and what came of it as well, and a node serves (''
+    `wanted`: any); '' once nothing is."""
     code, status = sites.leader.get("/v1/status")
-    if code != 200 or status["operation"] is not None:
-        return False
+    if code != 200:
+        return f"its status is {code}"
+    if (running := status["operation"]) is not None:
+        return f"a {running['kind']} is at {running['step']}: {running['waits_for']}"
+    if not {each["id"] for each in status["ended"] if each["kind"] == Kind.SWITCHOVER} - known:
+        return "no switchover is among what has ended"
     serving = [name for name, phase in roles(status).items() if phase == "in-service"]
-    ended = {each["id"] for each in status["ended"] if each["kind"] == Kind.SWITCHOVER}
-    return bool(ended - known) and (wanted in serving if wanted else bool(serving))
+    return "" if serving and wanted in ("", *serving) else f"{serving} serve, not {wanted or 'anybody'}"

@@ -400,6 +400,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "who serves and is closed comes first": answering(ladder.serves_and_is_closed, ""),
     "what is over is recorded": answering(ladder.note, None),
     "who answers is not off": lambda patch: patch.setattr(ladder, "facts_since", lambda *_: None),
+    "planned work leaves the power alone": answering(ladder._may_be_switched_off, True),
     "what may yet go off": answering(ladder.may_yet_go_off, False),
     "what may be lost": answering(candidates.too_much, ""),
     "a figure grows with its age": answering(candidates._stopped_for_s, float("inf")),

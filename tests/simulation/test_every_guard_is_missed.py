@@ -134,6 +134,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_who_was_opened_in_vain_is_closed_though_nobody_can_take_over",
         "it is stopped as soon as anybody can take over",
     ),
+    "planned work leaves the power alone": Unit(
+        "tests/unit/core/test_who_was_opened_in_vain.py",
+        "test_a_source_that_planned_work_cannot_stop_is_not_switched_off",
+        "who is off does not serve, and has all its mail when it is back",
+    ),
     "who has stopped somebody counts": Unit(
         "tests/unit/core/test_failovers_an_hour.py",
         "test_the_limit_holds_the_next_one",

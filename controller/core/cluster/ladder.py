@@ -14,12 +14,13 @@ silent.
 
 Rungs are tried in their order, the next one when all before it have answered and none has confirmed. Then
 each is tried again, after a pause that doubles: what failed may work now, and what nobody heard of may have
-worked. Planned work does not touch the power, and nobody is switched off while nobody can take over (I8)."""
+worked. Nobody is switched off while nobody can take over (I8), and by planned work nobody but who was opened
+by it in vain, and has failed."""
 
 from dataclasses import dataclass, replace
 
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
-from mailward.controller.core.cases import Situation, answers_clients, facts_since
+from mailward.controller.core.cases import Situation, answers_clients, facts_since, failing_for_long
 from mailward.controller.core.cluster import leases
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import may_retry
@@ -220,4 +221,15 @@ def _undone(attempt: Attempt) -> Attempt:
 def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
     if rung.kind in (RungKind.ASK, RungKind.HELPER):
         return replace(order_of_ports(situation.snapshot.policy, situation.state, node.name), by=rung.kind)
-    return None if operation.kind is Kind.SWITCHOVER or not operation.to else PowerOff(node.name)
+    return PowerOff(node.name) if _may_be_switched_off(situation, operation, node.name) else None
+
+
+def _may_be_switched_off(situation: Situation, operation: Operation, node: str) -> bool:
+    """Whoever is to take over is known. Planned work that goes back from a target which was lost meanwhile
+    leaves nobody serving until that is stopped; whom else it does not reach, it leaves as they are."""
+    if not operation.to:
+        return False
+    if operation.kind is not Kind.SWITCHOVER:
+        return True
+    given_up = any(record.phase is Phase.DEMOTING for record in situation.state.phases_of(node))
+    return given_up and node != operation.node and failing_for_long(situation, operation, node)

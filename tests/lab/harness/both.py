@@ -18,11 +18,13 @@ from typing import Self
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.layout import IMAP, SUBMISSION
 from tests.lab.harness.node import MailNode
+from tests.lab.harness.waiting import wait_until
 
 PERIOD_S = 0.05
 PATIENCE_S = 0.5
 CLOSE_S = 1.0
 PORTS = (SUBMISSION, IMAP)
+FIRST_WITHIN_S = 20.0
 NOTICED_S = 3.0
 """A silence that is none of a busy machine's."""
 
@@ -50,7 +52,12 @@ class Both:
         self._thread = threading.Thread(target=self._run, name="both", daemon=True)
 
     def __enter__(self) -> Self:
+        """Returns when somebody has greeted: what follows is seen from its beginning."""
         self._thread.start()
+        with contextlib.ExitStack() as on_error:
+            on_error.push(self.__exit__)
+            wait_until(lambda: self.greetings or self._error, "somebody greets", FIRST_WITHIN_S)
+            on_error.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

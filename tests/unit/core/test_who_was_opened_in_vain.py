@@ -61,6 +61,57 @@ def test_nobody_is_switched_off_while_nobody_can_take_over() -> None:
     assert not any(isinstance(action, PowerOff) for action in scene.actions())
 
 
+def switched_off(scene: Scene) -> list[str]:
+    return [action.node for action in scene.actions() if isinstance(action, PowerOff)]
+
+
+def opened_out_of_reach() -> Scene:
+    """A switchover has ordered `b` open and nobody knows what came of it; it is to go back."""
+    scene = Scene.of_a_cluster(cluster_of(rungs=(RungKind.HELPER, RungKind.AGENT)))
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.answers["order-ports:b"] = Result.UNKNOWN
+    for _ in range(20):
+        scene.step()
+        if scene.phase("b") is Phase.PROMOTING:
+            break
+    assert scene.phase("b") is Phase.PROMOTING
+    return scene
+
+
+def test_a_target_that_was_lost_when_it_was_opened_is_switched_off_and_the_source_serves_again() -> None:
+    scene = opened_out_of_reach()
+    scene.gone("b")
+    scene.run(200)
+    assert switched_off(scene) == ["b"]
+    assert scene.phase("a") is Phase.IN_SERVICE
+    assert scene.state.ended[-1].ending is Ending.ROLLED_BACK
+
+
+def test_so_is_one_that_was_looked_at_behind_closed_ports_when_it_fell_silent() -> None:
+    scene = opened_out_of_reach()
+    scene.gone("b")
+    scene.unknown("b")
+    scene.run(200)
+    assert switched_off(scene) == ["b"]
+    assert scene.phase("a") is Phase.IN_SERVICE
+
+
+def test_a_target_whose_helper_alone_is_lost_is_not_switched_off() -> None:
+    scene = opened_out_of_reach()
+    scene.facts["b"] = None
+    scene.run(200)
+    assert [each.to for each in [scene.state.operation] if each] == ["a"]
+    assert switched_off(scene) == []
+
+
+def test_a_source_that_planned_work_cannot_stop_is_not_switched_off() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=(RungKind.HELPER, RungKind.AGENT)))
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.run(200)
+    assert switched_off(scene) == []
+
+
 def test_a_source_that_is_as_it_was_is_left_alone_while_nobody_can_take_over() -> None:
     scene = Scene.of_a_cluster()
     scene.gone("a", for_s=31)

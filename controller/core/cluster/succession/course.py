@@ -4,7 +4,6 @@ into a failover, turns back, or gives way."""
 from dataclasses import replace
 
 from mailward.controller.core import doubts
-from mailward.controller.core.cases import FAILING, WELL
 from mailward.controller.core.draft import Draft
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
 
@@ -42,16 +41,6 @@ def asked(operation: Operation) -> bool:
 
 def all_but(draft: Draft, node: str) -> tuple[str, ...]:
     return tuple(each.name for each in draft.policy.nodes if each.name != node)
-
-
-def failing(draft: Draft, node: str) -> bool:
-    """Whether a node has failed for longer than a restart takes, or its helper is silent as well."""
-    found = [draft.judgements[node, endpoint.name] for endpoint in draft.policy.endpoints_of(node)]
-    patience_s = draft.policy.rules.takeover_after_s
-    if any(judgement.condition in FAILING and judgement.failing_s >= patience_s for judgement in found):
-        return True
-    silent = draft.sight.nodes[node].facts is None and not all(j.condition in WELL for j in found)
-    return silent and draft.running().step_since.age_s(draft.now) >= patience_s
 
 
 def set_aside_who_left(draft: Draft) -> None:

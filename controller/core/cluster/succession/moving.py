@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import inf
 
 from mailward.controller.core import operations
-from mailward.controller.core.cases import FAILING, Case
+from mailward.controller.core.cases import FAILING, Case, failing_for_long
 from mailward.controller.core.cluster import candidates, ladder, leases
 from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
@@ -67,7 +67,7 @@ def catch_up(draft: Draft) -> str:
         return held
     operation, rules = draft.running(), draft.policy.rules
     waited_s = operation.step_since.age_s(draft.now)
-    if course.failing(draft, operation.node):
+    if failing_for_long(draft.situation, operation, operation.node):
         course.become_failover(draft)
         return ""
     lost_s = candidates.loss_s(draft.situation, operation.node, operation.to)

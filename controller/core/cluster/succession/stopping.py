@@ -1,7 +1,7 @@
 """The first step: everybody but the one to be promoted is stopped for certain, the source last. Until then a
 failover may be given back."""
 
-from mailward.controller.core.cases import WELL
+from mailward.controller.core.cases import WELL, failing_for_long
 from mailward.controller.core.cluster import ladder
 from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
@@ -17,7 +17,7 @@ def fence(draft: Draft) -> str:
             return f"{operation.node} serves again, and may yet be switched off by what was begun"
         _give_back(draft, f"{operation.node} serves again, and had not been stopped")
         return ""
-    if operation.kind is Kind.SWITCHOVER and course.failing(draft, operation.node):
+    if operation.kind is Kind.SWITCHOVER and failing_for_long(draft.situation, operation, operation.node):
         course.become_failover(draft)
         return ""
     if course.by_hand(operation) and course.impatient(draft) and _tried(draft) and _may_give_back(draft):
