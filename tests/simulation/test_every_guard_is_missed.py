@@ -40,11 +40,11 @@ _GATES = "tests/unit/core/test_every_gate_matters.py"
 _PUBLISHING = "tests/unit/core/test_publishing.py"
 _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
-_FAILBACK = "tests/unit/core/test_failback.py"
-_LATER = "tests/unit/core/test_a_switchover_for_later.py"
-_FAILOVER = "tests/unit/core/test_a_failover_in_a_cluster.py"
-_TWO = "tests/unit/core/test_two_may_serve.py"
-_LEASES = "tests/unit/core/test_leases.py"
+_FAILBACK = "tests/unit/core/cluster/test_failback.py"
+_LATER = "tests/unit/core/cluster/test_switchover_for_later.py"
+_FAILOVER = "tests/unit/core/cluster/test_failover.py"
+_TWO = "tests/unit/core/cluster/test_two_may_serve.py"
+_LEASES = "tests/unit/core/cluster/test_leases.py"
 _SLOW_ANYHOW = "a lease has mostly run out there by the time that anybody has tried all else"
 _SELDOM_WATCHED = "a run by chance seldom looks at just that second"
 _REQUESTS = "tests/unit/core/test_requests.py"
@@ -125,22 +125,22 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "it is open already, as far as anybody knows",
     ),
     "a demotion opens nothing": Unit(
-        "tests/unit/core/test_hooks.py",
+        "tests/unit/core/cluster/test_hooks.py",
         "test_a_failover_goes_on_without_a_demotion_that_fails_and_the_node_stays_stopped",
         "who does not count as stopped any more is stopped once more, and that costs a moment",
     ),
     "who was opened in vain is closed": Unit(
-        "tests/unit/core/test_who_was_opened_in_vain.py",
+        "tests/unit/core/cluster/test_who_was_opened_in_vain.py",
         "test_who_was_opened_in_vain_is_closed_though_nobody_can_take_over",
         "it is stopped as soon as anybody can take over",
     ),
     "planned work leaves the power alone": Unit(
-        "tests/unit/core/test_who_was_opened_in_vain.py",
+        "tests/unit/core/cluster/test_who_was_opened_in_vain.py",
         "test_a_source_that_planned_work_cannot_stop_is_not_switched_off",
         "who is off does not serve, and has all its mail when it is back",
     ),
     "who has stopped somebody counts": Unit(
-        "tests/unit/core/test_failovers_an_hour.py",
+        "tests/unit/core/cluster/test_failovers_an_hour.py",
         "test_the_limit_holds_the_next_one",
         "there are seldom so many failovers within an hour there",
     ),
@@ -230,7 +230,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         _SLOW_ANYHOW,
     ),
     "just what was accepted": Unit(
-        "tests/unit/core/test_what_force_accepts.py",
+        "tests/unit/core/cluster/test_what_force_accepts.py",
         "test_it_counts_up_to_that_amount_and_what_its_age_adds[700.0-False]",
         "replication seldom falls behind there after a person has insisted",
     ),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.unit.app.set_up import configured, mailward
+from tests.unit.core.cluster.test_failback import failed_over, preferring
 from tests.unit.core.scene import Scene, cluster_of, facts
-from tests.unit.core.test_failback import failed_over, preferring
 
 from mailward.app import render, summary
 from mailward.app.exits import Exit

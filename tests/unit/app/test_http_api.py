@@ -16,8 +16,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector
 from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon, daemon
+from tests.unit.core.cluster.test_switchover_for_later import planned
 from tests.unit.core.scene import Scene
-from tests.unit.core.test_a_switchover_for_later import planned
 
 from mailward.app import api, routes
 from mailward.app.client import EXPIRES

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon
 from tests.unit.app.test_metrics import families, value
+from tests.unit.core.cluster.test_leases import LEASE_S, armed, closed, opened, said, says, unarmed
 from tests.unit.core.scene import Scene, Voice
-from tests.unit.core.test_leases import LEASE_S, armed, closed, opened, said, says, unarmed
 
 from mailward.app import render, summary
 from mailward.app.live import View

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.unit.core.cluster.test_switchover_for_later import planned
 from tests.unit.core.scene import Scene
-from tests.unit.core.test_a_switchover_for_later import planned
 
 from mailward.app import render, summary
 from mailward.app.commands import later
