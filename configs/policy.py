@@ -7,6 +7,7 @@ from typing import Any
 from mailward.configs import effective, schema
 from mailward.configs.schema import Config
 from mailward.configs.windows import window_of
+from mailward.model.fencing import Scope, Terms
 from mailward.model.policy import (
     Endpoint,
     Node,
@@ -70,7 +71,8 @@ def _ladder(config: Config, name: str) -> tuple[Rung, ...]:
     if effective.ssh_of(config, name) is None:
         return ()
     agent, lease_s = config.nodes[name].agent, config.policy.lease_s
-    order_s = config.policy.order_timeout_s
+    terms = Terms(stop=config.policy.fence_scope.covers(Scope.WRITES))
+    order_s = config.policy.order_timeout_s + terms.extra_s
     through_store = (Rung(RungKind.ASK, order_s),) if effective.asked_of(config, name) is not None else ()
     kept = effective.daemon_beside(config, name) is not None
     lease = (Rung(RungKind.LEASE, lease_over_s(lease_s)),) if lease_s is not None and kept else ()

@@ -158,12 +158,20 @@ class Executor:
         return self._outcome(order, _BY_REPLY[answer.reply], answer.detail)
 
     async def _order_ports(self, order: Order, action: OrderPorts) -> Outcome:
-        fences = self._asked if action.by is RungKind.ASK else self._fences
-        done = await fences[action.node].order(order.token, action.ports, action.terms)
+        done = await self._way(action).order(order.token, action.ports, action.terms)
         result = _BY_FENCE[done.outcome]
         if result is Result.DONE and not done.hooked:
             result = Result.UNKNOWN  # the ports are as ordered; of the hook a half may have happened
         return Outcome(order.token, result, self._clock.now(), done.detail, done.outcome, done.scope)
+
+    def _way(self, action: OrderPorts) -> Fence:
+        match action.by:
+            case RungKind.ASK:
+                return self._asked[action.node]
+            case RungKind.HELPER:
+                return self._fences[action.node]
+            case RungKind.LEASE | RungKind.AGENT:
+                raise AssertionError(f"ports are not ordered by {action.by}")
 
     async def _power_off(self, order: Order, action: PowerOff) -> Outcome:
         done = await self._switches[action.node].off()

@@ -12,5 +12,9 @@ rung          acknowledgement and refusal together: the port `Fence`
 agent/        power switches, by any program of fence-agents: the port `PowerSwitch`
 
 The lease is no order: the daemon beside a node renews it (`controller.lease`), and when it is over is judged
-by the core (`controller.core.cluster.leases`).
+by the core (`controller.core.cluster.leases`). Which rung is next says `controller.core.cluster.ladder`.
+
+Another power switch that fence-agents know needs no code. Another kind of rung is a `RungKind`; it is put
+into ladders by `configs.policy`, chosen by `ladder`, carried out by `controller.executor` with what
+`app.compose` gives it, described by `app.ladders`, tried by `app.rungs`, and imitated by the simulator.
 """

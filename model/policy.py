@@ -60,7 +60,7 @@ class RungKind(StrEnum):
     """What a rung of a node's fencing ladder is; who may stop it."""
 
     ASK = "ask"  # mailward-node, through the store and the daemon beside it
-    HELPER = "helper"  # mailward-node, over SSH or beside the daemon
+    HELPER = "helper"  # mailward-node, over SSH
     LEASE = "lease"  # its kernel refuses clients where the daemon beside it renews nothing
     AGENT = "agent"  # a fence-agents program: the node's power
 
@@ -81,8 +81,8 @@ class Service:
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to fence a node. An order by it counts as UNKNOWN after `timeout_s`; a lease takes none, and is
-    over for certain then."""
+    """One way to fence a node. An order that stops it counts as UNKNOWN after `timeout_s`; a lease takes
+    none, and is over for certain then."""
 
     kind: RungKind
     timeout_s: float

@@ -103,7 +103,7 @@ class Renewer(Protocol):
 
 
 class Helper(Renewer, Protocol):
-    """A node's `mailward-node`, over SSH or beside us."""
+    """A node's `mailward-node`: over SSH, beside us, or through the store and the daemon beside it."""
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> HelperAnswer: ...
 
@@ -142,7 +142,7 @@ class Letters(Protocol):
 
 
 class Fence(Protocol):
-    """Everything that can stop one node from serving: its helper, and how it looks from outside."""
+    """What orders a node's client ports: its helper, and how that looks from outside."""
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult: ...
 

@@ -63,7 +63,8 @@ class Kind(StrEnum):
 
 
 class Step(StrEnum):
-    """Steps of operations; in which order each takes them says `controller.core.operations.steps_of`."""
+    """Steps of operations; in which order each takes them says `controller.core.operations.steps_of`, and of
+    what moves service in a cluster `controller.core.cluster.succession`."""
 
     PUBLISH = "publish"
     FENCE = "fence"

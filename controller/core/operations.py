@@ -54,9 +54,9 @@ STEPS_IN_A_CLUSTER: Mapping[Kind, tuple[Step, ...]] = {
     Kind.READMIT: (Step.DEMOTE, Step.CATCH_UP),
     Kind.RECONCILE: STEPS[Kind.RECONCILE],
 }
-"""Where one serves. `succession` walks a failover and a switchover, in this order where nothing fails. A
-standby is drained by taking it out, and comes back to stand by: demoted first, since one that has crashed
-does not know that another serves."""
+"""Where one serves. Of a failover and a switchover it is only told here, as where nothing fails: each step of
+`succession` says which is next. A standby is drained by taking it out, and comes back to stand by: demoted
+first, since one that has crashed does not know that another serves."""
 
 CLAIM_AGAIN_S = 2.0
 """Between two claims of a target that an operation is to publish to."""

@@ -1,7 +1,8 @@
 """Planning: which operation to start, what it pre-empts, and how one is rolled back.
 
 Automation's wishes come from the diagnosis table and start only when every gate says yes. A failover
-pre-empts planned work, which rolls back first; it also takes in further endpoints of its own node.
+pre-empts planned work, which rolls back first; it also takes in further endpoints of its own node. In a
+cluster a switchover whose source fails becomes a failover (`cluster.succession`).
 """
 
 from collections.abc import Iterable, Sequence

@@ -10,9 +10,9 @@
   highest, mends it.
 - Late is judged under the lock, as the last thing before acting.
 - A renewal names the highest token, an order's or a claim's, and is obeyed while the lease runs, in time
-  with all that the firewall has to do. What
-  has lapsed is opened by a new order only: another node may have been promoted meanwhile. For the same
-  reason a leased map comes back refused after a reboot, and root's own hand is under no lease.
+  with all that the firewall has to do. What has lapsed is opened by a new order only: another node may have
+  been promoted meanwhile. For the same reason a leased map comes back refused after a reboot, and root's own
+  hand is under no lease.
 - Closing waits for nothing: what else is wanted then (see `work`) comes afterwards, and the answer says
   what became of it. Before opening comes what has to: until then the token alone is remembered, and the
   ports open only if no later order has been obeyed meanwhile.

@@ -12,12 +12,13 @@ more, and seen to refuse. Nothing of that doubt is recorded: one reading that fa
 was opened meanwhile is not closed for it, and it is over with the next reading, or when the helper falls
 silent.
 
-Rungs are tried in their order, the next one when all before it have answered and none has confirmed. Then
-each is tried again, after a pause that doubles: what failed may work now, and what nobody heard of may have
-worked. Nobody is switched off while nobody can take over (I8), and by planned work nobody but who was opened
-by it in vain, and has failed."""
+Rungs are tried in their order, the next one when all before it have answered and none has confirmed; a lease
+that ends by itself is waited for, and what comes after it left alone. Then each is tried again, after a pause
+that doubles: what failed may work now, and what nobody heard of may have worked. Nobody is switched off while
+nobody can take over (I8), and by planned work nobody but who was opened by it in vain, and has failed."""
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from mailward.controller.core.bounds import EXPIRY_MARGIN_S
 from mailward.controller.core.cases import Situation, answers_clients, facts_since, failing_for_long
@@ -219,17 +220,24 @@ def _undone(attempt: Attempt) -> Attempt:
 
 
 def _action(situation: Situation, operation: Operation, node: Node, rung: Rung) -> Action | None:
-    if rung.kind in (RungKind.ASK, RungKind.HELPER):
-        return replace(order_of_ports(situation.snapshot.policy, situation.state, node.name), by=rung.kind)
-    return PowerOff(node.name) if _may_be_switched_off(situation, operation, node.name) else None
+    match rung.kind:
+        case RungKind.ASK | RungKind.HELPER:
+            ports = order_of_ports(situation.snapshot.policy, situation.state, node.name)
+            return replace(ports, by=rung.kind)
+        case RungKind.AGENT:
+            return PowerOff(node.name) if _may_be_switched_off(situation, operation, node.name) else None
+        case RungKind.LEASE:
+            return None  # nothing is ordered: it is waited for
+    assert_never(rung.kind)
 
 
 def _may_be_switched_off(situation: Situation, operation: Operation, node: str) -> bool:
     """Whoever is to take over is known. Planned work that goes back from a target which was lost meanwhile
-    leaves nobody serving until that is stopped; whom else it does not reach, it leaves as they are."""
+    leaves nobody serving until that is stopped; whom else it does not reach, it leaves as they are. (A source
+    that fails makes a failover of it.)"""
     if not operation.to:
         return False
     if operation.kind is not Kind.SWITCHOVER:
         return True
     given_up = any(record.phase is Phase.DEMOTING for record in situation.state.phases_of(node))
-    return given_up and node != operation.node and failing_for_long(situation, operation, node)
+    return given_up and failing_for_long(situation, operation, node)

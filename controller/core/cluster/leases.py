@@ -29,6 +29,9 @@ from mailward.model.policy import Deployment, lease_over_s
 from mailward.model.snapshot import ObserverView
 from mailward.model.state import PortsRecord, State
 
+_LASTS = 1.1
+"""A lease that was given once lasts at most so many times its length by our clock."""
+
 
 def note(draft: Draft) -> None:
     """Record what has become of each node's lease: that it is over, that it is not after all, or that there
@@ -171,7 +174,7 @@ def _opened_s(situation: Situation, record: PortsRecord) -> float:
     """For how long the lease may last yet that the order to open gave, without a renewal."""
     if record.opened is None or record.lease_s is None:
         return float("inf")
-    return record.late_s + 1.1 * record.lease_s - record.opened.age_s(situation.snapshot.now)
+    return record.late_s + _LASTS * record.lease_s - record.opened.age_s(situation.snapshot.now)
 
 
 def _is_over(situation: Situation, record: PortsRecord) -> bool:

@@ -9,6 +9,7 @@ from mailward.configs import effective
 from mailward.configs.policy import digest_of, policy_of
 from mailward.configs.rules import RulesSection
 from mailward.configs.schema import Config
+from mailward.model.fencing import Terms
 from mailward.model.policy import (
     Automation,
     Deployment,
@@ -68,6 +69,17 @@ def test_in_a_cluster_the_daemon_beside_a_node_is_asked_first(loaded: Loaded) ->
     assert effective.ssh_of(config, "mail-a") == effective.ssh_of(loaded(), "mail-a"), (
         "the way over SSH stays as it is"
     )
+
+
+def test_a_rung_that_stops_what_writes_takes_as_long_as_its_orders_do(loaded: Loaded) -> None:
+    config = loaded(
+        ("deployment: hybrid", "deployment: cluster"),
+        (", nodes: [mail-a, mail-b]", ""),
+        ("canary: {", "policy: {fence_scope: writes}\ncanary: {"),
+    )
+    order_s = 8.0 + Terms(stop=True).extra_s
+    assert order_s > 8.0
+    assert [node.ladder for node in policy_of(config).nodes] == [(Rung(RungKind.HELPER, order_s),)] * 2
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,8 @@ def promote(draft: Draft) -> str:
         return _step_back(draft, f"{', '.join(left)} may serve again")
     key = key_of(OrderPorts(operation.to, {}))
     attempt = operation.attempt(key)
+    if attempt is None and _in_doubt(draft):
+        return ""
     if attempt is not None and attempt.result is Result.DONE:
         draft.enter(Step.CHECK)
         return ""

@@ -471,7 +471,7 @@ def test_where_users_are_not_enough_a_lease_is_not() -> None:
     assert scene.phase("b") is Phase.STANDBY
 
 
-def test_power_is_touched_when_the_lease_does_not_help() -> None:
+def test_power_is_not_touched_where_the_lease_runs_out() -> None:
     scene = armed(WITH_POWER)
     cut_off(scene)
     scene.run(1)

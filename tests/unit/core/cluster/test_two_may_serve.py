@@ -63,6 +63,29 @@ def test_a_reading_that_fails_takes_nothing_back() -> None:
     assert ladder.to_be_stopped(core._situation(scene.snapshot()), None, "a") == ()
 
 
+def test_who_is_about_to_be_opened_waits_for_one_that_cannot_be_read_any_more() -> None:
+    """The third is closed once more first, and nobody is blamed for what was never ordered."""
+    scene = Scene.of_a_cluster(cluster_of(THREE))
+    scene.down("a", for_s=31)
+    for _ in range(20):
+        scene.step()
+        if scene.phase("b") is Phase.PROMOTING:
+            break
+    operation, record = scene.state.operation, scene.state.ports_of("c")
+    assert operation is not None
+    assert record is not None
+    assert operation.step is Step.PROMOTE
+    old = replace(record, at=replace(record.at, boot_s=scene.now_s - 100))
+    others = tuple(each for each in scene.state.ports if each.node != "c")
+    unsent = replace(operation, attempts=())
+    scene.state = replace(scene.state, ports=(*others, old), orders=(), operation=unsent)
+    unread(scene, "c")
+    scene.sent.clear()
+    scene.run(5)
+    assert ports_of(scene)[:2] == [("c", PortKind.CLOSED), ("b", PortKind.OPEN)]
+    assert scene.phase("b") is Phase.IN_SERVICE
+
+
 def test_who_is_open_already_is_not_closed_for_it() -> None:
     scene = Scene.of_a_cluster(cluster_of(THREE))
     scene.looked_at_behind = ("b",)

@@ -3,9 +3,9 @@ source that is still as it was is left alone; and nobody is promoted whom nobody
 
 from dataclasses import replace
 
-from tests.unit.core.scene import MAIL, Scene, cluster_of, facts
+from tests.unit.core.scene import MAIL, SERVICES, Scene, cluster_of, facts
 
-from mailward.model.fencing import PortKind
+from mailward.model.fencing import OPEN, PortKind
 from mailward.model.orders import OrderPorts, PowerOff, Result
 from mailward.model.policy import RungKind
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
@@ -101,6 +101,22 @@ def test_a_target_whose_helper_alone_is_lost_is_not_switched_off() -> None:
     scene.facts["b"] = None
     scene.run(200)
     assert [each.to for each in [scene.state.operation] if each] == ["a"]
+    assert switched_off(scene) == []
+
+
+def test_a_third_node_that_is_lost_and_not_known_to_be_stopped_is_not_switched_off() -> None:
+    scene = Scene.of_a_cluster(cluster_of(THREE, rungs=(RungKind.HELPER, RungKind.AGENT)))
+    scene.lag("a", "b", 2.0)
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(3)
+    scene.answers["order-ports:c"] = Result.UNKNOWN
+    scene.facts["c"] = replace(facts("c"), ports={service.name: OPEN for service in SERVICES})
+    scene.run(1)
+    scene.gone("c")
+    scene.sent.clear()
+    scene.run(200)
+    assert ("c", PortKind.CLOSED) in ports_of(scene)
+    assert "c is not known to be stopped (helper: as told)" in scene.look().waits_for
     assert switched_off(scene) == []
 
 
