@@ -37,7 +37,7 @@ from mailward.controller.core import (
 )
 from mailward.controller.core.cases import Case
 from mailward.controller.core.cluster import candidates, failback, ladder, leases, takeover
-from mailward.controller.core.cluster.succession import choosing, moving, stopping
+from mailward.controller.core.cluster.succession import choosing, course, moving, stopping
 from mailward.controller.core.gates import Gate
 from mailward.controller.core.operations import STEPS
 from mailward.controller.executor import Executor
@@ -414,6 +414,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a demotion opens nothing": answering(draft.stays_closed, False),
     "who was opened in vain is closed": answering(stopping._opened_in_vain, ()),
     "who has stopped somebody counts": answering(stopping.count, None),
+    "who was being opened is closed first": answering(course.close_who_was_being_opened, None),
     "a firewall that cannot be read": answering(ladder.unreadable, False),
     "opened by root's hand": answering(ladder.open_by_hand, ""),
     "just what was accepted": answering(candidates.accepted_s, float("inf")),

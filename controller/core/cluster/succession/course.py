@@ -57,6 +57,14 @@ def set_aside_who_left(draft: Draft) -> None:
             put(draft, node.name, Phase.OUT, cause, operation.reason)
 
 
+def close_who_was_being_opened(draft: Draft) -> None:
+    """Whoever is stopped first is not opened meanwhile, whatever it was that led back to that: a person who
+    orders a failover while the source is on its way back, or a doubt."""
+    for node in draft.policy.nodes:
+        if is_in(draft, node.name, Phase.PROMOTING):
+            put(draft, node.name, Phase.DEMOTING)
+
+
 def become_failover(draft: Draft, cause: Cause = Cause.SERVICE, request: str | None = None) -> None:
     """A failover pre-empts planned work; what was said for that counts no more."""
     before = draft.running()

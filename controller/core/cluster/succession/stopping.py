@@ -12,6 +12,7 @@ from mailward.model.state import Cause, Ending, Kind, Phase, Step
 
 def fence(draft: Draft) -> str:
     operation = draft.running()
+    course.close_who_was_being_opened(draft)
     if _serves_again(draft):
         if ladder.may_yet_go_off(draft.situation, operation.node):
             return f"{operation.node} serves again, and may yet be switched off by what was begun"

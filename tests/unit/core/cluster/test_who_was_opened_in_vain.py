@@ -259,6 +259,45 @@ def test_where_nobody_serves_and_the_one_asked_for_does_not_either_it_is_closed_
     assert scene.phase("b") is Phase.IN_SERVICE
 
 
+def until_promoting(scene: Scene, node: str) -> None:
+    for _ in range(300):
+        scene.step(0.5)
+        if scene.phase(node) is Phase.PROMOTING:
+            return
+    raise AssertionError(f"{node} was never promoting")
+
+
+def pre_empted(scene: Scene, opened: str, before: Result | None) -> None:
+    """A person orders the failover of `a` while a switchover from it opens `opened`."""
+    scene.answers[f"order-ports:{opened}"] = before
+    until_promoting(scene, opened)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.ask(RequestKind.FAILOVER, "a")
+
+
+def test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover() -> None:
+    scene = Scene.of_a_cluster(cluster_of(THREE))
+    scene.looked_at_behind = ("b",)
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    until_promoting(scene, "b")
+    pre_empted(scene, "a", None)
+    scene.run(100)
+    assert ports_of(scene)[0] == ("a", PortKind.CLOSED)
+    assert ("a", PortKind.OPEN) not in ports_of(scene)
+    assert scene.phase("c") is Phase.IN_SERVICE
+
+
+def test_a_target_that_is_being_opened_is_closed_when_another_is_promoted_by_a_failover() -> None:
+    scene = Scene.of_a_cluster(cluster_of(THREE))
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    pre_empted(scene, "b", Result.UNKNOWN)
+    scene.down("b")
+    scene.run(100)
+    assert ports_of(scene)[0] == ("b", PortKind.CLOSED)
+    assert scene.phase("c") is Phase.IN_SERVICE
+
+
 # what is not known for a moment
 
 
