@@ -180,7 +180,7 @@ def _fence(config: Config, node: str, helper: NodeHelper, others: Others | None,
     addresses = (effective.probe_address_of(config, node),)
     timeout_s = config.policy.order_timeout_s
     seen = look if others is None else look_at(node, Place(config), others)
-    return HelperRung(helper.name, helper, ports, addresses, timeout_s=timeout_s, look=seen, way=way)
+    return HelperRung(helper, ports, addresses, timeout_s=timeout_s, look=seen, way=way)
 
 
 # power

@@ -44,7 +44,6 @@ class HelperRung:
 
     def __init__(
         self,
-        name: str,
         helper: Helper,
         services: Mapping[str, int],
         addresses: Sequence[str],
@@ -54,7 +53,6 @@ class HelperRung:
         look: Look = look,
         way: str = "",
     ) -> None:
-        self.name = name
         self._acknowledged_by = f"acknowledged {way}".rstrip()
         self._helper = helper
         self._services = dict(services)
@@ -130,7 +128,7 @@ class HelperRung:
         return self._result(FenceOutcome.CONFIRMED, seen, Scope.USERS)
 
     def _result(self, outcome: FenceOutcome, detail: str, scope: Scope = Scope.NONE) -> FenceResult:
-        return FenceResult(outcome, self.name, scope, detail)
+        return FenceResult(outcome, scope, detail)
 
 
 def _with_writers(seen: FenceResult, answer: HelperAnswer) -> FenceResult:

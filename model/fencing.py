@@ -94,7 +94,6 @@ class FenceResult:
     hook that was ordered with it is verified, or none was; the outcome is about the ports alone."""
 
     outcome: FenceOutcome
-    rung: str
     scope: Scope = Scope.NONE
     detail: str = ""
     hooked: bool = True

@@ -212,7 +212,7 @@ class Controller:
     def _fence(self, node: Node, helper: HelperClient) -> HelperRung:
         numbers = {service.name: service.port for service in self.policy.services}
         return HelperRung(
-            node.name, helper, numbers, node.addresses[:1],
+            helper, numbers, node.addresses[:1],
             timeout_s=self.policy.rules.order_timeout_s, look=self._look(node.name, numbers),
         )  # fmt: skip
 

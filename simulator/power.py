@@ -47,13 +47,13 @@ class Switch:
         until_s = loop.time() + self._timeout_s
         try:
             if not await self._network.call(self._source, board.name, board.press, self._timeout_s):
-                return FenceResult(FenceOutcome.FAILED, "agent", detail="the board does not answer")
+                return FenceResult(FenceOutcome.FAILED, detail="the board does not answer")
             while (left_s := until_s - loop.time()) > 0:
                 on = await self._network.call(self._source, board.name, board.is_on, left_s)
                 if not on:
-                    return FenceResult(FenceOutcome.CONFIRMED, "agent", Scope.POWER, "off, read back")
+                    return FenceResult(FenceOutcome.CONFIRMED, Scope.POWER, "off, read back")
                 await virtual.sleep(POLL_S)
         except TimeoutError:
             pass
         detail = f"not read back off within {self._timeout_s:g} s"
-        return FenceResult(FenceOutcome.UNKNOWN, "agent", detail=detail)
+        return FenceResult(FenceOutcome.UNKNOWN, detail=detail)

@@ -104,7 +104,7 @@ def _consider(draft: Draft, request: Request) -> None:
     if request.kind is RequestKind.SWITCHOVER:
         _switch_over(draft, request)
         return
-    if request.kind is RequestKind.FAILOVER and succession.insist(draft, request.node, force=request.force):
+    if request.kind is RequestKind.FAILOVER and succession.insist(draft, request):
         operation = draft.running()
         said = f"{operation.kind} {operation.id} is under way{_accepted(draft)}"
         draft.answer(request, True, said, operation.id)

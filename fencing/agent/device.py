@@ -19,7 +19,6 @@ from mailward.fencing.agent.metadata import Metadata, Unreadable, parse
 from mailward.fencing.agent.program import Agent, NotStarted, Ran, call, stdin_of
 from mailward.model.fencing import FenceOutcome, FenceResult, Power, PowerReading, Scope
 
-RUNG = "agent"
 PACKAGE = "fence-agents"
 VALIDATE = "validate-all"  # connects to nothing
 _ACTING_SHARE = 0.75  # of the time, for the action itself; the rest is for reading it back
@@ -83,14 +82,14 @@ class Device:
             checked = await self._check(deadline)
             ran = await _run(checked, wanted.value, _left(deadline) * _ACTING_SHARE)
         except _Wrong as wrong:
-            return FenceResult(FenceOutcome.FAILED, RUNG, detail=str(wrong))
+            return FenceResult(FenceOutcome.FAILED, detail=str(wrong))
         done = ran.code == 0
         said = f"{self.program} says that it is {wanted}" if done else f"{wanted}: {self._told(ran)}"
         last = Power.UNKNOWN
         while True:
             reading = await self._read(checked, deadline)
             if reading.power is wanted:
-                return FenceResult(FenceOutcome.CONFIRMED, RUNG, scope, f"{said}; it reads {wanted}")
+                return FenceResult(FenceOutcome.CONFIRMED, scope, f"{said}; it reads {wanted}")
             if reading.power is not Power.UNKNOWN:
                 last = reading.power
             elif not done and last is Power.UNKNOWN:
@@ -100,7 +99,7 @@ class Device:
             await asyncio.sleep(self._poll_s)
         told = f"it last read {last}, within {self._timeout_s:.3g} s"
         unread = last is Power.UNKNOWN
-        return FenceResult(FenceOutcome.UNKNOWN, RUNG, detail=f"{said}; {reading.detail if unread else told}")
+        return FenceResult(FenceOutcome.UNKNOWN, detail=f"{said}; {reading.detail if unread else told}")
 
     async def _read(self, checked: _Checked, deadline: float) -> PowerReading:
         if _left(deadline) < _LEAST_S:

@@ -131,13 +131,13 @@ async def test_an_asker_that_dies_leaves_a_letter_no_longer_than_its_session(
 
 
 async def test_nobody_beside_the_node_is_unknown_in_time(asker: ZooKeeperStore) -> None:
-    rung = HelperRung("ask", AskedHelper(asker.letters, ASKED), {}, [])
+    rung = HelperRung(AskedHelper(asker.letters, ASKED), {}, [])
     said = await case("ask: close, nobody is beside it", rung.order(token(1, 1), ALL_CLOSED), 8)
     assert said[:2] == (FenceOutcome.UNKNOWN, Scope.NONE)
 
 
 async def test_who_may_not_lead_cannot_ask(cluster: InZooKeeper, beside: ZooKeeperStore) -> None:
-    rung = HelperRung("ask", AskedHelper(beside.letters, ASKED), {}, [])
+    rung = HelperRung(AskedHelper(beside.letters, ASKED), {}, [])
     said = await case("ask: close, no right to ask", rung.order(token(1, 1), ALL_CLOSED), 8)
     assert said[:2] == (FenceOutcome.UNKNOWN, Scope.NONE)
     assert f"no right to {Tree(cluster.cluster).letters(Box.ASKS, ASKED)}/" in str(said[2])

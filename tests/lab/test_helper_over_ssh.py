@@ -47,7 +47,7 @@ async def helper(target: SshTarget) -> AsyncIterator[SshHelper]:
 
 
 def rung_of(cluster: Cluster, helper: SshHelper) -> HelperRung:
-    return HelperRung("ssh", helper, SERVICES, [cluster.mail_a.address])
+    return HelperRung(helper, SERVICES, [cluster.mail_a.address])
 
 
 async def test_a_fence_is_confirmed_and_lifted_and_replication_goes_on(

@@ -139,11 +139,6 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_a_source_that_planned_work_cannot_stop_is_not_switched_off",
         "who is off does not serve, and has all its mail when it is back",
     ),
-    "who was being opened is closed first": Unit(
-        "tests/unit/core/cluster/test_who_was_opened_in_vain.py",
-        "test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover",
-        "a person has to order it in the moment in which a switchover opens somebody",
-    ),
     "who has stopped somebody counts": Unit(
         "tests/unit/core/cluster/test_failovers_an_hour.py",
         "test_the_limit_holds_the_next_one",

@@ -166,14 +166,14 @@ class SimNode(Receiver):
     async def _order(self, token: Token, ports: PortMap) -> FenceResult:
         if not (self.alive and self.reachable):
             await asyncio.sleep(3)
-            return FenceResult(FenceOutcome.UNKNOWN, "ssh", detail="no answer")
+            return FenceResult(FenceOutcome.UNKNOWN, detail="no answer")
         await asyncio.sleep(LATENCY_S)
         refused = self.obey(token, "ports")
         if refused:
-            return FenceResult(FenceOutcome.FAILED, "ssh", detail=f"{refused}: it obeys {self.token}")
+            return FenceResult(FenceOutcome.FAILED, detail=f"{refused}: it obeys {self.token}")
         self.ports = dict(ports)
         await self.answers()
-        return FenceResult(FenceOutcome.CONFIRMED, "ssh", Scope.USERS)
+        return FenceResult(FenceOutcome.CONFIRMED, Scope.USERS)
 
     async def _claim(self, token: Token) -> HelperAnswer:
         if not (self.alive and self.reachable):

@@ -350,7 +350,7 @@ def of_a_cluster(tmp_path: Path, observer: str) -> Config:
 
 
 def ways(parts: Parts) -> dict[str, tuple[type[NodeHelper], str]]:
-    return {name: (type(way.helper), way.fence.name) for name, way in parts.asked.items()}
+    return {name: (type(way.helper), way.helper.name) for name, way in parts.asked.items()}
 
 
 @pytest.mark.parametrize(

@@ -95,13 +95,13 @@ class Fence(Driver):
         return await self._called("claim", token, None, HelperAnswer(HelperReply.OBEYED, token))  # type: ignore[no-any-return]
 
     async def order(self, token: Token, ports: PortMap, terms: Terms = PLAIN) -> FenceResult:
-        confirmed = FenceResult(FenceOutcome.CONFIRMED, "ssh", Scope.USERS)
+        confirmed = FenceResult(FenceOutcome.CONFIRMED, Scope.USERS)
         return await self._called("order", token, ports, confirmed)  # type: ignore[no-any-return]
 
 
 class Switch(Driver):
     async def off(self) -> FenceResult:
-        confirmed = FenceResult(FenceOutcome.CONFIRMED, "agent", Scope.POWER)
+        confirmed = FenceResult(FenceOutcome.CONFIRMED, Scope.POWER)
         return await self._called("off", None, None, confirmed)  # type: ignore[no-any-return]
 
 
@@ -193,16 +193,16 @@ REFUSALS: list[tuple[Action, str, Any, Result, str]] = [
     (ClaimHelper("a"), "claim", HelperAnswer(HelperReply.REFUSED, detail="r"), Result.FAILED, "r"),
     (ClaimHelper("a"), "claim", HelperAnswer(HelperReply.UNKNOWN, detail="u"), Result.UNKNOWN, "u"),
     (
-        OrderPorts("a", PORTS), "order", FenceResult(FenceOutcome.FAILED, "ssh", detail="nft"),
+        OrderPorts("a", PORTS), "order", FenceResult(FenceOutcome.FAILED, detail="nft"),
         Result.FAILED, "nft",
     ),
     (
-        OrderPorts("a", PORTS), "order", FenceResult(FenceOutcome.UNKNOWN, "ssh", detail="no answer"),
+        OrderPorts("a", PORTS), "order", FenceResult(FenceOutcome.UNKNOWN, detail="no answer"),
         Result.UNKNOWN, "no answer",
     ),
     (
         OrderPorts("a", PORTS), "order",
-        FenceResult(FenceOutcome.CONFIRMED, "ssh", Scope.USERS, "demote is not verified", hooked=False),
+        FenceResult(FenceOutcome.CONFIRMED, Scope.USERS, "demote is not verified", hooked=False),
         Result.UNKNOWN, "demote is not verified",
     ),
     (KickReplication("a"), "kick", "doveadm: 401", Result.FAILED, "doveadm: 401"),
@@ -225,14 +225,14 @@ async def test_what_a_port_says_becomes_the_outcome(
 @pytest.mark.parametrize("fence", FenceOutcome)
 async def test_an_order_of_ports_brings_back_fence_and_scope(fence: FenceOutcome) -> None:
     bench = Bench()
-    bench.fence.answers["order"] = FenceResult(fence, "ssh", Scope.USERS)
+    bench.fence.answers["order"] = FenceResult(fence, Scope.USERS)
     (outcome,) = await bench.carry_out(OrderPorts("a", PORTS))
     assert (outcome.fence, outcome.scope) == (fence, Scope.USERS)
 
 
 async def test_an_order_by_way_of_the_daemon_beside_a_node_goes_no_other_way() -> None:
     bench = Bench()
-    bench.asked.answers["order"] = FenceResult(FenceOutcome.CONFIRMED, "ask", Scope.WRITES)
+    bench.asked.answers["order"] = FenceResult(FenceOutcome.CONFIRMED, Scope.WRITES)
     asked, over_ssh = await bench.carry_out(OrderPorts("a", PORTS, by=RungKind.ASK), OrderPorts("a", PORTS))
     assert (asked.scope, over_ssh.scope) == (Scope.WRITES, Scope.USERS)
     first, second = (Token("0123456789ab", 1, seq) for seq in (1, 2))

@@ -66,18 +66,18 @@ def free_port() -> int:
 
 def rung(answer: HelperAnswer, facts: NodeFacts | str = "unreachable", **services: int) -> HelperRung:
     ports = {"imaps": free_port(), "smtp": free_port(), **services}
-    return HelperRung("ssh", FakeHelper(answer, facts), ports, ["127.0.0.1"], look_timeout_s=2.0)
+    return HelperRung(FakeHelper(answer, facts), ports, ["127.0.0.1"], look_timeout_s=2.0)
 
 
 async def test_acknowledged_and_refused_is_confirmed() -> None:
     result = await rung(OBEYED).order(NOW, ALL_CLOSED)
-    assert (result.outcome, result.scope, result.rung) == (FenceOutcome.CONFIRMED, Scope.USERS, "ssh")
+    assert (result.outcome, result.scope) == (FenceOutcome.CONFIRMED, Scope.USERS)
     assert result.detail == "acknowledged and refused on 2 of 2 ports"
 
 
 async def test_how_the_helper_was_asked_is_told_where_it_has_a_name() -> None:
     by_another = HelperRung(
-        "ask", FakeHelper(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], way="by her"
+        FakeHelper(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], way="by her"
     )
     assert (await by_another.order(NOW, ALL_CLOSED)).detail == (
         "acknowledged by her and refused on 2 of 2 ports"
@@ -276,9 +276,7 @@ async def test_an_order_that_takes_long_has_more_time() -> None:
             await asyncio.sleep(0.3)
             return replace(self.answer, stopped=True)
 
-    slow = HelperRung(
-        "ssh", Slow(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], timeout_s=0.1
-    )
+    slow = HelperRung(Slow(OBEYED), {"imaps": free_port(), "smtp": free_port()}, ["127.0.0.1"], timeout_s=0.1)
     assert (await slow.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
     assert (await slow.order(NOW, ALL_CLOSED, STOP)).outcome is FenceOutcome.CONFIRMED
 
@@ -290,9 +288,9 @@ def test_scopes_cover_what_is_below_them() -> None:
 
 
 async def test_nothing_to_look_at_is_unknown() -> None:
-    nowhere = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 1, "smtp": 2}, [])
+    nowhere = HelperRung(FakeHelper(OBEYED), {"imaps": 1, "smtp": 2}, [])
     assert (await nowhere.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
-    portless = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 1}, ["127.0.0.1"])
+    portless = HelperRung(FakeHelper(OBEYED), {"imaps": 1}, ["127.0.0.1"])
     assert "no port is known for smtp" in (await portless.order(NOW, ALL_CLOSED)).detail
 
 
@@ -302,7 +300,7 @@ async def test_an_order_that_hangs_is_unknown_within_its_deadline() -> None:
             await asyncio.sleep(60)
             raise AssertionError
 
-    hanging = HelperRung("ssh", Hangs(OBEYED), {"imaps": 1, "smtp": 2}, ["127.0.0.1"], timeout_s=0.05)
+    hanging = HelperRung(Hangs(OBEYED), {"imaps": 1, "smtp": 2}, ["127.0.0.1"], timeout_s=0.05)
     assert (await hanging.order(NOW, ALL_CLOSED)).outcome is FenceOutcome.UNKNOWN
 
 
@@ -330,5 +328,5 @@ async def test_what_nobody_can_see_is_left_out_beside_a_refusal(
     async def look(addresses: Sequence[str], _ports: Sequence[int], _timeout_s: float) -> tuple[Sight, ...]:
         return (Sight(addresses[0], 25, smtp), Sight(addresses[0], 993, imaps))
 
-    fenced = HelperRung("ssh", FakeHelper(OBEYED), {"imaps": 993, "smtp": 25}, ["192.0.2.7"], look=look)
+    fenced = HelperRung(FakeHelper(OBEYED), {"imaps": 993, "smtp": 25}, ["192.0.2.7"], look=look)
     assert (await fenced.order(NOW, ALL_CLOSED)).outcome is outcome

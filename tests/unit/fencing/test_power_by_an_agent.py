@@ -31,10 +31,10 @@ async def test_off_is_confirmed_when_it_is_read_back_and_on_fences_nothing(tmp_p
     agent = scripted(tmp_path)
     device = agent.device()
     off = await device.off()
-    assert (off.outcome, off.rung, off.scope) == (CONFIRMED, "agent", Scope.POWER)
+    assert (off.outcome, off.scope) == (CONFIRMED, Scope.POWER)
     assert await device.read() == PowerReading(Power.OFF)
     on = await device.on()
-    assert (on.outcome, on.rung, on.scope) == (CONFIRMED, "agent", Scope.NONE)
+    assert (on.outcome, on.scope) == (CONFIRMED, Scope.NONE)
     assert await device.read() == PowerReading(Power.ON)
     told = "off status status on status status"
     assert actions(agent) == [f"action={each}" for each in told.split()]

@@ -29,7 +29,7 @@ from mailward.controller.core.phases import order_of_ports
 from mailward.model.fencing import Hook
 from mailward.model.orders import Action, KickReplication, Publish
 from mailward.model.policy import Deployment, Policy
-from mailward.model.state import Cause, Ending, Kind, Operation, Phase, State, Step, Vouched
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Request, State, Step, Vouched
 
 _MOST_STEPS = 14
 
@@ -110,17 +110,17 @@ def accepted(draft: Draft) -> str:
     return f"{accepts.node} may be promoted though it may lack {lacks} of the mail of {operation.node}"
 
 
-def insist(draft: Draft, node: str, *, force: bool) -> bool:
-    """Go on with the running failover of `node`, also out of a switchover; with `force` whatever mail may be
-    missing. False where none runs."""
+def insist(draft: Draft, request: Request) -> bool:
+    """Go on with the running failover of a node, as a person asks, also out of a switchover; with `force`
+    whatever mail may be missing. False where none runs."""
     operation = draft.state.operation
     if operation is None or not runs(draft.policy, operation) or course.gives_way(operation):
         return False
-    if operation.node != node:
+    if operation.node != request.node:
         return False
     if operation.kind is Kind.SWITCHOVER:
-        course.become_failover(draft, Cause.OPERATOR)
-    if force:
+        course.become_failover(draft, Cause.OPERATOR, request.id)
+    if request.force:
         _accept(draft)
     return True
 

@@ -273,7 +273,11 @@ def pre_empted(scene: Scene, opened: str, before: Result | None) -> None:
     until_promoting(scene, opened)
     scene.answers.clear()
     scene.sent.clear()
-    scene.ask(RequestKind.FAILOVER, "a")
+    request = scene.ask(RequestKind.FAILOVER, "a")
+    scene.step()
+    assert [(each.kind, each.request) for each in [scene.state.operation] if each] == [
+        (Kind.FAILOVER, request.id)
+    ]
 
 
 def test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover() -> None:
