@@ -314,6 +314,11 @@ class Request:
     due_wall_s: float | None = None
     cancels: str = ""
 
+    @property
+    def who(self) -> str:
+        """Who asks, and why, where that was said."""
+        return f"{self.by}: {self.reason}" if self.reason else self.by
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

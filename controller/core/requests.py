@@ -82,7 +82,7 @@ def _cancel(draft: Draft) -> None:
         if other is None or other.kind is RequestKind.CANCEL:
             draft.answer(request, False, f"no request {request.cancels} waits (any more)")
         else:
-            draft.answer(waiting.pop(other.id), False, f"withdrawn by {_who(request)}")
+            draft.answer(waiting.pop(other.id), False, f"withdrawn by {request.who}")
             draft.answer(request, True, f"the {other.kind} {other.id} is withdrawn")
 
 
@@ -234,7 +234,7 @@ def _just_closing(held: Sequence[Finding]) -> bool:
 
 
 def _begin(draft: Draft, cases: list[Case], request: Request) -> None:
-    reason = _who(request)
+    reason = request.who
     _make_way(draft, f"{request.kind} asked for by {request.by}")
     if request.kind is RequestKind.FAILOVER:
         planning.withdraw(draft, cases, Cause.OPERATOR, request.id, reason)
@@ -264,10 +264,6 @@ def _note_proven(draft: Draft, request: Request) -> None:
     }
     draft.state = replace(draft.state, proven=tuple(proven[key] for key in sorted(proven)))
     draft.answer(request, True, "recorded")
-
-
-def _who(request: Request) -> str:
-    return f"{request.by}: {request.reason}" if request.reason else request.by
 
 
 def _make_way(draft: Draft, why: str) -> None:
@@ -325,7 +321,7 @@ def _switch_over(draft: Draft, request: Request) -> None:
         _refuse_or_wait(draft, request, held)
         return
     _make_way(draft, f"{request.kind} asked for by {request.by}")
-    reason = _who(request)
+    reason = request.who
     succession.begin(
         draft, Kind.SWITCHOVER, case.node, Cause.OPERATOR, reason, to=request.node, request=request.id,
         force=request.force,
@@ -354,7 +350,7 @@ def _serve_again(draft: Draft, request: Request) -> None:
         return
     others = tuple(node.name for node in draft.policy.nodes if node.name != request.node)
     succession.begin(
-        draft, Kind.FAILOVER, "", Cause.OPERATOR, _who(request), to=request.node, request=request.id,
+        draft, Kind.FAILOVER, "", Cause.OPERATOR, request.who, to=request.node, request=request.id,
         force=request.force, failed=others,
     )  # fmt: skip
     draft.answer(request, True, f"failover {draft.running().id} started", draft.running().id)
@@ -382,7 +378,7 @@ def _vouch(draft: Draft, request: Request) -> None:
     elif request.epoch != draft.state.epoch:
         refused = "another daemon leads since it was said: look again, and say it again"
     else:
-        succession.vouch(draft, request.node, _who(request))
+        succession.vouch(draft, request.node, request.who)
         draft.answer(request, True, f"{request.node} counts as stopped for {operation.id}", operation.id)
         return
     draft.answer(request, False, refused)

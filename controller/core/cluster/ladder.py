@@ -192,25 +192,30 @@ def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
     policy, now = situation.snapshot.policy, situation.snapshot.now
     said: list[str] = []
     again: Action | None = None
+    busy = False
     for rung in node.ladder:
         if rung.kind is RungKind.LEASE:
             lease = leases.remaining(situation, node.name)
             said.append(f"{rung.kind}: {lease.said}")
             if not lease.in_vain:
-                return Choice(again, "; ".join(said))
+                return Choice(None if busy else again, "; ".join(said))
             continue
         action = _action(situation, operation, node, rung)
         if action is None:
             continue
         attempt = operation.attempt(key_of(action))
         if attempt is None:
-            return Choice(action, "; ".join(said))
-        if attempt.result is None:
+            return Choice(None if busy else action, "; ".join(said))
+        if attempt.result is None and attempt.tries == 1:
             return Choice(None, "; ".join([*said, f"{rung.kind}: no answer yet"]))
+        if attempt.result is None:  # all the others have answered before
+            busy = True
+            said.append(f"{rung.kind}: being tried again")
+            continue
         said.append(f"{rung.kind}: {attempt.detail or attempt.result.value}")
         if again is None and may_retry(_undone(attempt), attempt.last.age_s(now), policy):
             again = action
-    return Choice(again, "; ".join(said) or "there is no rung", answered=True)
+    return Choice(None if busy else again, "; ".join(said) or "there is no rung", answered=True)
 
 
 def _undone(attempt: Attempt) -> Attempt:

@@ -119,7 +119,7 @@ def insist(draft: Draft, request: Request) -> bool:
     if operation.node != request.node:
         return False
     if operation.kind is Kind.SWITCHOVER:
-        course.become_failover(draft, Cause.OPERATOR, request.id)
+        course.become_failover(draft, request)
     if request.force:
         _accept(draft)
     return True

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mailward.controller.core import doubts
 from mailward.controller.core.draft import Draft
-from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Step
+from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Request, Step
 
 
 def known_to_serve(draft: Draft, node: str) -> bool:
@@ -65,14 +65,20 @@ def close_who_was_being_opened(draft: Draft) -> None:
             put(draft, node.name, Phase.DEMOTING)
 
 
-def become_failover(draft: Draft, cause: Cause = Cause.SERVICE, request: str | None = None) -> None:
-    """A failover pre-empts planned work; what was said for that counts no more."""
+def become_failover(draft: Draft, request: Request | None = None) -> None:
+    """A failover, of a source that has failed or as a person asks, pre-empts planned work; what was said for
+    that counts no more."""
     before = draft.running()
-    draft.end(Ending.ROLLED_BACK, f"{before.node} failed")
-    reason = draft.judgements[before.node, before.endpoints[0]].evidence
+    if request is not None:
+        cause, why, reason = Cause.OPERATOR, f"its failover was ordered by {request.who}", request.who
+    else:
+        evidence = draft.judgements[before.node, before.endpoints[0]].evidence
+        cause, why, reason = Cause.SERVICE, f"{before.node} failed", evidence or before.reason
+    asked_by = request.id if request is not None else None
+    draft.end(Ending.ROLLED_BACK, why)
     failover = replace(
         before, id=draft.operation_id(), kind=Kind.FAILOVER, step=Step.FENCE, started=draft.now,
-        step_since=draft.now, cause=cause, reason=reason or before.reason, request=request, attempts=(),
+        step_since=draft.now, cause=cause, reason=reason, request=asked_by, attempts=(),
         notes=(), to="", failed=(), vouched=(), accepts=None,
     )  # fmt: skip
     draft.start(failover)

@@ -134,6 +134,19 @@ def test_while_the_daemon_beside_a_node_has_not_answered_nothing_else_is_tried()
     assert [way for way, _ in ways(scene, "a")][:2] == ["ask", "helper"]
 
 
+def test_who_is_to_stop_it_by_hand_is_told_so_also_while_each_way_is_tried_again() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off:a": Result.UNKNOWN})
+    scene.run(5)
+    assert "mailward vouch a --operation" in scene.look().waits_for
+    scene.answers.update({"order-ports:a": None, "power-off:a": None})
+    for _ in range(200):
+        scene.step(0.5)
+        assert "mailward vouch a --operation" in scene.look().waits_for
+    assert "being tried again" in scene.look().waits_for
+
+
 def test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since() -> None:
     scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
     scene.down("a", for_s=31)

@@ -278,6 +278,9 @@ def pre_empted(scene: Scene, opened: str, before: Result | None) -> None:
     assert [(each.kind, each.request) for each in [scene.state.operation] if each] == [
         (Kind.FAILOVER, request.id)
     ]
+    assert scene.state.operation is not None
+    assert scene.state.operation.reason == "ann: because"
+    assert scene.state.ended[-1].detail == "its failover was ordered by ann: because"
 
 
 def test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover() -> None:
