@@ -63,6 +63,7 @@ NOT_GUARDS: Mapping[str, str] = {
     "reconciling._targets_unsettled": "asks `may_be_repeated` of each target",
     "reconciling._leased_otherwise": "says what is not as recorded",
     "reconciling._left_without_a_lease": "asks `unattended_by_ours`",
+    "takeover._to_let_in": "words of a finding",
     "takeover._may_never_have": "says of one node what `all_have_obeyed` asks of each",
     "candidates.flaps_lately": "counts, and holds nothing",
     "takeover.withdraw": "says which gates there are in a deployment",

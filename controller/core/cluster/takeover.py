@@ -11,7 +11,7 @@ from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
 from mailward.model.fencing import OPEN, PortKind, opens
 from mailward.model.policy import Deployment
-from mailward.model.state import Kind, Phase
+from mailward.model.state import Cause, Kind, Phase
 
 
 def outlasts(case: Case) -> Finding:
@@ -69,10 +69,25 @@ def heir(case: Case) -> Finding:
     known = all(known for _, known in unfit.values())
     losers = [name for name in field.loses if name != case.node]
     if not losers:
-        return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said)
+        return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said, _to_let_in(case))
     command = f"mailward failover {case.node} --force"
     said += f". With --force {losers[0]} is promoted, whatever it lacks now"
     return Finding("heir", Answered.NO if known else Answered.UNKNOWN, said, command)
+
+
+def _to_let_in(case: Case) -> str:
+    """What to type where somebody who is well is out, or waits for mail that does not come: then it stands
+    by, and may take over within the allowed loss. '' where there is nobody."""
+    policy = case.snapshot.policy
+    for node in policy.nodes:
+        records = case.state.phases_of(node.name)
+        judged = [case.situation.judgements[node.name, each.name] for each in policy.endpoints_of(node.name)]
+        well = case.sight.nodes[node.name].facts is not None and all(j.condition in WELL for j in judged)
+        away = any(record.phase in (Phase.OUT, Phase.REJOINING) for record in records)
+        if node.name != case.node and well and away:
+            by_hand = any(record.cause is Cause.OPERATOR for record in records)
+            return f"mailward readmit {node.name}{'' if by_hand else ' --force'}"
+    return ""
 
 
 def all_have_obeyed(case: Case) -> Finding:

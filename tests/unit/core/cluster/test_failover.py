@@ -134,6 +134,26 @@ def test_while_the_daemon_beside_a_node_has_not_answered_nothing_else_is_tried()
     assert [way for way, _ in ways(scene, "a")][:2] == ["ask", "helper"]
 
 
+def test_where_the_standby_waits_for_mail_of_who_has_failed_it_is_said_how_to_let_it_in() -> None:
+    scene = Scene.of_a_cluster()
+    scene.down("a", for_s=31)
+    scene.run(20)
+    assert phases(scene) == {"a": Phase.OUT, "b": Phase.IN_SERVICE}
+    scene.lag("b", "a", 400.0)
+    scene.back("a", for_s=3600)
+    scene.run(20)
+    assert scene.phase("a") is Phase.REJOINING
+    scene.gone("b", for_s=31)
+    refused = scene.ask(RequestKind.FAILOVER, "b")
+    scene.run(2)
+    (answer,) = [each for each in scene.state.answers if each.request == refused.id]
+    assert not answer.accepted
+    assert answer.detail.endswith(". Try: mailward readmit a --force")
+    scene.ask(RequestKind.READMIT, "a", force=True)
+    scene.run(2)
+    assert scene.phase("a") is Phase.STANDBY
+
+
 def test_who_is_to_stop_it_by_hand_is_told_so_also_while_each_way_is_tried_again() -> None:
     scene = Scene.of_a_cluster(cluster_of(rungs=ALL_WAYS))
     scene.gone("a", for_s=31)
