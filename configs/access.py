@@ -120,6 +120,22 @@ def agents(config: Config) -> Iterator[Problem]:
                 yield Problem((*here, "options", option), sentence)
 
 
+def switches(config: Config) -> Iterator[Problem]:
+    """Each node has a switch of its own: with another's, that one would be switched off in its place, and
+    read off. No option is shown: one may be a secret in the wrong place."""
+    owners: dict[object, str] = {}
+    for name, node in config.nodes.items():
+        if node.agent is None:
+            continue
+        other = owners.setdefault(node.agent.acts_on, name)
+        if other != name:
+            sentence = (
+                f"the same switch as that of {other}: whoever switches {name} off would switch {other} off,"
+                " and take it for done; write the options of its own"
+            )
+            yield Problem(("nodes", name, "agent"), sentence, (("nodes", other, "agent"),))
+
+
 def _leans_on(config: Config) -> bool:
     """Whether a node takes its doveadm key from the defaults."""
     return any(

@@ -223,6 +223,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     access.one_node_only,
     access.secrets,
     access.agents,
+    access.switches,
     leases.leases,
     failback.failback,
     contradictions,

@@ -5,6 +5,7 @@ daemon that starts and may lead.
 """
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -15,6 +16,11 @@ from mailward.configs.values import Seconds, shown, wrong
 
 _SECRET = re.compile(r"passw|secret|token|apikey|api_key|community|hexadecimal_kg|key_value")
 _NO_SECRET = ("_script", "_file")  # where one stands, or what tells it
+_HOW = re.compile(
+    r"(.*_)?(timeout|wait)|delay|retry_on|verbose|quiet|debug(_file)?|lanplus|cipher|privlvl|ssl.*"
+)
+_OLDER = {"ipaddr": "ip", "port": "plug", "login": "username"}
+_SWITCH = {"yes": "1", "on": "1", "true": "1", "no": "0", "off": "0", "false": "0"}
 
 
 def is_secret(option: str) -> bool:
@@ -85,3 +91,26 @@ class Agent(Section):
         description="Seconds for switching it and reading it back. What is not done by then is UNKNOWN, and"
         " the program is ended.",
     )
+
+    @property
+    def acts_on(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """Equal where two agents act on the same thing. Options that only say how do not tell, nor do
+        secrets, unless nothing else is said. Programs of one name are the same wherever they lie."""
+        told = {_usual(name): _plain(value) for name, value in self.options.items()}
+        what = {(name, value) for name, value in told.items() if not _HOW.fullmatch(name)}
+        secrets = {(name, str(one.secret_file or one.secret_env)) for name, one in self.secrets.items()}
+        return Path(self.program).name, frozenset(what or secrets)
+
+
+def _usual(option: str) -> str:
+    name = option.lower().replace("-", "_")
+    return _OLDER.get(name, name)
+
+
+def _plain(value: str) -> str:
+    """A switch, an address or a name as it is written most simply."""
+    text = value.strip().lower()
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return _SWITCH.get(text, text)

@@ -36,7 +36,10 @@ def loaded(tmp_path: Path, agent: Scripted) -> Callable[..., Config]:
             (tmp_path / name).write_text(content)
             (tmp_path / name).chmod(0o600)
         section = f"{{program: {agent.program}, timeout_s: 7, secrets: {{password: {{secret_file: bmc}}}}"
-        text = GOOD.replace("    hostname:", f"    agent: {section}, options: {options}}}\n    hostname:")
+        text = GOOD
+        for node, at in (("mail-a", "192.0.2.9"), ("mail-b", "192.0.2.8")):
+            told = f"{section}, options: {options.replace('192.0.2.9', at)}}}"
+            text = text.replace(f"    hostname: {node}", f"    agent: {told}\n    hostname: {node}")
         local = (
             f"coordination: {{local: {{directory: {tmp_path}/state}}}}\napi: {{socket: {tmp_path}/socket}}\n"
         )

@@ -89,6 +89,70 @@ def test_the_example_in_the_cluster_is_right_when_it_is_taken_up(loaded: Loaded,
     assert agent_of(config).options["cipher"] == "3"
 
 
+def both(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """For mail-a and for mail-b."""
+    return (
+        ("    hostname: mail-a", f"    agent: {{{one}}}\n    hostname: mail-a"),
+        ("    hostname: mail-b", f"    agent: {{{other}}}\n    hostname: mail-b"),
+    )
+
+
+PLUG = "program: fence_apc, options: {ip: 10.0.9.10, plug: '3'"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{PLUG}}}", f"{PLUG}}}"),
+        (f"{PLUG}}}", f"{PLUG}}}".replace("fence_apc", "/usr/sbin/fence_apc")),
+        (f"{PLUG}}}", "program: fence_apc, options: {port: '3', ipaddr: 10.0.9.10}"),
+        (f"{PLUG}}}", f"{PLUG}, delay: '5', power-timeout: '9', ssl: yes}}, timeout_s: 9"),
+        (f"{PLUG}}}, secrets: {{password: {{secret_file: bmc}}}}",
+         f"{PLUG}}}, secrets: {{passwd: {{secret_env: BMC}}}}"),
+        ("program: fence_x, options: {ip: 'FD00::0:1', plug: Mail, telnet: yes}",
+         "program: fence_x, options: {ip: 'fd00::1', plug: mail, telnet: 'True'}"),
+        ("program: /opt/fence_own", "program: /opt/fence_own"),
+        ("program: /opt/fence_own, secrets: {key: {secret_file: bmc}}",
+         "program: /opt/fence_own, secrets: {key: {secret_file: bmc}}"),
+    ],
+)  # fmt: skip
+def test_two_nodes_cannot_have_one_switch(one: str, other: str, problems: Problems, etc: Path) -> None:
+    """Whoever fenced mail-b would switch off mail-a, read off, and promote."""
+    assert problems(*both(one, other), environ={"BMC": PLANTED}) == (
+        "line 13: nodes.mail-b.agent: the same switch as that of mail-a: whoever switches mail-b off would"
+        " switch mail-a off, and take it for done; write the options of its own",
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"{PLUG}}}".replace("'3'", "'4'"),
+        f"{PLUG}}}".replace("9.10", "9.11"),
+        f"{PLUG}, switch: '2'}}",
+        f"{PLUG}}}".replace("fence_apc", "fence_other"),
+        "program: fence_apc",
+    ],
+)
+def test_each_node_may_have_a_switch_of_its_own(other: str, loaded: Loaded) -> None:
+    config = loaded(*both(f"{PLUG}}}", other))
+    assert all(node.agent is not None for node in config.nodes.values())
+
+
+def test_an_own_program_that_is_told_a_secret_alone_is_known_by_it(loaded: Loaded, etc: Path) -> None:
+    own = "program: /opt/fence_own, secrets: {key: {secret_file: %s}}"
+    loaded(*both(own % "bmc", own % "api_token"))
+
+
+def test_one_switch_is_told_without_what_stands_in_it(problems: Problems) -> None:
+    """A secret in the wrong place is a mistake of its own, and shown by neither."""
+    said = problems(
+        *both("program: fence_x, options: {passwd: planted}", "program: fence_x, options: {passwd: planted}")
+    )
+    assert len(said) == 3
+    assert not [text for text in said if "planted" in text]
+
+
 PROGRAM = "a program of fence-agents, such as fence_ipmilan, or an absolute path"
 HERE = "line 8: nodes.mail-a.agent"
 ROWS = {
