@@ -200,6 +200,8 @@ def cancel(
     """Withdraw what was asked for and has not begun, as a switchover planned with --at."""
     from mailward.app.commands import asking
 
+    if not request.strip():
+        raise typer.BadParameter("empty: write its id, as `mailward status` shows it", param_hint="REQUEST")
     raise typer.Exit(asking.cancel(settings.socket_path(socket, config), request, as_json=as_json))
 
 

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 SHOWN = 60
 
-_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _WITH_UNIT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([a-z]+)")
 _SECONDS = {
     "ms": 0.001,
@@ -75,7 +75,7 @@ class Seconds:
             if unit and unit[2] in _SECONDS:
                 raise wrong(f"{shown(text)}: write seconds as a number: {_seconds(unit)}")
             raise wrong(f"{shown(text)} is not a number: write seconds as a number, such as 5")
-        number = float(text)
+        number = float(text) or 0.0  # and -0 is 0
         if self.low <= number <= self.high:
             return number
         sentence = (
@@ -100,7 +100,7 @@ class Count:
 
     def check(self, value: object) -> int:
         text = _text(value, f"a whole number of {self.unit}")
-        if not re.fullmatch(r"[0-9]{1,18}", text):
+        if not re.fullmatch(r"-?[0-9]{1,18}", text):
             unit = _WITH_UNIT.fullmatch(text.strip().lower())
             if self.unit == "bytes" and unit and unit[2] in _BYTES:
                 whole = int(float(unit[1]) * (1 << _BYTES[unit[2]]))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from mailward.app.commands.pausing import seconds
 
+MAX_AHEAD_S = 31 * 86400.0
 WANTED = "write 02:30 (the next one), 2026-03-29 02:30, either with Z or +01:00 after it, or 'in 2h'"
 _TIME = re.compile(
     r"(?:(\d{4}-\d{2}-\d{2})[ T])?(\d{1,2}:\d{2})(?::(\d{2}))? ?(Z|UTC|[+-]\d{2}:?\d{2})?", re.IGNORECASE
@@ -19,7 +20,7 @@ def moment(text: str, now_unix_s: float, zone: tzinfo | None = None) -> float:
     """Seconds since the Unix epoch; `zone` None is this machine's. ValueError says what would be right."""
     text = text.strip()
     if text.lower().startswith("in "):
-        return now_unix_s + seconds(text[3:])
+        return now_unix_s + seconds(text[3:], MAX_AHEAD_S)
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no time; {WANTED}")

@@ -28,14 +28,14 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(s|m|min|h|d)")
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, longest_s: float = LONGEST_S) -> float:
     """'90s', '30m', '2h', '1d' in seconds; ValueError says what would be right."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no duration; write a number with a unit, as 30m, 2h or 1d")
     value = float(match[1]) * _UNITS[match[2]]
-    if not 0 < value <= LONGEST_S:
-        raise ValueError(f"{text!r} is not between 1s and 7d")
+    if not 0 < value <= longest_s:
+        raise ValueError(f"{text!r} is not between 1s and {longest_s / 86400:g}d")
     return value
 
 

@@ -30,10 +30,24 @@ def check(file: Path, *, live: bool = False) -> Exit:
         config = load(file)
     except ConfigError as error:
         return _mistakes(file, error)
-    for line in describe(config):
+    for line in (*describe(config), *(() if live else _absent(config))):
         typer.echo(line)
     typer.echo(f"{file} is right.")
     return _try(config) if live else Exit.DONE
+
+
+def _absent(config: "Config") -> list[str]:
+    """Warnings of power switches' programs that this host does not have; the daemon's may be another."""
+    from mailward.app.peering import may_ever_act
+    from mailward.fencing.agent.program import Agent
+
+    agents = {name: node.agent for name, node in config.nodes.items() if node.agent and may_ever_act(config)}
+    return [
+        f"warning: nodes.{name}.agent.program: {agent.program} is not on this host: a daemon that may lead"
+        " does not start without it"
+        for name, agent in agents.items()
+        if Agent(agent.program).path is None
+    ]
 
 
 def _try(config: "Config") -> Exit:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from mailward.fencing.node.orders import Obeyed, Orders
 
 
+_REPLACED = "The controller's next order replaces this: `mailward pause` keeps it away."
+_LEFT_OPEN = (
+    "The controller's next order replaces this; a standby of a cluster is given none: it is left open, and"
+    " nobody else is promoted, until `mailward-node close`."
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -51,13 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     shown = verb("status", _status, "what is recorded, what the firewall does, units and free space")
     shown.add_argument("--json", action="store_true", help="as the controller gets it")
     verb("restore", _restore, "give the firewall the recorded map: at boot, before the mail services")
-    by_hand = "by hand; the controller's next order replaces it, so pause it first"
-    opening = verb("open", _open, f"open every client port {by_hand}")
+    opening = verb("open", _open, f"open every client port by hand. {_LEFT_OPEN}")
     opening.add_argument(
         "--force", action="store_true", required=True, help="yes, whatever the controller wants"
     )
     opening.add_argument("--reason", default="no reason given", help="kept in the journal")
-    closing = verb("close", _close, f"close every client port {by_hand}")
+    closing = verb("close", _close, f"close every client port by hand. {_REPLACED}")
     closing.add_argument("--reason", default="no reason given", help="kept in the journal")
     piped = verb("connect", _connect, "pipe stdin and stdout to a service on loopback")
     piped.add_argument("service", metavar="SERVICE")
@@ -152,12 +158,13 @@ def _by_hand(parsed: argparse.Namespace, state: str) -> int:
     from mailward.fencing.node.config import load_config
     from mailward.fencing.node.firewall import remove_from_others
     from mailward.fencing.node.journal import note_by_hand
+    from mailward.fencing.node.memory import OPEN
 
     obeyed = _orders(parsed).by_hand(state, parsed.reason)
     remove_from_others()
     note_by_hand(load_config(parsed.config).state_dir, f"every port {state} by hand: {parsed.reason}")
     services = ", ".join(sorted(obeyed.record.ports or {}))
-    print(f"{state}: {services}. The controller's next order replaces this: `mailward pause` keeps it away.")
+    print(f"{state}: {services}. {_LEFT_OPEN if state == OPEN else _REPLACED}")
     if obeyed.done.writers is not None:
         print(_of_writers(obeyed).lstrip("; "))
     if not obeyed.persisted:

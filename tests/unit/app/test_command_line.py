@@ -21,9 +21,9 @@ from tests.unit.app.fakes import FakeDaemon, daemon
 from tests.unit.core.scene import Scene
 from typer.testing import CliRunner, Result
 
-from mailward.app import api, client
+from mailward.app import api, client, routes
 from mailward.app.cli import app
-from mailward.app.commands import asking, looking, pausing
+from mailward.app.commands import asking, later, looking, pausing
 from mailward.app.exits import Exit
 from mailward.app.live import View
 from mailward.controller.coordination import local
@@ -599,6 +599,21 @@ def test_a_switchover_for_later_is_left_shown_and_withdrawn(cluster: Running) ->
     assert (result.exit_code, result.output) == (
         Exit.FAILED, f"mailward: no request {found[1]} waits; there is none\n"
     )  # fmt: skip
+
+
+def test_it_may_be_planned_as_far_ahead_as_the_daemon_takes_it(cluster: Running) -> None:
+    assert later.MAX_AHEAD_S == routes.MAX_AHEAD_S
+    assert mailward("switchover", "b", "--at", "in 30d", socket=cluster.path).exit_code == Exit.DONE
+    result = mailward("switchover", "b", "--at", "in 32d", socket=cluster.path)
+    assert result.exit_code == Exit.USAGE
+    assert "'32d' is not between 1s and 31d" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_who_withdraws_nothing_is_told_where_its_id_is_shown(cluster: Running, nothing: str) -> None:
+    result = mailward("cancel", nothing, socket=cluster.path)
+    assert result.exit_code == Exit.USAGE
+    assert "empty: write its id" in " ".join(result.output.split())
 
 
 def test_wait_waits_for_its_time_as_well_and_then_to_the_end(cluster: Running) -> None:

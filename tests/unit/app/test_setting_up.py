@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.unit.app.set_up import configured, epoch, mailward, remember
 
 from mailward.app import client
@@ -23,6 +24,23 @@ def test_config_check_says_what_a_right_file_means(tmp_path: Path) -> None:
     assert result.exit_code == Exit.DONE, result.stderr
     assert "cluster test: hybrid, 2 nodes" in result.output
     assert result.output.endswith("is right.\n")
+
+
+@pytest.mark.parametrize(("more", "warns"), [("", 1), ("observers: [{name: a, node: mail-a}]\n", 0)])
+def test_a_switch_s_program_that_is_not_here_is_warned_of(tmp_path: Path, more: str, warns: int) -> None:
+    """The file may be checked on another host than the daemon's; and one that never leads needs none."""
+    config = configured(tmp_path)
+    (here := tmp_path / "fence_here").write_text("#!/bin/sh\n")
+    here.chmod(0o755)
+    text = config.read_text()
+    for node, program in (("mail-a", here), ("mail-b", tmp_path / "fence_gone")):
+        assert text.count(f"{node}: {{") == 1
+        text = text.replace(f"{node}: {{", f"{node}: {{agent: {{program: {program}}}, ")
+    config.write_text(text + more)
+    result = mailward("config", "check", str(config))
+    said = [line for line in result.output.splitlines() if "is not on this host" in line]
+    assert (len(said), result.exit_code) == (warns, Exit.DONE), result.output
+    assert all(line.startswith("warning: nodes.mail-b.agent.program: ") for line in said)
 
 
 def test_config_check_live_tries_every_connection(tmp_path: Path) -> None:

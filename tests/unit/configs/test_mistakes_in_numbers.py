@@ -31,8 +31,8 @@ ROWS = {
     ),
     "a negative time": (
         ("interval_s: 2", "interval_s: -1"),
-        "line 17: services.imaps.probe.interval_s: '-1' is not a number: write seconds as a number, such"
-        " as 5",
+        "line 17: services.imaps.probe.interval_s: -1 is not between 0.2 and 60 seconds (slower finds a"
+        " failure too late, faster is a load)",
     ),
     "not a number at all, as YAML spells it": (
         ("interval_s: 2", "interval_s: .inf"),
@@ -49,6 +49,11 @@ ROWS = {
         "line 20: endpoints.mail.example.com.ttl_s: 0 is not between 1 and 3600 seconds (clients stay at a"
         " dead"
         " server for that long)",
+    ),
+    "a negative TTL": (
+        ("ttl_s: 60", "ttl_s: -60"),
+        "line 20: endpoints.mail.example.com.ttl_s: -60 is not between 1 and 3600 seconds (clients stay at a"
+        " dead server for that long)",
     ),
     "a TTL of a day": (
         ("ttl_s: 60", "ttl_s: 86400"),

@@ -63,7 +63,12 @@ def test_close_and_open_by_hand_are_recorded_and_journalled(verb: Any, tmp_path:
     assert (closed.returncode, closed.stderr) == (0, "")
     assert closed.stdout.startswith("closed: imaps, submission. The controller's next order replaces this")
     assert "elements = { 587, 993 }" in rules(tmp_path)
-    assert verb("open", "--force", "--reason", "done").returncode == 0
+    opened = verb("open", "--force", "--reason", "done")
+    assert (opened.returncode, opened.stdout) == (
+        0,
+        "open: imaps, submission. The controller's next order replaces this; a standby of a cluster is given"
+        " none: it is left open, and nobody else is promoted, until `mailward-node close`.\n",
+    )
     assert "elements" not in rules(tmp_path)
     journal = (tmp_path / "state" / "journal.log").read_text().splitlines()
     assert "every port closed by hand: disk swap (by " in journal[0]
