@@ -30,7 +30,8 @@ from mailward.health.probe import run_probe
 from mailward.health.target import Target
 from mailward.model.dns import ReadFailure, Unread
 from mailward.model.errors import StoreError
-from mailward.model.fencing import NodeFacts, Power
+from mailward.model.fencing import CLOSED, NodeFacts, Power
+from mailward.model.health import FailureKind, ProbeResult
 from mailward.model.policy import Deployment
 from mailward.model.ports import Clock, Helper
 from mailward.replication.sources.dovecot23 import Dovecot23Source
@@ -46,11 +47,13 @@ Note = Callable[[NodeFacts], None]
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One connection: what was tried, whether it works, and what came of it."""
+    """One connection: what was tried, whether it works, and what came of it. `closed`: it is refused to
+    clients, as its helper was ordered."""
 
     what: str
     works: bool
     detail: str
+    closed: bool = False
 
 
 async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
@@ -63,7 +66,8 @@ async def try_all(config: Config, clock: Clock) -> tuple[Tried, ...]:
         tries = [_bounded(what, trying, slots) for what, trying in _tries(config, parts, store_id, hosts)]
         tried, through_store = await asyncio.gather(*tries), await _through_store(config, store_id, hosts)
         own = [_certificate(each, clock.now().wall_s) for each in Certificates(config).lasting()]
-        return (*tried, *own, store, *through_store, *hosts.compared(), *await _rights(config, store_id))
+        nodes = *tried, *_nobody_serves(config, tried)
+        return (*nodes, *own, store, *through_store, *hosts.compared(), *await _rights(config, store_id))
     finally:
         await parts.close()
 
@@ -102,7 +106,8 @@ def _tries(
     for node in parts.watched:
         for target in node.targets:
             what = f"{node.name} {target.service}"
-            found.append((what, _probe(what, target, _port(config, target))))
+            helper = node.helper if config.deployment is Deployment.CLUSTER else None
+            found.append((what, _probe(what, target, _port(config, target), helper)))
         if node.helper is not None:
             what = f"{node.name} helper"
             one_serves, leased = config.deployment is Deployment.CLUSTER, config.policy.lease_s is not None
@@ -139,16 +144,43 @@ def _port(config: Config, target: Target) -> int:
     return effective.port_of(config, target.service, target.node)
 
 
-async def _probe(what: str, target: Target, port: int) -> Tried:
+async def _probe(what: str, target: Target, port: int, helper: Helper | None = None) -> Tried:
+    """The way clients go. Where that is refused, its `helper` is asked whether it is to be, as on a standby;
+    then the service is probed behind its closed port."""
     result = await run_probe(target.settings, target.direct, target.tls, target.pace.limits)
-    if result.failure is not None:
-        return Tried(what, False, f"port {port}: {result.failure}")
-    told = [f"port {port}: {result.seconds * 1000:.0f} ms"]
+    failure = result.failure
+    if failure is None:
+        return Tried(what, True, f"port {port}: {_told(result)}")
+    tried = Tried(what, False, f"port {port}: {failure}")
+    if helper is None or target.behind is None or failure.kind is not FailureKind.REFUSED:
+        return tried
+    facts = await helper.status()
+    if not isinstance(facts, NodeFacts) or facts.ports.get(target.service) != CLOSED or not facts.applied:
+        return tried
+    if facts.stopped:
+        return Tried(what, True, f"port {port}: closed and stopped as ordered", closed=True)
+    result = await run_probe(target.settings, target.behind, target.tls, target.pace.behind_limits)
+    told = f"port {port}: closed as ordered; behind it {result.failure or _told(result)}"
+    return Tried(what, result.failure is None, told, closed=True)
+
+
+def _told(result: ProbeResult) -> str:
+    told = [f"{result.seconds * 1000:.0f} ms"]
     if result.answered_by:
         told.append(f"answered by {result.answered_by}")
     if result.certificate is not None:
         told.append(f"certificate for {result.certificate.days_left:.0f} days")
-    return Tried(what, True, ", ".join(told))
+    return ", ".join(told)
+
+
+def _nobody_serves(config: Config, tried: Sequence[Tried]) -> tuple[Tried, ...]:
+    """What is closed on a standby is not to be closed on every node."""
+    closed = {each.what for each in tried if each.closed}
+    return tuple(
+        Tried(f"{service} anywhere", False, "closed as ordered on every node: nobody serves")
+        for service in config.services
+        if closed.issuperset(f"{node} {service}" for node in config.nodes)
+    )
 
 
 async def _helper(

@@ -30,7 +30,7 @@ from mailward.health.probe import Limits
 from mailward.health.streams import TcpConnector
 from mailward.health.target import Pace, Target
 from mailward.model.dns import ReadFailure, RRset, ServerCheck, Unread, ZoneView
-from mailward.model.fencing import OPEN, NodeFacts, Space, UnitState
+from mailward.model.fencing import CLOSED, OPEN, NodeFacts, Space, UnitState
 from mailward.model.policy import Deployment
 from mailward.model.token import Token
 
@@ -122,6 +122,85 @@ async def test_a_service_is_probed_with_its_own_patience() -> None:
         async with asyncio.timeout(0.8):
             tried = await live._probe("mail-a smtp", target, port)
     assert (tried.works, tried.detail.split(":")[1]) == (False, " timeout at banner")
+
+
+@pytest.mark.parametrize(
+    ("said", "works", "detail"),
+    [
+        ({"ports": {"smtp": CLOSED}}, True, "closed as ordered; behind it "),
+        ({"ports": {"smtp": CLOSED}, "stopped": True}, True, "closed and stopped as ordered"),
+        ({"ports": {"smtp": OPEN}}, False, "refused at connect"),
+        ({"ports": {"smtp": CLOSED}, "applied": False}, False, "refused at connect"),
+        ({"ports": {"smtp": CLOSED}, "applied": None}, False, "refused at connect"),
+        ({"ports": {"imaps": CLOSED}}, False, "refused at connect"),
+        ("no hello within 2.5 s", False, "refused at connect"),
+    ],
+)
+async def test_a_port_that_is_closed_as_ordered_is_looked_behind(
+    said: dict[str, Any] | str, works: bool, detail: str, closed_port: int
+) -> None:
+    """A standby of a healthy cluster refuses clients by design."""
+    helper = cast(Any, Told(said if isinstance(said, str) else facts(**said)))
+    async with Loopback(script(*SMTP)) as port:
+        behind = TcpConnector("127.0.0.1", port)
+        target = Target(
+            "mail-b", "smtp", SmtpSettings(), TcpConnector("127.0.0.1", closed_port), behind=behind
+        )
+        tried = await live._probe("mail-b smtp", target, closed_port, helper)
+        assert (tried.works, tried.closed) == (works, works)
+        assert tried.detail.startswith(f"port {closed_port}: {detail}")
+        assert not (await live._probe("mail-b smtp", target, closed_port)).works
+
+
+async def test_behind_a_port_that_is_closed_as_ordered_the_service_has_to_answer(closed_port: int) -> None:
+    way = TcpConnector("127.0.0.1", closed_port)
+    target = Target("mail-b", "smtp", SmtpSettings(), way, behind=way)
+    helper = cast(Any, Told(facts(ports={"smtp": CLOSED})))
+    tried = await live._probe("mail-b smtp", target, closed_port, helper)
+    detail = f"port {closed_port}: closed as ordered; behind it refused at connect"
+    assert tried == Tried("mail-b smtp", False, detail, closed=True)
+
+
+async def test_what_hangs_is_no_closed_port(closed_port: int) -> None:
+    limits = Limits(connect_s=1.0, answer_s=0.1, work_s=0.1, total_s=1.0)
+    async with Loopback(script(None)) as port, Loopback(script(*SMTP)) as behind:
+        ways = TcpConnector("127.0.0.1", port), None, TcpConnector("127.0.0.1", behind)
+        target = Target("mail-b", "smtp", SmtpSettings(), *ways, pace=Pace(limits=limits))
+        helper = cast(Any, Told(facts(ports={"smtp": CLOSED})))
+        assert not (await live._probe("mail-b smtp", target, port, helper)).works
+
+
+NOBODY_SERVES = Tried("smtp anywhere", False, "closed as ordered on every node: nobody serves")
+
+
+@pytest.mark.parametrize(
+    ("deployment", "closed", "works", "serves"),
+    [
+        (Deployment.CLUSTER, ("mail-b",), (False, True), True),
+        (Deployment.CLUSTER, ("mail-a", "mail-b"), (True, True), False),
+        (Deployment.HYBRID, ("mail-a", "mail-b"), (False, False), True),
+    ],
+)
+async def test_in_a_cluster_a_closed_port_is_right_but_not_on_every_node(
+    loaded: Callable[..., Config], closed_port: int, monkeypatch: pytest.MonkeyPatch,
+    deployment: Deployment, closed: Sequence[str], works: tuple[bool, bool], serves: bool,
+) -> None:  # fmt: skip
+    """Clients are refused by both nodes; as ordered by one of them, or by both."""
+    config = loaded(closed_port, closed_port).model_copy(update={"deployment": deployment})
+    parts = build(config, TOKEN.store_id, SystemClock())
+    async with Loopback(script(*SMTP)) as port:
+        behind, watched = TcpConnector("127.0.0.1", port), []
+        for node in parts.watched:
+            state = CLOSED if node.name in closed else OPEN
+            helper = cast(Any, Told(facts(ports={"smtp": state}, boot="closed")))
+            targets = tuple(replace(target, behind=behind) for target in node.targets)
+            watched.append(replace(node, helper=helper, targets=targets))
+        parts = replace(parts, watched=tuple(watched), lag_sources={}, dns={})
+        monkeypatch.setattr(live, "build", lambda *_: parts)
+        tried = await try_all(config, SystemClock())
+    found = {one.what: one.works for one in tried}
+    assert (found["mail-a smtp"], found["mail-b smtp"]) == works
+    assert (NOBODY_SERVES not in tried) is serves
 
 
 async def test_what_does_not_answer_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
