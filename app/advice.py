@@ -228,7 +228,8 @@ def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
     if _in_place(each):
         return f"{_AILS[each.condition]}{_because(each.evidence)}."
     phase = "out of service" if each.phase is Phase.OUT else each.phase.value
-    return f"is {phase} for {duration(each.for_s or 0)}{_because(each.detail or each.evidence)}."
+    off = ", switched off by mailward" if _is_off(node) else ""
+    return f"is {phase} for {duration(each.for_s or 0)}{off}{_because(each.detail or each.evidence)}."
 
 
 _PUBLISHED = " and is still published"
@@ -340,11 +341,23 @@ def _for_node(node: NodeStatus) -> list[Suggestion]:
     each = worst(node.endpoints)
     if each is None or (_in_place(each) and each.condition is Condition.HEALTHY):
         return []
-    if each.phase in (Phase.OUT, Phase.DRAINING) and each.cause is Cause.OPERATOR:
-        return [Suggestion(f"mailward readmit {node.node}", "when the work on it is done")]
+    by_hand = each.phase in (Phase.OUT, Phase.DRAINING) and each.cause is Cause.OPERATOR
+    found: list[Suggestion] = []
+    if _is_off(node) and each.phase is not Phase.DEMOTING:
+        then = "" if by_hand else "; then it comes back by itself"
+        why = f"at its power switch, once it is repaired: mailward switched it off{then}"
+        found = [Suggestion(f"switch {node.node} on", why)]
+    if by_hand:
+        return [*found, Suggestion(f"mailward readmit {node.node}", "when the work on it is done")]
+    if found:
+        return found
     if each.phase is Phase.OUT:
         return [Suggestion(f"mailward explain {node.node}", "what keeps it out; it comes back by itself")]
     return [Suggestion(f"mailward explain {node.node}", "why it is treated as it is")]
+
+
+def _is_off(node: NodeStatus) -> bool:
+    return node.power is not None and node.power.confirmed
 
 
 def consequence(

@@ -103,7 +103,12 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
     ran_out = GaugeMetricFamily(
         "mailward_lease_ran_out", "1 if the kernel refuses clients because nobody renewed.", labels=("node",)
     )
+    off = GaugeMetricFamily(
+        "mailward_switched_off", "1 if it was switched off, read back off, and is silent.", labels=("node",)
+    )
     for node in nodes:
+        if node.power is not None and node.power.off is not FenceOutcome.UNKNOWN:
+            off.add_metric((node.node,), float(node.power.confirmed))
         if node.helper.lease_s is not None:
             ran_out.add_metric((node.node,), float(node.helper.lease_ran_out))
         if node.helper.renewed_ago_s is not None:
@@ -121,7 +126,7 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Metric]:
         for outcome in FenceOutcome if node.ports else ():
             now = node.ports is not None and outcome is node.ports.fence
             fences.add_metric((node.node, outcome.value.lower()), float(now))
-    yield from (phases, conditions, held, helpers, fences, renewed, ran_out)
+    yield from (phases, conditions, held, helpers, fences, renewed, ran_out, off)
 
 
 def _each(nodes: tuple[NodeStatus, ...]) -> Iterator[tuple[tuple[str, str], ServiceStatus]]:

@@ -13,6 +13,7 @@ from mailward.app.status import (
     HelperStatus,
     NodeStatus,
     PortsStatus,
+    PowerStatus,
     ServiceStatus,
 )
 from mailward.app.wording import printable
@@ -77,6 +78,7 @@ def _node(
         helper=_helper(snapshot, node.name, observer),
         ports=ports_of(state, now, node.name),
         rungs=ladders.of_a_cluster(snapshot, node.name),
+        power=power_of(state, now, node.name),
     )
 
 
@@ -210,6 +212,13 @@ def ports_of(state: State, now: Moment, node: str) -> PortsStatus | None:
         for_s=record.at.age_s(now),
         detail=printable(record.detail),
     )
+
+
+def power_of(state: State, now: Moment, node: str) -> PowerStatus | None:
+    record = state.power_of(node)
+    if record is None:
+        return None
+    return PowerStatus(record.off, record.at.age_s(now), printable(record.detail))
 
 
 def lags(snapshot: Snapshot, _observer: str) -> tuple[Lag, ...]:

@@ -22,6 +22,7 @@ from mailward.app.status import (
     ObserverStatus,
     OperationStatus,
     PortsStatus,
+    PowerStatus,
     Progress,
     RequestStatus,
     ServiceStatus,
@@ -124,7 +125,8 @@ def request(
         return joined(wrapped(f"{dry}{shown.progress} for {at}{name}{held}", width))
     if shown.dry_run:
         return joined(_dry_run(shown, width))
-    detail = f": {shown.detail}" if shown.detail else ""
+    told = _with_notes(shown.detail, shown.operation)
+    detail = f": {told}" if told else ""
     out = wrapped(f"{shown.progress} (request {shown.id}){detail}", width)
     if shown.operation is not None and shown.operation.ending is None:
         out += _running(shown.operation, width)
@@ -168,7 +170,7 @@ def _node(node: NodeStatus, unbelieved: str, width: int) -> Lines:
     for name, phase in phases.items() if not alike else ():
         out += field(name, phase, width)
     out += block("services", _services(node.services), width, indent=2)
-    out += field("ports", f"{_NOT_BELIEVED if unbelieved and node.ports else ''}{_ports(node)}", width)
+    out += field("ports", f"{_NOT_BELIEVED if unbelieved and (node.ports or node.power) else ''}{_ports(node)}", width)
     if node.fenced and _remarkable(node.helper):
         out += field("helper", _helper(node.helper), width)
     return out
@@ -231,6 +233,8 @@ def _ailing(each: ServiceStatus) -> str:
 
 
 def _ports(node: NodeStatus) -> str:
+    if node.power is not None and node.power.confirmed:
+        return _off(node.power)
     if not node.fenced:
         return "no helper is configured: mailward cannot close them"
     ordered = _ordered(node.ports) if node.ports else "no order yet, as the node has them"
@@ -238,6 +242,10 @@ def _ports(node: NodeStatus) -> str:
     if _remarkable(node.helper) or node.helper.age_s is None:
         return ordered
     return f"{ordered}; helper answered {duration(node.helper.age_s)} ago"
+
+
+def _off(power: PowerStatus) -> str:
+    return f"none is open: mailward switched the node off {duration(power.for_s)} ago, read back off"
 
 
 def _leased(helper: HelperStatus) -> str:
@@ -360,9 +368,17 @@ def _named(operation: OperationStatus) -> str:
     return f"{operation.kind} {operation.node or 'DNS'}{to}"
 
 
+def _with_notes(detail: str, operation: OperationStatus | None) -> str:
+    """What an operation came to, with the notes of one that is over which that does not repeat."""
+    over = operation is not None and operation.ending is not None
+    notes = operation.notes if operation is not None and over else ()
+    return "; ".join([*([detail] if detail else []), *(note for note in notes if note not in detail)])
+
+
 def _ended(each: OperationStatus) -> str:
     ending = ENDINGS[each.ending] if each.ending else "running"
-    detail = f": {each.detail}" if each.detail else ""
+    told = _with_notes(each.detail, each)
+    detail = f": {told}" if told else ""
     ago = f"{duration(each.ended_ago_s or 0)} ago"
     moves = each.kind in (Kind.FAILOVER, Kind.SWITCHOVER) and len(each.marks) > 1
     parts = f"; {_parts(each)}" if moves else ""
@@ -394,7 +410,9 @@ def _explained(each: Explained, unbelieved: str, width: int) -> Lines:
         out += field("gates", f"of {what} it:", width)
     for finding in each.findings:
         out += _finding(finding, width)
-    if each.rungs and each.ports and set(each.ports.ports.values()) == {"closed"}:
+    if each.power is not None and each.power.confirmed:
+        out += field("ports", _off(each.power), width)
+    elif each.rungs and each.ports and set(each.ports.ports.values()) == {"closed"}:
         out += field("ports", _ordered(each.ports), width)
     out += field("fencing", in_brief(each.rungs), width) if each.rungs else []
     return out + field("so", each.so, width)

@@ -100,6 +100,20 @@ class PortsStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerStatus:
+    """What came of switching a node off. `off` CONFIRMED: it read off `for_s` ago, and has not answered since;
+    otherwise it was last ordered `for_s` ago, and is not known to be off. mailward switches nothing on."""
+
+    off: FenceOutcome
+    for_s: float
+    detail: str = ""
+
+    @property
+    def confirmed(self) -> bool:
+        return self.off is FenceOutcome.CONFIRMED
+
+
+@dataclass(frozen=True, slots=True)
 class HelperStatus:
     """What `mailward-node` last said. `age_s` None: it never answered this daemon. `lease_s` is the lease
     under which its ports are open, None where they are not; `renewed_ago_s` None: nobody knows."""
@@ -167,7 +181,7 @@ class FenceStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """`rungs` is the node's ladder, in a cluster."""
+    """`rungs` is the node's ladder, in a cluster. `power` None: it was not switched off, or answers again."""
 
     node: str
     site: str
@@ -177,6 +191,7 @@ class NodeStatus:
     helper: HelperStatus
     ports: PortsStatus | None = None
     rungs: tuple[RungStatus, ...] = ()
+    power: PowerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +338,7 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Explained:
     """Why one (node, endpoint) is treated as it is. `so` says in a sentence what follows. `rungs` is the
-    node's ladder, in a cluster; `ports` are its client ports."""
+    node's ladder, in a cluster; `ports` are its client ports; `power` as in `NodeStatus`."""
 
     node: str
     endpoint: str
@@ -340,6 +355,7 @@ class Explained:
     so: str
     rungs: tuple[RungStatus, ...] = ()
     ports: PortsStatus | None = None
+    power: PowerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

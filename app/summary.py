@@ -169,6 +169,7 @@ def _one(each: Explanation, state: State, view: View, now: Automation) -> Explai
         so=advice.consequence(each, phase, cause, now, running, belief.unbelieved(view)),
         rungs=ladders.of_a_cluster(view.snapshot, each.node),
         ports=nodes.ports_of(state, view.now, each.node),
+        power=nodes.power_of(state, view.now, each.node),
     )
 
 

@@ -17,6 +17,7 @@ def told(before: State, after: State) -> tuple[str, ...]:
         *_phases(before, after),
         *_operation(before, after),
         *_ports(before, after),
+        *_power(before, after),
         *_requests(before, after),
     )
 
@@ -75,6 +76,20 @@ def _ports(before: State, after: State) -> Iterator[str]:
         if old is None or (old.token, old.fence, old.detail) != (record.token, record.fence, record.detail):
             ports = ", ".join(f"{name} {state}" for name, state in sorted(record.ports.items()))
             yield f"client ports of {record.node} {record.fence}: {ports} ({record.detail})"
+
+
+def _power(before: State, after: State) -> Iterator[str]:
+    for record in after.power:
+        if record.off is FenceOutcome.UNKNOWN and not record.detail:
+            continue  # ordered, not answered yet
+        old = before.power_of(record.node)
+        if old is None or (old.token, old.off, old.detail) != (record.token, record.off, record.detail):
+            off = record.off is FenceOutcome.CONFIRMED
+            said = "was switched off, read back off" if off else f"is not known to be off, {record.off}"
+            yield f"{record.node} {said} ({record.detail})"
+    for old in before.power:
+        if old.off is FenceOutcome.CONFIRMED and after.power_of(old.node) is None:
+            yield f"{old.node} does not count as switched off any more"
 
 
 def _requests(before: State, after: State) -> Iterator[str]:

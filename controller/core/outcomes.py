@@ -177,6 +177,8 @@ def _apply(draft: Draft, order: Order, outcome: Outcome) -> None:
             off = outcome.fence or FenceOutcome.UNKNOWN
             at = outcome.at if off is FenceOutcome.CONFIRMED else power.at
             draft.put_power(replace(power, off=off, at=at, detail=outcome.detail[: bounds.DETAIL]))
+        if outcome.fence is FenceOutcome.CONFIRMED and draft.state.operation is not None:
+            draft.note(f"{action.node} was switched off, read back off")
     elif isinstance(action, OrderPorts):
         if outcome.result is Result.DONE:
             helper = draft.helper(action.node)

@@ -37,6 +37,16 @@ def held() -> Scene:
     return scene
 
 
+def switched_off() -> Scene:
+    """Who served could not be closed, and its power switch says off."""
+    scene = healthy()
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.details["order-ports"] = "ssh: no route to host"
+    scene.run(40)
+    return scene
+
+
 def moving() -> Scene:
     scene = healthy()
     scene.lag("a", "b", 2.0)
@@ -84,6 +94,7 @@ SCENES = {
     "cluster_held": held,
     "cluster_moving": moving,
     "cluster_opened_by_hand": opened_by_hand,
+    "cluster_switched_off": switched_off,
     "cluster_too_much_lost": too_much_lost,
 }
 
