@@ -170,7 +170,8 @@ def _node(node: NodeStatus, unbelieved: str, width: int) -> Lines:
     for name, phase in phases.items() if not alike else ():
         out += field(name, phase, width)
     out += block("services", _services(node.services), width, indent=2)
-    out += field("ports", f"{_NOT_BELIEVED if unbelieved and (node.ports or node.power) else ''}{_ports(node)}", width)
+    recorded = _NOT_BELIEVED if unbelieved and (node.ports or node.power) else ""
+    out += field("ports", f"{recorded}{_ports(node)}", width)
     if node.fenced and _remarkable(node.helper):
         out += field("helper", _helper(node.helper), width)
     return out

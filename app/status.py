@@ -101,8 +101,8 @@ class PortsStatus:
 
 @dataclass(frozen=True, slots=True)
 class PowerStatus:
-    """What came of switching a node off. `off` CONFIRMED: it read off `for_s` ago, and has not answered since;
-    otherwise it was last ordered `for_s` ago, and is not known to be off. mailward switches nothing on."""
+    """What came of switching a node off. `off` CONFIRMED: it read off `for_s` ago, and has not answered
+    since; otherwise it was last ordered `for_s` ago, and is not known to be off."""
 
     off: FenceOutcome
     for_s: float

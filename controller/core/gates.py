@@ -256,7 +256,7 @@ def behind_closed_ports(case: Case) -> Finding:
     if ports is None or ports.fence is not FenceOutcome.CONFIRMED:
         power = case.state.power_of(case.node)
         if power is not None and power.off is FenceOutcome.CONFIRMED:
-            return _no("fence", "mailward switched it off, and read back off; its ports are closed once it answers")
+            return _no("fence", "mailward switched it off, read back off; it is closed once it answers")
         detail = f": {ports.detail}" if ports and ports.detail else ""
         return _unknown("fence", f"its client ports are not known to be closed{detail}")
     wanted = port_map(case.snapshot.policy, case.state, case.node)

@@ -13,11 +13,12 @@ from tests.unit.core.scene import Scene, cluster_of, facts
 from mailward.app import render, summary
 from mailward.app.exits import Exit
 from mailward.app.live import View
-from mailward.app.status import Mode
+from mailward.app.status import Mode, Progress, RequestStatus, Status
+from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Result
 from mailward.model.policy import Failback, RungKind
 from mailward.model.snapshot import Standing
-from mailward.model.state import RequestKind
+from mailward.model.state import Ending, RequestKind
 
 Golden = Callable[[str, str], None]
 
@@ -110,6 +111,66 @@ def test_each_situation_of_a_cluster_is_told_as_kept(name: str, golden: Golden) 
 def notices(scene: Scene) -> tuple[str, ...]:
     view = View("watch", scene.now, scene.now, scene.snapshot(), scene.look())
     return summary.status_of(view).notices
+
+
+def seen(scene: Scene) -> Status:
+    return summary.status_of(View("watch", scene.now, scene.now, scene.snapshot(), scene.look()))
+
+
+def test_who_is_switched_off_comes_back_by_itself_only_where_no_person_took_it_out() -> None:
+    scene = healthy()
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(40)
+    on, readmit = seen(scene).next
+    assert (on.command, readmit.command) == ("switch a on", "mailward readmit a")
+    assert "by itself" not in on.why
+    power = seen(scene).nodes[0].power
+    assert power is not None
+    assert (power.off, power.for_s) == (FenceOutcome.CONFIRMED, 40.0)
+    scene.facts["a"] = facts("a")
+    scene.run(1)
+    assert seen(scene).nodes[0].power is None
+    assert "switch a on" not in [each.command for each in seen(scene).next]
+
+
+def test_who_may_be_off_is_not_told_as_switched_off() -> None:
+    scene = held()
+    power = seen(scene).nodes[0].power
+    assert power is not None
+    assert (power.off, power.detail) == (FenceOutcome.UNKNOWN, "the controller does not answer")
+    assert "switched" not in render.status(seen(scene), UTC)
+    scene = switched_off()
+    unknown = tuple(replace(each, off=FenceOutcome.UNKNOWN) for each in scene.state.power)
+    scene.state = replace(scene.state, power=unknown)
+    assert "a is out of service for 40 s:" in seen(scene).headline
+    assert "switch a on" not in [each.command for each in seen(scene).next]
+
+
+def test_who_is_switched_off_while_the_failover_runs_is_told_and_not_to_be_switched_on_yet() -> None:
+    scene = healthy()
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "order-ports:b": None})
+    scene.run(5)
+    assert "a was switched off, read back off" in render.status(seen(scene), UTC)
+    assert "mailward switched the node off 5 s ago" in render.status(seen(scene), UTC)
+    assert "switch a on" not in [each.command for each in seen(scene).next]
+
+
+@pytest.mark.parametrize("ending", [Ending.DONE, Ending.HANDED_OVER])
+def test_the_answer_to_a_request_tells_who_was_switched_off_once(ending: Ending) -> None:
+    """However its operation ended."""
+    noted = "a was switched off, read back off"
+    operation = seen(switched_off()).ended[0]
+    assert operation.notes == (noted,)
+    detail = noted if ending is Ending.DONE else "ns1 refuses"
+    over = replace(operation, ending=ending, detail=detail)
+    answer = RequestStatus("r1", Progress(ending.value), detail, over)
+    assert noted in render.request(answer, 200)
+    assert render.request(answer, 200).count(noted) == 1
+    running = replace(answer, progress=Progress.RUNNING, operation=replace(operation, ending=None), detail="")
+    assert render.request(running, 200).count(noted) == 1
 
 
 def test_a_node_that_opens_by_itself_when_it_boots_is_told() -> None:

@@ -11,7 +11,9 @@ from tests.unit.app import scenes
 from tests.unit.app.fakes import FakeDaemon, daemon
 
 from mailward.app import metrics
+from mailward.model.fencing import FenceOutcome
 from mailward.model.health import ProbeResult, ServiceReport, StageTime, Verdict
+from mailward.model.state import PowerRecord
 
 STATES = {
     "mailward_automation_state": "state",
@@ -85,6 +87,19 @@ def test_a_withdrawn_node_is_seen_in_the_metrics() -> None:
     assert value(found, "mailward_helper_up", node="mail-a") == 1
     assert value(found, "mailward_commits", result="committed") == 17
     assert value(found, "mailward_healthy") == 0
+
+
+@pytest.mark.parametrize(
+    ("off", "figure"), [(FenceOutcome.CONFIRMED, 1), (FenceOutcome.FAILED, 0), (FenceOutcome.UNKNOWN, None)]
+)
+def test_who_is_switched_off_is_1_and_who_may_be_has_no_figure(off: FenceOutcome, figure: int | None) -> None:
+    view = scenes.withdrawn().view()
+    assert view.snapshot is not None
+    power = (PowerRecord("mail-a", scenes.token(9), off, scenes.NOW, 40.0, "as told"),)
+    state = replace(view.snapshot.state, power=power)
+    found = families(FakeDaemon(replace(view, snapshot=replace(view.snapshot, state=state))))
+    assert value(found, "mailward_switched_off", node="mail-a") == figure
+    assert value(found, "mailward_switched_off", node="mail-b") is None
 
 
 def test_unknown_lag_has_no_figure() -> None:

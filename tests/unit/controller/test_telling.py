@@ -20,6 +20,7 @@ from mailward.model.state import (
     Phase,
     PhaseRecord,
     PortsRecord,
+    PowerRecord,
     State,
     Step,
     TargetRecord,
@@ -166,6 +167,24 @@ def test_ports_are_told_once_they_are_answered() -> None:
     assert told(ordered, fenced(FenceOutcome.UNKNOWN, "no hello")) == (
         "client ports of mail-a UNKNOWN: imaps closed, smtp open (no hello)",
     )
+
+
+def test_power_is_told_once_it_is_answered_and_when_who_was_off_is_not_any_more() -> None:
+    def power(off: FenceOutcome, detail: str, token: Token = TOKEN) -> State:
+        return replace(EMPTY, power=(PowerRecord("mail-a", token, off, NOW, 40.0, detail),))
+
+    ordered, off = power(FenceOutcome.UNKNOWN, ""), power(FenceOutcome.CONFIRMED, "it reads off")
+    unanswered = power(FenceOutcome.UNKNOWN, "no answer in time")
+    said = ("mail-a was switched off, read back off (it reads off)",)
+    assert told(EMPTY, ordered) == told(off, off) == told(ordered, EMPTY) == ()
+    assert told(ordered, off) == told(EMPTY, off) == said
+    assert told(off, power(FenceOutcome.CONFIRMED, "it reads off", Token(STORE, 3, 8))) == said
+    assert told(ordered, unanswered) == ("mail-a is not known to be off, UNKNOWN (no answer in time)",)
+    assert told(ordered, power(FenceOutcome.FAILED, "no such program")) == (
+        "mail-a is not known to be off, FAILED (no such program)",
+    )
+    assert told(off, EMPTY) == ("mail-a does not count as switched off any more",)
+    assert told(unanswered, EMPTY) == ()
 
 
 def test_an_answer_to_a_request_is_told_once() -> None:

@@ -8,6 +8,7 @@ from tests.unit.core.scene import MAIL, STORE, Scene, Seen, cluster_of, facts, o
 
 from mailward.controller.core import decide as core
 from mailward.controller.core.cluster import ladder
+from mailward.model.decision import Answered
 from mailward.model.fencing import FenceOutcome, Hook, PortKind, Scope
 from mailward.model.orders import OrderPorts, Outcome, PowerOff, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules, RungKind
@@ -221,6 +222,46 @@ def test_power_that_is_not_read_back_off_confirms_nothing() -> None:
     scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off": Result.UNKNOWN})
     scene.run(200)
     assert opened(scene) == []
+
+
+def test_who_was_switched_off_is_noted_and_the_gate_that_holds_it_says_so() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=LADDER))
+    scene.gone("a", for_s=31)
+    scene.answers["order-ports:a"] = Result.UNKNOWN
+    scene.run(20)
+    assert last(scene) == (Kind.FAILOVER, Ending.DONE)
+    noted = "a was switched off, read back off"
+    assert (scene.state.ended[-1].operation.notes, scene.state.ended[-1].detail) == ((noted,), noted)
+    found = scene.finding("fence", "a")
+    assert found.answer is Answered.NO
+    assert found.reason.startswith("mailward switched it off, read back off")
+    scene.facts["a"] = facts("a")
+    scene.run(1)
+    assert "switched it off" not in scene.finding("fence", "a").reason
+
+
+def test_who_is_not_read_back_off_is_not_noted_as_switched_off() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=LADDER))
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off": Result.FAILED})
+    scene.run(20)
+    assert scene.state.operation is not None
+    assert scene.state.operation.notes == ()
+    assert "switched it off" not in scene.finding("takeover", "a").reason
+
+
+def test_who_is_read_back_off_when_no_operation_runs_is_off_all_the_same() -> None:
+    scene = Scene.of_a_cluster(cluster_of(rungs=LADDER))
+    scene.gone("a", for_s=31)
+    scene.answers.update({"order-ports:a": Result.UNKNOWN, "power-off": None})
+    scene.run(5)
+    (order,) = scene.state.orders
+    scene.state = replace(scene.state, operation=None)
+    scene.outcomes = [Outcome(order.token, Result.DONE, scene.now, "", FenceOutcome.CONFIRMED, Scope.POWER)]
+    scene.step()
+    power = scene.state.power_of("a")
+    assert power is not None
+    assert power.off is FenceOutcome.CONFIRMED
 
 
 def test_who_was_switched_off_and_answers_again_is_not_off() -> None:
