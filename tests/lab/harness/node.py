@@ -16,6 +16,7 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -219,8 +220,13 @@ class MailNode:
         return bool(code == 0)
 
     def _entry_done(self) -> bool:
+        """Since this start. An earlier one's mark is there until the node's init has removed it, and by that
+        the units would be started before the ports are closed."""
+        self.container.reload()
+        began = datetime.fromisoformat(self.container.attrs["State"]["StartedAt"])
+        newer = f'[ -n "$(find /run/lab/started -newermt @{began.timestamp():.6f})" ]'
         try:
-            code, _ = self.container.exec_run(["test", "-e", "/run/lab/started"])
+            code, _ = self.container.exec_run(["sh", "-c", newer])
         except docker.errors.APIError:
             return False
         return bool(code == 0)
