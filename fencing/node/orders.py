@@ -132,11 +132,13 @@ class Orders:
             )
 
     def claim(self, token: Token, deadline: Deadline) -> Obeyed:
-        """Remember a higher token and change nothing else."""
+        """Remember a higher token and change nothing else. A node that is closed since it booted, or is about
+        to be, stays so: nothing was ordered since, and /run says nothing of this boot yet."""
         with held(self._config.run_dir, deadline):
             known = self._judge(token, deadline)
             record = _claimed(known.record, token)
-            in_run = self._memory.keep_in_run(record)
+            waits = self._is_closed_since_it_booted(known)
+            in_run = "nothing was ordered since it booted" if waits else self._memory.keep_in_run(record)
             on_disk = self._memory.keep_on_disk(record)
             if in_run and on_disk:
                 raise Refused(refusal.NOT_PERSISTED, f"the token can be kept nowhere: {on_disk}; {in_run}")
@@ -196,8 +198,8 @@ class Orders:
         order."""
         with held(self._config.run_dir, Deadline(_HAND_LOCK_S)):
             known = self._memory.read()
-            closes = self._config.boot == CLOSED and bool(known.damage or known.record.token)
-            if closes and self._memory.is_of_another_boot():
+            closes = self._may_boot_closed(known)
+            if self._is_closed_since_it_booted(known):
                 all_closed: PortMap = dict.fromkeys(self._config.services, CLOSED)
                 self._apply(known.record._replace(ports=all_closed, lease_s=None))
                 if not known.damage:
@@ -234,6 +236,13 @@ class Orders:
             raise Refused(refusal.STALE, f"{token} is not above {record.token}, which has been obeyed")
         _check_late(deadline)
         return known
+
+    def _may_boot_closed(self, known: Known) -> bool:
+        return self._config.boot == CLOSED and bool(known.damage or known.record.token)
+
+    def _is_closed_since_it_booted(self, known: Known) -> bool:
+        """Or will be, by `restore`: until then whoever claims it must not make it look as ordered."""
+        return self._may_boot_closed(known) and self._memory.is_of_another_boot()
 
     def _judge_renewal(self, token: Token, known: Known, deadline: Deadline) -> None:
         highest = known.record.token

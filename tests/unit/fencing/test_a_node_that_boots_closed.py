@@ -37,6 +37,50 @@ def test_a_claim_alone_does_not_open_it(booting: Any) -> None:
     assert booting.closed == ALL
 
 
+def test_one_that_is_claimed_before_its_ports_are_restored_is_closed_all_the_same(booting: Any) -> None:
+    """A leader claims it as soon as its SSH answers, and that may be before."""
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    booting.claim("abcdef01.1.2")
+    assert booting.orders.restore().held
+    assert booting.closed == ALL
+
+
+def test_one_that_was_claimed_since_stays_closed_when_its_firewall_is_mended(booting: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    booting.orders.restore()
+    booting.claim("abcdef01.1.2")
+    assert booting.orders.restore().held
+    assert booting.closed == ALL
+    booting.order("abcdef01.1.3", OPEN)
+    assert not booting.orders.restore().held
+    assert booting.closed == ()
+
+
+def test_a_claim_of_one_that_booted_closed_outlives_it_or_is_refused(booting: Any, refused_with: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    booting.claim("abcdef01.1.2")
+    booting.reboot()
+    with refused_with("stale"):
+        booting.order("abcdef01.1.2", OPEN)
+
+
+def test_a_claim_of_one_that_booted_closed_is_refused_on_a_full_disk(booting: Any, refused_with: Any) -> None:
+    booting.order("abcdef01.1.1", OPEN)
+    booting.reboot()
+    booting.memory.disk_full = True
+    with refused_with("not-persisted", "No space left on device; nothing was ordered since it booted"):
+        booting.claim("abcdef01.1.2")
+
+
+def test_one_that_was_never_ordered_is_not_closed_by_a_claim_and_a_restore(booting: Any) -> None:
+    booting.claim("abcdef01.1.1")
+    assert booting.orders.restore() is None
+    assert booting.closed == ()
+
+
 def test_one_that_has_never_obeyed_is_left_open(booting: Any) -> None:
     assert booting.orders.restore() is None
     assert booting.closed == ()
