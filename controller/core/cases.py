@@ -150,6 +150,12 @@ def answers_clients(situation: Situation, node: str) -> bool:
     return any(s.verdict is Verdict.UP and s.vantage is Vantage.DIRECT for s in services)
 
 
+def is_well(situation: Situation, node: str) -> bool:
+    """Whether a node is well behind all of its endpoints."""
+    endpoints = situation.snapshot.policy.endpoints_of(node)
+    return all(situation.judgements[node, endpoint.name].condition in WELL for endpoint in endpoints)
+
+
 def failing_for_long(situation: Situation, operation: Operation, node: str) -> bool:
     """Whether a node has failed for longer than a restart takes, or is not known to be well and its helper is
     silent, and the running step has waited as long."""
@@ -158,7 +164,7 @@ def failing_for_long(situation: Situation, operation: Operation, node: str) -> b
     patience_s = policy.rules.takeover_after_s
     if any(judgement.condition in FAILING and judgement.failing_s >= patience_s for judgement in found):
         return True
-    silent = situation.sight.nodes[node].facts is None and not all(j.condition in WELL for j in found)
+    silent = situation.sight.nodes[node].facts is None and not is_well(situation, node)
     return silent and operation.step_since.age_s(situation.snapshot.now) >= patience_s
 
 

@@ -188,34 +188,37 @@ class Choice:
 
 
 def choose(situation: Situation, operation: Operation, node: Node) -> Choice:
-    """The next rung for a node that is not stopped."""
+    """The next rung for a node that is not stopped; nothing is ordered while another is out."""
     policy, now = situation.snapshot.policy, situation.snapshot.now
     said: list[str] = []
-    again: Action | None = None
-    busy = False
+    action: Action | None = None
+    answered, out = True, False
     for rung in node.ladder:
         if rung.kind is RungKind.LEASE:
             lease = leases.remaining(situation, node.name)
             said.append(f"{rung.kind}: {lease.said}")
-            if not lease.in_vain:
-                return Choice(None if busy else again, "; ".join(said))
+            if lease.in_vain:
+                continue
+            answered = False
+            break
+        ordered = _action(situation, operation, node, rung)
+        if ordered is None:
             continue
-        action = _action(situation, operation, node, rung)
-        if action is None:
-            continue
-        attempt = operation.attempt(key_of(action))
+        attempt = operation.attempt(key_of(ordered))
         if attempt is None:
-            return Choice(None if busy else action, "; ".join(said))
-        if attempt.result is None and attempt.tries == 1:
-            return Choice(None, "; ".join([*said, f"{rung.kind}: no answer yet"]))
-        if attempt.result is None:  # all the others have answered before
-            busy = True
-            said.append(f"{rung.kind}: being tried again")
-            continue
+            action, answered = ordered, False
+            break
+        if attempt.result is None:
+            out, answered = True, attempt.tries > 1
+            said.append(f"{rung.kind}: {'being tried again' if answered else 'no answer yet'}")
+            if answered:
+                continue
+            break
         said.append(f"{rung.kind}: {attempt.detail or attempt.result.value}")
-        if again is None and may_retry(_undone(attempt), attempt.last.age_s(now), policy):
-            again = action
-    return Choice(None if busy else again, "; ".join(said) or "there is no rung", answered=True)
+        if action is None and may_retry(_undone(attempt), attempt.last.age_s(now), policy):
+            action = ordered
+    nothing = "there is no rung" if answered else ""
+    return Choice(None if out else action, "; ".join(said) or nothing, answered)
 
 
 def _undone(attempt: Attempt) -> Attempt:

@@ -5,7 +5,7 @@ switchover begins. Those that a hybrid has as well are in `gates`.
 from collections.abc import Sequence
 
 from mailward.controller.core import gates
-from mailward.controller.core.cases import FAILING, WELL, Case
+from mailward.controller.core.cases import FAILING, WELL, Case, is_well
 from mailward.controller.core.cluster import candidates, ladder, leases
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
@@ -78,11 +78,9 @@ def heir(case: Case) -> Finding:
 def _to_let_in(case: Case) -> str:
     """What to type where somebody who is well is out, or waits for mail that does not come: then it stands
     by, and may take over within the allowed loss. '' where there is nobody."""
-    policy = case.snapshot.policy
-    for node in policy.nodes:
+    for node in case.snapshot.policy.nodes:
         records = case.state.phases_of(node.name)
-        judged = [case.situation.judgements[node.name, each.name] for each in policy.endpoints_of(node.name)]
-        well = case.sight.nodes[node.name].facts is not None and all(j.condition in WELL for j in judged)
+        well = case.sight.nodes[node.name].facts is not None and is_well(case.situation, node.name)
         away = any(record.phase in (Phase.OUT, Phase.REJOINING) for record in records)
         if node.name != case.node and well and away:
             by_hand = any(record.cause is Cause.OPERATOR for record in records)

@@ -430,12 +430,6 @@ def kinds(actions: Iterable[Action]) -> list[str]:
     return [action.kind for action in actions]
 
 
-__all__ = [
-    "GIB", "MAIL", "SERVICES", "START_S", "STORE", "Scene", "Seen", "Voice", "facts", "imap_and_smtp",
-    "kinds", "may_follow", "policy_of",
-]  # fmt: skip
-
-
 def phases(scene: Scene) -> dict[str, Phase]:
     return {node: scene.phase(node) for node in scene.policy.node_by_name}
 
@@ -448,3 +442,19 @@ def opened(scene: Scene) -> list[str]:
         if isinstance(action, OrderPorts)
         and any(port.kind is PortKind.OPEN for port in action.ports.values())
     ]
+
+
+def until_promoting(scene: Scene, node: str, every_s: float = 0.0) -> None:
+    """Step until a node is to be opened; what is ordered of it is not recorded before the next step."""
+    for _ in range(300):
+        scene.step(every_s)
+        if scene.phase(node) is Phase.PROMOTING:
+            return
+    raise AssertionError(f"{node} was never promoting")
+
+
+__all__ = [
+    "GIB", "MAIL", "SERVICES", "START_S", "STORE", "Scene", "Seen", "Voice", "facts", "imap_and_smtp",
+    "kinds", "may_follow", "opened", "phases",
+    "policy_of", "until_promoting",
+]  # fmt: skip

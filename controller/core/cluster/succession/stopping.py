@@ -1,7 +1,7 @@
 """The first step: everybody but the one to be promoted is stopped for certain, the source last. Until then a
 failover may be given back."""
 
-from mailward.controller.core.cases import WELL, failing_for_long
+from mailward.controller.core.cases import WELL, failing_for_long, is_well
 from mailward.controller.core.cluster import ladder
 from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
@@ -149,10 +149,8 @@ def _give_back(draft: Draft, why: str) -> None:
 def _comes_back(draft: Draft) -> bool:
     """Whether somebody who is out is well: it may stand by, and take over, when nothing else runs."""
     for name in [node.name for node in draft.policy.nodes if course.is_in(draft, node.name, Phase.OUT)]:
-        records = draft.state.phases_of(name)
-        judged = [draft.judgements[name, endpoint.name] for endpoint in draft.policy.endpoints_of(name)]
-        by_hand = any(record.cause is Cause.OPERATOR for record in records)
-        if not by_hand and all(judgement.condition in WELL for judgement in judged):
+        by_hand = any(record.cause is Cause.OPERATOR for record in draft.state.phases_of(name))
+        if not by_hand and is_well(draft.situation, name):
             return True
     return False
 

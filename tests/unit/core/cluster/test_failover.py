@@ -165,6 +165,7 @@ def test_who_is_to_stop_it_by_hand_is_told_so_also_while_each_way_is_tried_again
     for _ in range(200):
         scene.step(0.5)
         assert "mailward vouch a --operation" in scene.look().waits_for
+        assert len(scene.state.orders) <= 1, "one rung at a time"
     assert "being tried again" in scene.look().waits_for
 
 

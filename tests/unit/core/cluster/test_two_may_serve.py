@@ -3,7 +3,7 @@ by hand. Nobody else is opened meanwhile; and it is said."""
 
 from dataclasses import replace
 
-from tests.unit.core.scene import Scene, cluster_of, facts
+from tests.unit.core.scene import Scene, cluster_of, facts, until_promoting
 
 from mailward.controller.core import decide as core
 from mailward.controller.core.cluster import ladder
@@ -63,27 +63,40 @@ def test_a_reading_that_fails_takes_nothing_back() -> None:
     assert ladder.to_be_stopped(core._situation(scene.snapshot()), None, "a") == ()
 
 
-def test_who_is_about_to_be_opened_waits_for_one_that_cannot_be_read_any_more() -> None:
-    """The third is closed once more first, and nobody is blamed for what was never ordered."""
+def promoting_while_c_was_closed_long_ago(*, sent: bool) -> Scene:
     scene = Scene.of_a_cluster(cluster_of(THREE))
+    scene.answers["order-ports:b"] = None
     scene.down("a", for_s=31)
-    for _ in range(20):
-        scene.step()
-        if scene.phase("b") is Phase.PROMOTING:
-            break
+    until_promoting(scene, "b")
     operation, record = scene.state.operation, scene.state.ports_of("c")
     assert operation is not None
     assert record is not None
     assert operation.step is Step.PROMOTE
     old = replace(record, at=replace(record.at, boot_s=scene.now_s - 100))
     others = tuple(each for each in scene.state.ports if each.node != "c")
-    unsent = replace(operation, attempts=())
-    scene.state = replace(scene.state, ports=(*others, old), orders=(), operation=unsent)
-    unread(scene, "c")
+    scene.state = replace(scene.state, ports=(*others, old))
+    if not sent:
+        scene.state = replace(scene.state, orders=(), operation=replace(operation, attempts=()))
     scene.sent.clear()
+    return scene
+
+
+def test_who_is_about_to_be_opened_waits_for_one_that_cannot_be_read_any_more() -> None:
+    """The third is closed once more first, and nobody is blamed for what was never ordered."""
+    scene = promoting_while_c_was_closed_long_ago(sent=False)
+    unread(scene, "c")
+    scene.answers.clear()
     scene.run(5)
     assert ports_of(scene)[:2] == [("c", PortKind.CLOSED), ("b", PortKind.OPEN)]
     assert scene.phase("b") is Phase.IN_SERVICE
+
+
+def test_who_may_be_open_by_now_is_not_put_back_for_one_that_cannot_be_read() -> None:
+    scene = promoting_while_c_was_closed_long_ago(sent=True)
+    unread(scene, "c")
+    scene.run(5)
+    assert [each.step for each in [scene.state.operation] if each] == [Step.PROMOTE]
+    assert ports_of(scene) == []
 
 
 def test_who_is_open_already_is_not_closed_for_it() -> None:

@@ -3,7 +3,7 @@ source that is still as it was is left alone; and nobody is promoted whom nobody
 
 from dataclasses import replace
 
-from tests.unit.core.scene import MAIL, SERVICES, Scene, cluster_of, facts
+from tests.unit.core.scene import MAIL, SERVICES, Scene, cluster_of, facts, until_promoting
 
 from mailward.model.fencing import OPEN, PortKind
 from mailward.model.orders import OrderPorts, PowerOff, Result
@@ -70,11 +70,7 @@ def opened_out_of_reach() -> Scene:
     scene = Scene.of_a_cluster(cluster_of(rungs=(RungKind.HELPER, RungKind.AGENT)))
     scene.ask(RequestKind.SWITCHOVER, "b")
     scene.answers["order-ports:b"] = Result.UNKNOWN
-    for _ in range(20):
-        scene.step()
-        if scene.phase("b") is Phase.PROMOTING:
-            break
-    assert scene.phase("b") is Phase.PROMOTING
+    until_promoting(scene, "b")
     return scene
 
 
@@ -259,18 +255,10 @@ def test_where_nobody_serves_and_the_one_asked_for_does_not_either_it_is_closed_
     assert scene.phase("b") is Phase.IN_SERVICE
 
 
-def until_promoting(scene: Scene, node: str) -> None:
-    for _ in range(300):
-        scene.step(0.5)
-        if scene.phase(node) is Phase.PROMOTING:
-            return
-    raise AssertionError(f"{node} was never promoting")
-
-
 def pre_empted(scene: Scene, opened: str, before: Result | None) -> None:
     """A person orders the failover of `a` while a switchover from it opens `opened`."""
     scene.answers[f"order-ports:{opened}"] = before
-    until_promoting(scene, opened)
+    until_promoting(scene, opened, 0.5)
     scene.answers.clear()
     scene.sent.clear()
     request = scene.ask(RequestKind.FAILOVER, "a")
@@ -287,7 +275,7 @@ def test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover() 
     scene = Scene.of_a_cluster(cluster_of(THREE))
     scene.looked_at_behind = ("b",)
     scene.ask(RequestKind.SWITCHOVER, "b")
-    until_promoting(scene, "b")
+    until_promoting(scene, "b", 0.5)
     pre_empted(scene, "a", None)
     scene.run(100)
     assert ports_of(scene)[0] == ("a", PortKind.CLOSED)
