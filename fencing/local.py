@@ -15,7 +15,7 @@ from mailward.fencing.helper import NodeHelper
 
 COMMAND = ("sudo", "-n", "/usr/local/sbin/mailward-node", "serve")
 _COMPLAINT_LIMIT = 400
-_END_TIMEOUT_S = 1.0
+_END_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +47,28 @@ class LocalTransport:
         self._reapers: set[asyncio.Task[int]] = set()
 
     async def open(self) -> Channel:
-        ours, its_stdio = socket.socketpair()
-        stderr, its_stderr = socket.socketpair()
-        stderr.setblocking(False)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=its_stdio.fileno(),
-                stdout=its_stdio.fileno(),
-                stderr=its_stderr.fileno(),
-                start_new_session=True,
-            )
-            reader, writer = await asyncio.open_connection(sock=ours)
-        except BaseException as error:
-            ours.close()
-            stderr.close()
-            if isinstance(error, OSError):
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            sock, its_stdio = socket.socketpair()
+            ours.callback(sock.close)
+            theirs.callback(its_stdio.close)
+            stderr, its_stderr = socket.socketpair()
+            ours.callback(stderr.close)
+            theirs.callback(its_stderr.close)
+            stderr.setblocking(False)
+            # Before the process, which so is never left with nobody to wait for it.
+            reader, writer = await asyncio.open_connection(sock=sock)
+            ours.callback(writer.close)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=its_stdio.fileno(),
+                    stdout=its_stdio.fileno(),
+                    stderr=its_stderr.fileno(),
+                    start_new_session=True,
+                )
+            except OSError as error:
                 raise ChannelError(f"{self._command[0]}: {error.strerror}") from error
-            raise
-        finally:
-            its_stdio.close()
-            its_stderr.close()
+            ours.pop_all()
         reaper = asyncio.create_task(process.wait(), name="end of a local mailward-node")
         self._reapers.add(reaper)
         reaper.add_done_callback(self._reapers.discard)
@@ -77,7 +78,7 @@ class LocalTransport:
         return False
 
     async def close(self) -> None:
-        """Wait a moment for the processes that were let go."""
+        """Wait for the processes that were let go: an instant, but for a starved machine."""
         if self._reapers:
             await asyncio.wait(self._reapers, timeout=_END_TIMEOUT_S)
 
