@@ -36,9 +36,9 @@ class Operations:
         found = []
         kinds = (Kind.FAILOVER, Kind.READMIT, Kind.SWITCHOVER)
         planned = started.kind in kinds and started.request is None
-        drained = ended is not None and ended.kind is Kind.DRAIN
+        goes_on = ended is not None and ended.kind in (Kind.DRAIN, Kind.SWITCHOVER)  # as its node has failed
         paused = world.ensemble.pause is not None and world.pause_in_force_everywhere()
-        if paused and planned and not drained:
+        if paused and planned and not goes_on:
             found.append(f"I9: {started.kind} {started.id} began during a pause")
         if not started.reason:
             found.append(f"I16: {started.kind} {started.id} has no reason")

@@ -118,7 +118,8 @@ class NotTooMuchLost:
 class Takeovers:
     """I6, I7 and I8: automation moves service away from a node that enough observers could see broken for as
     long as a takeover waits, while another was known to be well; and not too often: only what got past its
-    fence has stopped anybody. Who was stopped before, and nobody has taken over, needs no more to be seen."""
+    fence has stopped anybody. Who was stopped before, and nobody has taken over, needs no more to be seen,
+    and may be gone on with at any time."""
 
     truth: Truth
     rule: str = ""
@@ -142,13 +143,14 @@ class Takeovers:
             found.append(f"I8: {name} is failed over, and automation only observes")
         oldest_s = max(world.now_s - 3600.0 + LOOK_S, world.memory_from_s)
         self._fenced = {id: at_s for id, at_s in self._fenced.items() if at_s > oldest_s}
-        if len(self._fenced) >= policy.rules.failovers_per_hour and not _was_planned(commit):
+        serves = any(r.phase is Phase.IN_SERVICE for r in commit.before.phases if r.node == name)
+        often = len(self._fenced) >= policy.rules.failovers_per_hour
+        if serves and often and not _was_planned(commit):
             found.append(f"I8: one more after {len(self._fenced)} failovers within an hour")
         full = operation.cause is Cause.DISK
         for_s = 0.0 if full else max(0.0, policy.rules.takeover_after_s - LOOK_S)
         for_s = min(for_s, world.now_s - world.memory_from_s)  # who serves may have been said a moment ago
         endpoints = policy.endpoints_of(name)
-        serves = any(r.phase is Phase.IN_SERVICE for r in commit.before.phases if r.node == name)
         if serves and not any(self.truth.lost(world, name, endpoint.name, for_s) for endpoint in endpoints):
             found.append(f"I6: {name} is failed over, which not enough can have seen broken for {for_s:g} s")
         others = [node for other, node in world.nodes.items() if other != name]

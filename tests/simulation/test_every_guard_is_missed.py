@@ -134,6 +134,16 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "test_who_was_opened_in_vain_is_closed_though_nobody_can_take_over",
         "it is stopped as soon as anybody can take over",
     ),
+    "who is shut is closed for certain": Unit(
+        "tests/unit/core/cluster/test_closed_and_unheard.py",
+        "test_it_is_closed_for_certain_and_serves_again_if_well_behind_its_ports[by an order-failover]",
+        "an outage that lasts until the other node is back breaks no rule",
+    ),
+    "not while a failover runs": Unit(
+        _FAILBACK,
+        "test_while_a_failover_runs_nobody_is_fit_whoever_stands_by",
+        "by chance a failover seldom ends where it began, and is published late",
+    ),
     "planned work leaves the power alone": Unit(
         "tests/unit/core/cluster/test_who_was_opened_in_vain.py",
         "test_a_source_that_planned_work_cannot_stop_is_not_switched_off",

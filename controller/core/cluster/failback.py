@@ -117,6 +117,8 @@ def held(back: Way) -> str:
 def unfit(back: Way) -> str:
     """Why the preferred node could not serve as well as who does."""
     situation, source, to = back.situation, back.case.node, back.to
+    if failing_over(situation):
+        return "a failover runs"
     field = candidates.field(situation, source, None)
     if to not in field.fit:
         return f"{to} {field.unfit[to][0]}"
@@ -130,6 +132,13 @@ def unfit(back: Way) -> str:
     if lag.seconds > back.rules.caught_up_lag_s or (lag.failed_mailboxes or 0) > 0:
         return f"{to} is behind {source} by {lag.seconds:.0f} s"
     return ""
+
+
+def failing_over(situation: Situation) -> bool:
+    """Where it ends with the node that served before, the other stands by all the while; but service has
+    failed."""
+    running = situation.state.operation
+    return running is not None and running.kind is Kind.FAILOVER
 
 
 # what holds it

@@ -26,7 +26,8 @@ from mailward.model.ports import Coordination
 from mailward.model.state import Pause, Request, State
 
 SESSION_S, TICK_MS = 1.0, 100
-
+_LONGEST_SESSION_S = 20 * TICK_MS / 1000
+"""That such a server grants: for what is no part of a test and may take its time."""
 
 OBSERVERS, WATCHERS, ADMINS = ("host0", "host1", "host2"), ("watcher",), ("cli",)
 """May lead; only watch; only pause."""
@@ -97,7 +98,8 @@ class InZooKeeper:
         return self._server.servers(session_s=self._session_s, identity=identity)
 
     async def make(self, state: State) -> None:
-        async with connected(self.servers()) as client:
+        patient = self._server.servers(session_s=_LONGEST_SESSION_S, identity=OBSERVERS[0])
+        async with connected(patient) as client:
             await make(client, self.cluster, state, self.rights)
 
     async def start(self, *, observe_only: bool = False, name: str = "") -> ZooKeeperStore:

@@ -21,6 +21,7 @@ from tests.lab.harness.daemons import Daemons, settled
 from tests.lab.harness.layout import peer_of
 from tests.lab.harness.waiting import wait_clear, wait_until
 
+from mailward.controller.core.cases import WELL
 from mailward.model.policy import lease_over_s
 
 RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "1"))
@@ -188,8 +189,15 @@ class Sites:
         wait_until(lambda: settled(self.leader), "nothing runs", BACK_WITHIN_S)
         active = self.active()
         self.settle(active)
+        wait_clear(self._ailing, "all are well in the eyes of who leads", BACK_WITHIN_S)
         self.cluster.drain_replication()
         return active, peer_of(active)
+
+    def _ailing(self) -> str:
+        nodes = self.leader.status()["nodes"]
+        found = [(node["node"], each) for node in nodes for each in node["endpoints"]]
+        ill = [f"{name} is {each['condition']}" for name, each in found if each["condition"] not in WELL]
+        return "; ".join(ill)
 
     # What is done to them
 

@@ -1,8 +1,9 @@
 """Succession: how service moves from one node of a cluster to another, and never is at two (I4).
 
 All endpoints of a node share one phase. The `source` is demoting from the first step on: its ports are to be
-closed, and until every node but the one to be promoted is known to be stopped nothing is opened. Nobody is
-stopped while nobody could take over (I8). DNS changes when the new one answers from outside (I2).
+closed, and until every node but the one to be promoted is known to be stopped nothing is opened. Nobody whom
+clients may reach is stopped while nobody could take over (I8). DNS changes when the new one answers from
+outside (I2).
 
 What fails before that is undone by the same steps with another `to`: one that was opened and does not serve
 is stopped in its turn, whether or not anybody can take over yet, and the next best is promoted. So a

@@ -162,6 +162,9 @@ def promote(draft: Draft) -> str:
     attempt = operation.attempt(key)
     if attempt is None and _in_doubt(draft):
         return ""
+    ordered = attempt is not None and attempt.result in (None, Result.DONE)
+    if not ordered and (alone := leases.unattended(draft.situation, operation.to)):
+        return _failed(draft, f"it {alone}")
     if attempt is not None and attempt.result is Result.DONE:
         draft.enter(Step.CHECK)
         return ""

@@ -2,7 +2,7 @@
 failover may be given back."""
 
 from mailward.controller.core.cases import WELL, failing_for_long, is_well
-from mailward.controller.core.cluster import ladder
+from mailward.controller.core.cluster import ladder, leases
 from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
 from mailward.model.fencing import opens
@@ -34,7 +34,7 @@ def fence(draft: Draft) -> str:
         _hand_over(draft, held)
         return held
     if held:
-        opened = "".join(f"; {n} is to be closed ({_said(draft, n)})" for n in _opened_in_vain(draft))
+        opened = "".join(f"; {n} is to be closed ({_said(draft, n)})" for n in _closed_anyhow(draft))
         return f"{held}{opened}"
     left = ladder.to_be_stopped(draft.situation, draft.running(), draft.running().to)
     if not left:
@@ -67,7 +67,7 @@ def rungs(draft: Draft) -> tuple[Action, ...]:
     if _serves_again(draft):
         return ()
     fit = operation.to in choosing.fit_of(draft, choosing.field_now(draft))
-    left = ladder.to_be_stopped(situation, operation, operation.to) if fit else _opened_in_vain(draft)
+    left = ladder.to_be_stopped(situation, operation, operation.to) if fit else _closed_anyhow(draft)
     found = []
     others = tuple(name for name in left if name != operation.node)
     for name in others or left:  # who serves is stopped last: another may be impossible to stop
@@ -84,13 +84,13 @@ def _tried(draft: Draft) -> bool:
     return all(attempt.result is not None for attempt in draft.running().attempts)
 
 
-def _opened_in_vain(draft: Draft) -> tuple[str, ...]:
-    """Who was opened and given up since, and is not known to be stopped: closed though nobody can take over.
-    The source is left as it was, unless it was opened again."""
+def _closed_anyhow(draft: Draft) -> tuple[str, ...]:
+    """Who is not known to be stopped, and is closed though nobody can take over: whoever was opened and given
+    up since. The source is left as it was, unless it was opened again or nobody reaches it."""
     operation = draft.running()
     left = ladder.not_stopped(draft.situation, operation, "")
     given_up = [name for name in left if course.is_in(draft, name, Phase.DEMOTING)]
-    return tuple(name for name in given_up if name != operation.node or _opened_again(draft))
+    return tuple(n for n in given_up if n != operation.node or _opened_again(draft) or _is_shut(draft))
 
 
 def _opened_again(draft: Draft) -> bool:
@@ -100,6 +100,21 @@ def _opened_again(draft: Draft) -> bool:
     if record is None or not opens(record.ports):
         return False
     return record.at.age_s(draft.now) <= operation.started.age_s(draft.now)
+
+
+def _is_shut(draft: Draft) -> bool:
+    """Whether no client reaches the source, since its ports are closed, and not by root's hand: by an order
+    that nobody has heard of, by its lease, or since its boot. To close it for certain costs nobody anything,
+    and then it is looked at behind its ports, and may serve again. (From outside that is seldom seen: nodes
+    reach each other all the same.)"""
+    node = draft.running().node
+    facts = draft.sight.nodes[node].facts
+    if facts is None or facts.forced or not facts.ports:
+        return False
+    if not opens(facts.ports):
+        return facts.applied is True
+    booted = facts.applied is False and facts.boots_closed
+    return leases.lapsed(facts) or (booted and not is_well(draft.situation, node))
 
 
 def _opened_meanwhile(draft: Draft) -> bool:

@@ -14,7 +14,7 @@ from mailward.model.orders import Result
 from mailward.model.policy import Automation, Failback, Policy, Rules, Window
 from mailward.model.replication import Confidence, Lag
 from mailward.model.snapshot import Standing
-from mailward.model.state import Cause, Ending, Flap, Homing, Kind, Phase, RequestKind
+from mailward.model.state import Cause, Ending, Flap, Homing, Kind, Phase, RequestKind, Step
 
 AFTER_S = 600.0
 
@@ -209,6 +209,28 @@ def test_any_failover_lately_is_waited_for() -> None:
     scene.run(AFTER_S / 2, every_s=5)
     assert scene.phase("b") is Phase.IN_SERVICE
     assert goes_back(scene, AFTER_S)
+
+
+def test_while_a_failover_runs_nobody_is_fit_whoever_stands_by() -> None:
+    """As one that went back to the node it came from, and cannot be published for long."""
+    scene = failed_over()
+    scene.lag("b", "a", 2.0)
+    scene.answers["publish"] = Result.FAILED
+    scene.down("b", for_s=31)
+    scene.run(1)
+    assert scene.phase("b") is Phase.DEMOTING
+    scene.lag("b", "a", 0.0)
+    scene.up("b")
+    while scene.phase("b") is not Phase.IN_SERVICE:
+        scene.run(0.5)
+    scene.run(5)
+    running = scene.state.operation
+    assert running is not None
+    assert (running.kind, running.step, scene.phase("a")) == (Kind.FAILOVER, Step.PUBLISH, Phase.STANDBY)
+    assert scene.state.homing.fit == ""
+    scene.answers.clear()
+    scene.run(30)
+    assert (scene.state.operation, scene.state.homing.fit) == (None, "a")
 
 
 @pytest.mark.parametrize("then", ["failed", "failed-over"])

@@ -641,6 +641,24 @@ def test_who_is_being_promoted_and_lapses_where_nobody_renews_gives_way_to_anoth
     assert any("has a daemon beside it that is not heard" in notice for notice in scene.notices)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_could_not_be_opened_is_not_once_more_where_nobody_would_renew_by_now(alone: bool) -> None:
+    scene = armed()
+    scene.down("a", for_s=31)
+    scene.answers["order-ports:b"] = Result.FAILED
+    scene.settle()
+    scene.facts["a"] = closed("a")
+    scene.run(1)
+    assert [each.step for each in [scene.state.operation] if each] == [Step.PROMOTE]
+    if alone:
+        scene.voices["b"] = Voice(age_s=60.0)
+    scene.answers.clear()
+    scene.sent.clear()
+    scene.run(10)
+    assert bool(opened(scene)) is not alone
+    assert any("nobody would renew its lease" in notice for notice in scene.notices) is alone
+
+
 def test_who_is_promoted_and_is_closed_by_its_lease_is_opened_again_where_somebody_renews() -> None:
     scene = promoted_and_unpublished()
     scene.sent.clear()
