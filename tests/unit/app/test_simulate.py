@@ -278,16 +278,20 @@ def test_a_story_is_broken_off_with_ctrl_c(tmp_path: Path) -> None:
     file.write_text(
         "# A day\nat 30 s mail-a loses power\nat the end everything is well\nat 23 h the story ends\n"
     )
-    program = [sys.executable, "-c", "from mailward.app.cli import main; main()"]
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a job may ignore it
+    program = [sys.executable, "-c", f"{heard}; from mailward.app.cli import main; main()"]
     with subprocess.Popen(
         [*program, "simulate", str(HYBRID), "--scenario", str(file)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(4)
-        assert process.poll() is None, "it was over already"
-        process.send_signal(signal.SIGINT)
-        shown, _ = process.communicate(timeout=60)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(4)
+            assert process.poll() is None, "it was over already"
+            process.send_signal(signal.SIGINT)
+            shown, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "fault of mailward" not in shown
     assert "Traceback" not in shown
     assert process.returncode == 130
