@@ -36,7 +36,7 @@ class Operations:
         found = []
         kinds = (Kind.FAILOVER, Kind.READMIT, Kind.SWITCHOVER)
         planned = started.kind in kinds and started.request is None
-        goes_on = ended is not None and ended.kind in (Kind.DRAIN, Kind.SWITCHOVER)  # as its node has failed
+        goes_on = ended is not None and _becomes_a_failover(ended, started)
         paused = world.ensemble.pause is not None and world.pause_in_force_everywhere()
         if paused and planned and not goes_on:
             found.append(f"I9: {started.kind} {started.id} began during a pause")
@@ -86,3 +86,9 @@ class NoErrors:
                 found.append(f"{name}: {broken or (loop and loop.problem)}")
             self._seen[name] = errors
         return found
+
+
+def _becomes_a_failover(planned: Operation, failover: Operation) -> bool:
+    """What was begun by plan goes on as a failover when its node has failed."""
+    by_plan = planned.kind in (Kind.DRAIN, Kind.SWITCHOVER)
+    return by_plan and failover.kind is Kind.FAILOVER and failover.node == planned.node

@@ -152,9 +152,8 @@ def test_the_operation_is_ended_once_by_who_leads_next(
         assert ended[0]["ending"] == "done", ended[0]
         assert [each["id"] for each in ended].count(ended[0]["id"]) == 1
         moved = WITH_IMAP if kind is Kind.FAILOVER else ENDPOINTS
-        stands = {
-            "in-service" if kind is Kind.READMIT else "out"
-        }  # an endpoint seen later has its own failover
+        stands = {"in-service" if kind is Kind.READMIT else "out"}
+        # An endpoint whose failure is seen later has a failover of its own.
         wait_until(lambda: daemons.phases(NODE, moved) == stands, f"{NODE} is {stands} behind {moved}", 30)
         here = dns.wait_with if kind is Kind.READMIT else dns.wait_without
         here(cluster.mail_a.address, moved, 5)

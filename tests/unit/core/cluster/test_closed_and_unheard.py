@@ -15,9 +15,8 @@ from mailward.model.state import Kind, Phase, RequestKind
 
 def shut(how: str) -> NodeFacts:
     """What a helper says whose node nobody reaches."""
-    ports = {
-        service.name: OPEN if how in ("since its boot", "by its lease") else CLOSED for service in SERVICES
-    }
+    ordered = OPEN if how in ("since its boot", "by its lease") else CLOSED
+    ports = dict.fromkeys((service.name for service in SERVICES), ordered)
     told = replace(facts("a"), ports=ports, forced=how == "by hand")
     if how == "by its lease":
         return replace(told, lease_s=12.0, lease_left_s=0)
