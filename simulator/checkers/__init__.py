@@ -17,6 +17,7 @@ from mailward.simulator.checkers.leases import GoesOn
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
+from mailward.simulator.checkers.outages import NotKeptShut
 from mailward.simulator.checkers.planned import GoesBack, Planned
 from mailward.simulator.checkers.promotions import (
     NotTooMuchLost,
@@ -46,8 +47,8 @@ _ALL: tuple[Callable[[Truth], Checker], ...] = (
 )  # fmt: skip
 _OF_A_CLUSTER: tuple[Callable[[Truth], Checker], ...] = (
     TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, OnlyPromoted, OnlyDemoted,
-    NotTooMuchLost, Takeovers, GoesOn, Planned, GoesBack, Operations, Explained, StaysAsItIs, LeftAlone,
-    NothingLost, Bounded, NoErrors,
+    NotTooMuchLost, Takeovers, NotKeptShut, GoesOn, Planned, GoesBack, Operations, Explained, StaysAsItIs,
+    LeftAlone, NothingLost, Bounded, NoErrors,
 )  # fmt: skip
 """Where one serves, ports are closed before DNS follows, and who comes back stands by."""
 

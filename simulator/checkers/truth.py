@@ -11,6 +11,7 @@ from mailward.model.health import Verdict
 from mailward.model.policy import Endpoint, Observer, Policy
 from mailward.model.report import Report
 from mailward.model.state import Phase, State
+from mailward.simulator.checkers.calm import Calm
 from mailward.simulator.nodes import MailNode, Obeyed, Work
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
@@ -51,6 +52,7 @@ class Truth:
     """`look` first, then ask."""
 
     now_s: float = 0.0
+    calm: Calm = field(default_factory=Calm)
     _broken: dict[tuple[str, str, str], Streak] = field(default_factory=dict)
     _served_s: dict[tuple[str, str], float] = field(default_factory=dict)
     _broke_s: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Truth:
 
     def look(self, world: World) -> None:
         self.now_s = world.now_s
+        self.calm.look(world)
         passes, observers = world.network.passes, tuple(world.controllers)
         cut_off = {name: tuple([o for o in observers if not passes(o, name)]) for name in world.nodes}
         state = world.state

@@ -141,10 +141,17 @@ class Controller:
         self.values = dict(values)
         self.config_file.write_text(yaml.safe_dump(self.values, sort_keys=False))
 
-    def cli(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run `mailward WORDS --config FILE`; nothing is checked."""
+    def cli(self, *words: str, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
+        """Run `mailward WORDS --config FILE`; nothing is checked. Longer than the daemon waits for a step:
+        what it gives up says why."""
         command = [str(PROGRAM), *words, "--config", str(self.config_file)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        except subprocess.TimeoutExpired as late:
+            explain = [str(PROGRAM), "explain", "--config", str(self.config_file)]
+            told = subprocess.run(explain, capture_output=True, text=True, timeout=20)
+            story = f"{late}\n{told.stdout}{told.stderr}\n{self.log_tail()}"
+            raise AssertionError(story) from None
 
     def init(self, *options: str) -> None:
         """`mailward state init`"""

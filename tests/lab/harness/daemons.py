@@ -109,7 +109,7 @@ class Daemons:
         for each in stopped:
             self.each[each].start()
 
-    def settle(self, within_s: float = 60) -> None:
+    def settle(self, within_s: float = 120) -> None:
         """Until somebody leads and has nothing to do."""
         wait_until(lambda: settled(self.each[self.leader()]), "nothing runs", within_s)
 

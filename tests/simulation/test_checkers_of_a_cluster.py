@@ -1,7 +1,8 @@
-"""What is planned, and what goes back by itself: the checkers object to what they are there for."""
+"""The checkers of what only a cluster has object to what they are there for, and to nothing else: plans, what
+goes back by itself, what fails over and what is kept shut."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,18 @@ import pytest
 from tests.simulation.clusters import ENDPOINT, one_is_preferred
 from tests.simulation.test_checkers import commit, now, operation
 
-from mailward.model.policy import Failback, Policy, Window
-from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind
+from mailward.model.fencing import CLOSED, OPEN
+from mailward.model.policy import Automation, Failback, Policy, Window
+from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind, Step
 from mailward.simulator import virtual
+from mailward.simulator.checkers import Checker
+from mailward.simulator.checkers.operations import Operations
+from mailward.simulator.checkers.outages import NotKeptShut
 from mailward.simulator.checkers.planned import GoesBack, Planned
+from mailward.simulator.checkers.promotions import Takeovers
 from mailward.simulator.checkers.truth import News, Truth
+from mailward.simulator.hooks import HookWork
+from mailward.simulator.nodes import Work
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -34,13 +42,15 @@ def serves(world: World, name: str) -> None:
     commit(world, replace(world.state, phases=records))
 
 
-def objected(policy: Policy, *acts: tuple[float, Act]) -> list[str]:
+def objected(
+    policy: Policy, *acts: tuple[float, Act], by: Sequence[Callable[[Truth], Checker]] = (Planned, GoesBack)
+) -> list[str]:
     """Each after so many seconds; the checkers look after each, and once a second."""
 
     async def body() -> list[str]:
         world, truth = World(policy, 1), Truth()
         found: list[str] = []
-        checkers = (Planned(truth), GoesBack(truth))
+        checkers = [checker(truth) for checker in by]
         said: list[Written] = []
         world.ensemble.on_commit = said.append
 
@@ -48,7 +58,7 @@ def objected(policy: Policy, *acts: tuple[float, Act]) -> list[str]:
             truth.look(world)
             news = News(tuple(said), {})
             for checker in checkers:
-                found.extend(checker.look(world, news))
+                found.extend(map(str, checker.look(world, news)))
             said.clear()
 
         for after_s, act in acts:
@@ -162,3 +172,113 @@ def test_a_node_that_broke_meanwhile_is_not_gone_back_to() -> None:
 
     found = objected(one_is_preferred(), (1.0, failed_over), (100.0, breaks), (40.0, boots), (30.0, back))
     assert [each for each in found if "s after a failure" in each]
+
+
+# failing over
+
+
+def planned(kind: Kind) -> Act:
+    """Asked for by a person, who pauses automation then."""
+
+    def act(world: World) -> None:
+        begin(world, kind, "mail-a", "mail-b", "r1")
+        world.pause(600)
+
+    return act
+
+
+def failing_over(node: str) -> Act:
+    return lambda world: begin(world, Kind.FAILOVER, node, "")
+
+
+@pytest.mark.parametrize("kind", [Kind.SWITCHOVER, Kind.DRAIN])
+@pytest.mark.parametrize(("failed", "objects"), [("mail-a", False), ("mail-b", True)])
+def test_in_a_pause_a_plan_becomes_a_failover_of_its_own_node(kind: Kind, failed: str, objects: bool) -> None:
+    found = objected(one_is_preferred(), (1.0, planned(kind)), (5.0, failing_over(failed)), by=(Operations,))
+    assert any("I9" in each for each in found) is objects
+
+
+def past_its_fence(world: World) -> None:
+    begin(world, Kind.FAILOVER, "mail-b", "", step=Step.CHECK)
+    commit(world, replace(world.state, operation=None))
+
+
+def nobody_serves(world: World) -> None:
+    records = tuple(PhaseRecord(name, ENDPOINT, Phase.STANDBY, now(world)) for name in world.nodes)
+    commit(world, replace(world.state, phases=records))
+
+
+@pytest.mark.parametrize(("before", "objects"), [
+    (lambda world: serves(world, "mail-a"), True),
+    (nobody_serves, False),
+], ids=["of who serves", "of who was stopped already"])  # fmt: skip
+def test_within_an_hour_only_so_many_are_stopped(before: Act, objects: bool) -> None:
+    policy = one_is_preferred()
+    earlier: list[tuple[float, Act]] = [(1.0, past_its_fence)] * policy.rules.failovers_per_hour
+    found = objected(policy, *earlier, (1.0, before), (1.0, failing_over("mail-a")), by=(Takeovers,))
+    assert any("one more after" in each for each in found) is objects
+
+
+# kept shut
+
+
+class Calm:
+    """As if everything ran and reached each other for so long."""
+
+    def __init__(self, for_s: float) -> None:
+        self._for_s = for_s
+
+    def look(self, world: World) -> None:
+        """Nothing is asked of it."""
+
+    def for_s(self, now_s: float) -> float:
+        return self._for_s
+
+
+def kept_shut(world: World) -> None:
+    for node in world.nodes.values():
+        node.helper.ports = dict.fromkeys(node.helper.ports, CLOSED)
+
+
+def last_open(world: World) -> None:
+    kept_shut(world)
+    helper = world.nodes["mail-a"].helper
+    helper.ports = dict.fromkeys(helper.ports, OPEN)
+
+
+def the_other_opens(world: World) -> None:
+    helper = world.nodes["mail-b"].helper
+    helper.ports = dict.fromkeys(helper.ports, OPEN)
+
+
+def observes(world: World) -> None:
+    world.policy = replace(world.policy, automation=Automation.OBSERVE)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "calm_s", "objects"),
+    [
+        (lambda _world: None, 1e6, True),
+        (lambda _world: None, 60.0, False),
+        (the_other_opens, 1e6, False),
+        (lambda world: world.pause(600), 1e6, False),
+        (lambda world: world.nodes["mail-a"].fail(["imaps"], Work.CRASHED), 1e6, False),
+        (lambda world: world.nodes["mail-b"].fail(["imaps"], Work.CRASHED), 1e6, True),
+        (lambda world: setattr(world.nodes["mail-a"], "disk_full", True), 1e6, False),
+        (lambda world: setattr(world.nodes["mail-a"].hooks, "work", HookWork.FAILS), 1e6, False),
+        (observes, 1e6, False),
+        (lambda world: setattr(world.ensemble, "has_quorum", False), 1e6, False),
+    ],
+    ids=[
+        "nothing", "no calm", "the other opens", "a pause", "it fails", "the other fails", "its disk is full",
+        "its hooks fail", "only observed", "no quorum",
+    ],
+)  # fmt: skip
+def test_who_is_well_and_was_open_last_is_not_kept_shut(meanwhile: Act, calm_s: float, objects: bool) -> None:
+    def shut_in_calm(truth: Truth) -> Checker:
+        truth.calm = Calm(calm_s)  # type: ignore[assignment]
+        return NotKeptShut(truth)
+
+    acts = ((1.0, last_open), (1.0, kept_shut), (1.0, meanwhile), (130.0, lambda _world: None))
+    found = objected(one_is_preferred(), *acts, by=(shut_in_calm,))
+    assert any("mail-a, the last that was, is well and shut" in each for each in found) is objects
