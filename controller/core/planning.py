@@ -48,6 +48,9 @@ def plan(draft: Draft) -> None:
     failback.begin(draft)
 
 
+_NOBODY = "nobody serves: "
+
+
 def _take_up_again(draft: Draft) -> bool:
     """A failover that was handed over since nobody could take over, once somebody can."""
     left = _left_behind(draft.state)
@@ -56,7 +59,8 @@ def _take_up_again(draft: Draft) -> bool:
     case = Case(draft.situation, left.node, draft.policy.endpoint_by_name[left.endpoint])
     if held_by(case, takeover.AGAIN):
         return False
-    succession.begin(draft, Kind.FAILOVER, left.node, left.cause, f"nobody serves: {left.detail}")
+    why = _NOBODY + left.detail.removeprefix(_NOBODY)
+    succession.begin(draft, Kind.FAILOVER, left.node, left.cause, why)
     return True
 
 

@@ -51,7 +51,7 @@ def _may_reconcile(draft: Draft, node: str) -> bool:
     """At once, unless the last one failed, or settled this very node for a moment only."""
     pause = draft.snapshot.pause
     paused = pause is not None and pause.in_force(draft.now)
-    if paused and not (node and node == ladder.serves_and_is_closed(draft.situation)):
+    if paused and not _even_in_a_pause(draft, node):
         return False
     last = draft.state.ended[-1] if draft.state.ended else None
     if last is None or last.operation.kind is not Kind.RECONCILE:
@@ -60,6 +60,14 @@ def _may_reconcile(draft: Draft, node: str) -> bool:
     if settled and (not node or last.operation.node != node):
         return True
     return last.at.age_s(draft.now) >= draft.policy.rules.retry_max_s
+
+
+def _even_in_a_pause(draft: Draft, name: str) -> bool:
+    """In a cluster who serves is opened, and who does not is closed (I4), whatever a person is about to do."""
+    if not name or draft.policy.deployment is not Deployment.CLUSTER:
+        return False
+    closes = not opens(port_map(draft.policy, draft.state, name))
+    return closes or name == ladder.serves_and_is_closed(draft.situation)
 
 
 def _longest_unsettled(draft: Draft) -> str:

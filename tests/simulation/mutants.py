@@ -484,6 +484,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "an operator's word": _an_operators_word_forgotten,
     "reconciliation": answering(reconciling.reconcile, None),
     "rests between reconciliations": answering(reconciling._may_reconcile, True),
+    "ports of a cluster are kept in a pause": answering(reconciling._even_in_a_pause, False),
     "publishing again after a drain": lambda patch: everywhere(patch, planning.abandon, planning.roll_back),
     "several stale claims": _the_first_stale_claim_believed,
     "believing a stale claim": answering(outcomes.believed_stale, False),

@@ -42,7 +42,10 @@ _READMISSION = "tests/unit/core/test_readmission.py"
 _RECONCILING = "tests/unit/core/test_reconciling.py"
 _FAILBACK = "tests/unit/core/cluster/test_failback.py"
 _LATER = "tests/unit/core/cluster/test_switchover_for_later.py"
+_AGAIN = "tests/unit/core/cluster/test_opened_again.py"
 _FAILOVER = "tests/unit/core/cluster/test_failover.py"
+_LADDER = "tests/unit/core/cluster/test_ladder.py"
+_SWITCHOVER = "tests/unit/core/cluster/test_switchover.py"
 _TWO = "tests/unit/core/cluster/test_two_may_serve.py"
 _LEASES = "tests/unit/core/cluster/test_leases.py"
 _SLOW_ANYHOW = "a lease has mostly run out there by the time that anybody has tried all else"
@@ -55,42 +58,42 @@ _SELDOM_ANEW = "a store is seldom made anew there while ports are closed"
 
 BY_UNIT_TESTS: Mapping[str, Unit] = {
     "nobody has tried it yet": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_who_is_closed_when_it_is_said_to_serve_is_opened_and_not_taken_over",
         _SELDOM_ANEW,
     ),
     "nobody has tried what was opened": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_who_was_just_opened_again_is_tried_before_it_is_taken_over[nobody tries it]",
         "a failover that was not needed breaks no rule",
     ),
     "who closed by itself is opened first": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_who_closed_by_itself_is_opened_before_it_is_taken_over[obeys]",
         "a failover that was not needed breaks no rule",
     ),
     "the others are closed first": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_who_is_said_to_serve_is_opened_when_the_others_are_closed",
         _SELDOM_ANEW,
     ),
     "who serves and is closed comes first": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_the_active_that_reboots_is_opened_though_a_standby_is_catching_up_and_in_a_pause",
         "a readmission seldom lasts long enough there",
     ),
     "what is over is recorded": Unit(
-        _FAILOVER,
+        _LADDER,
         "test_who_was_stopped_and_is_cut_off_after_it_was_opened_does_not_count_as_stopped[off]",
         "by chance a node is seldom cut off just after it was switched on and opened",
     ),
     "who answers is not off": Unit(
-        _FAILOVER,
+        _LADDER,
         "test_who_was_switched_off_and_answers_again_is_not_off",
         _SELDOM_WATCHED,
     ),
     "what may yet go off": Unit(
-        _FAILOVER,
+        _LADDER,
         "test_who_may_yet_be_switched_off_is_not_given_back_nor_promoted",
         "a node switched off late is an outage, and breaks no rule",
     ),
@@ -105,12 +108,12 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "who is promoted and does not answer is stopped again",
     ),
     "who serves again": Unit(
-        _FAILOVER,
+        _AGAIN,
         "test_who_serves_again_before_it_was_stopped_keeps_serving",
         "to stop it all the same costs an outage, and breaks no rule",
     ),
     "stopped all the while": Unit(
-        _FAILOVER,
+        _SWITCHOVER,
         "test_a_source_that_is_opened_by_hand_while_its_mail_is_waited_for_is_stopped_again",
         "before anybody is opened it is looked at once more",
     ),
@@ -120,7 +123,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "who is well behind its ports mostly is well before them",
     ),
     "opened again only when stopped": Unit(
-        _FAILOVER,
+        _LADDER,
         "test_who_is_not_known_to_be_stopped_is_not_opened_again_by_a_failover",
         "it is open already, as far as anybody knows",
     ),
@@ -128,6 +131,11 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "tests/unit/core/cluster/test_hooks.py",
         "test_a_failover_goes_on_without_a_demotion_that_fails_and_the_node_stays_stopped",
         "who does not count as stopped any more is stopped once more, and that costs a moment",
+    ),
+    "ports of a cluster are kept in a pause": Unit(
+        _TWO,
+        "test_a_standby_whose_firewall_shows_something_else_is_closed_also_in_a_pause[True]",
+        "who boots there boots closed, and nobody flushes a firewall",
     ),
     "who was opened in vain is closed": Unit(
         "tests/unit/core/cluster/test_who_was_opened_in_vain.py",
@@ -165,7 +173,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         "nobody is root there",
     ),
     "an answer counts for its own order": Unit(
-        _FAILOVER,
+        _LADDER,
         "test_what_is_said_of_one_way_does_not_count_for_what_went_another_way_since",
         "the ways are gone one after the other, and each closes: what was closed by the one is closed",
     ),

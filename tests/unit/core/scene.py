@@ -16,7 +16,7 @@ from mailward.model.clock import Moment
 from mailward.model.decision import Answered, Decision, Explanation, Finding
 from mailward.model.fencing import FenceOutcome, NodeFacts, PortKind, Scope, Space, UnitState
 from mailward.model.health import Failure, FailureKind, ProbeResult, ServiceReport, Vantage, Verdict
-from mailward.model.orders import Action, Order, OrderPorts, Outcome, PowerOff, Result
+from mailward.model.orders import Action, Order, OrderPorts, Outcome, PowerOff, Publish, Result
 from mailward.model.policy import (
     Automation,
     Deployment,
@@ -32,12 +32,24 @@ from mailward.model.policy import (
 from mailward.model.replication import Confidence, Lag
 from mailward.model.report import LeaseReport, NodeReport, Report
 from mailward.model.snapshot import ObserverView, Snapshot, Standing, Versions
-from mailward.model.state import Cause, Pause, Phase, PhaseRecord, Request, RequestKind, State
+from mailward.model.state import (
+    Cause,
+    Ending,
+    Kind,
+    Pause,
+    Phase,
+    PhaseRecord,
+    Request,
+    RequestKind,
+    State,
+)
 
 STORE = "0123456789ab"
 MAIL = "mail.example.test"
 START_S = 100_000.0
 WALL_S = 1_700_000_000.0
+LADDER = (RungKind.HELPER, RungKind.AGENT)
+ALL_WAYS = (RungKind.ASK, *LADDER)
 GIB = 1024**3
 SERVICES = (
     Service("smtp", 25, "smtp"),
@@ -432,6 +444,21 @@ def kinds(actions: Iterable[Action]) -> list[str]:
 
 def phases(scene: Scene) -> dict[str, Phase]:
     return {node: scene.phase(node) for node in scene.policy.node_by_name}
+
+
+def last_ended(scene: Scene) -> tuple[Kind, Ending]:
+    """What ran last, and how it ended."""
+    ended = scene.state.ended[-1]
+    return ended.operation.kind, ended.ending
+
+
+def published(scene: Scene) -> list[tuple[str, ...]]:
+    """The addresses of each publication that was ordered, in order."""
+    return [
+        next(rrset.values for rrset in action.rrsets if rrset.type == "A")
+        for action in scene.actions()
+        if isinstance(action, Publish)
+    ]
 
 
 def opened(scene: Scene) -> list[str]:

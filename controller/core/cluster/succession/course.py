@@ -70,10 +70,12 @@ def become_failover(draft: Draft, request: Request | None = None) -> None:
     that counts no more."""
     before = draft.running()
     if request is not None:
-        cause, why, reason = Cause.OPERATOR, f"its failover was ordered by {request.who}", request.who
+        cause, reason = Cause.OPERATOR, request.who
+        why = f"{request.who} has ordered the failover of {before.node}, which goes on"
     else:
         evidence = draft.judgements[before.node, before.endpoints[0]].evidence
-        cause, why, reason = Cause.SERVICE, f"{before.node} failed", evidence or before.reason
+        cause, reason = Cause.SERVICE, evidence or before.reason
+        why = f"{before.node} failed, and its failover goes on"
     asked_by = request.id if request is not None else None
     draft.end(Ending.ROLLED_BACK, why)
     failover = replace(

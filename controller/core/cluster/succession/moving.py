@@ -11,7 +11,7 @@ from mailward.controller.core.cluster.succession import choosing, course
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.operations import Turn
 from mailward.controller.core.phases import desired_rrsets
-from mailward.model.fencing import FenceOutcome, Hook
+from mailward.model.fencing import Hook
 from mailward.model.orders import (
     OrderPorts,
     Result,
@@ -51,8 +51,7 @@ def _reachable(draft: Draft, node: str) -> bool:
         return True
     record = draft.state.ports_of(node)
     began_s = draft.running().started.age_s(draft.now)
-    closed = record is not None and record.fence is FenceOutcome.CONFIRMED
-    return closed and record is not None and record.at.age_s(draft.now) <= began_s
+    return record is not None and record.closed and record.at.age_s(draft.now) <= began_s
 
 
 def _recovers(draft: Draft, node: str) -> bool:
@@ -202,9 +201,11 @@ def _note_who_moved_it(draft: Draft) -> None:
 
 def _was_asked_for(draft: Draft) -> bool:
     """Whether a failover does what a person's switchover was about when its source failed, at its first try
-    or a later one."""
+    or a later one, whatever came back or was repeated between."""
     operation = draft.running()
     for was, ending in ((each.operation, each.ending) for each in reversed(draft.state.ended)):
+        if was.kind in (Kind.READMIT, Kind.RECONCILE):
+            continue
         if (was.kind, was.node, ending) == (Kind.FAILOVER, operation.node, Ending.HANDED_OVER):
             continue
         planned = was.kind is Kind.SWITCHOVER and was.cause is Cause.OPERATOR

@@ -108,11 +108,11 @@ def _is_shut(draft: Draft) -> bool:
     and then it is looked at behind its ports, and may serve again. (From outside that is seldom seen: nodes
     reach each other all the same.)"""
     node = draft.running().node
-    facts = draft.sight.nodes[node].facts
-    if facts is None or facts.forced or not facts.ports:
+    facts, ordered = draft.sight.nodes[node].facts, draft.ports_of(node)
+    if facts is None or not facts.ports:
         return False
     if not opens(facts.ports):
-        return facts.applied is True
+        return facts.applied is True and ordered is not None and not opens(ordered.ports)
     booted = facts.applied is False and facts.boots_closed
     return leases.lapsed(facts) or (booted and not is_well(draft.situation, node))
 
@@ -171,8 +171,12 @@ def _comes_back(draft: Draft) -> bool:
 
 
 def _hand_over(draft: Draft, held: str) -> None:
-    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it."""
+    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it. The source
+    keeps why it was left, also where that is not why it was to be left in the beginning: by that it is taken
+    up again."""
     operation = draft.running()
+    if course.is_in(draft, operation.node, Phase.DEMOTING):
+        course.put(draft, operation.node, Phase.DEMOTING, operation.cause, operation.reason)
     for node in draft.policy.nodes:
         if node.name != operation.node and course.is_in(draft, node.name, Phase.DEMOTING):
             course.put(draft, node.name, Phase.OUT, Cause.SERVICE, held)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.core.scene import SERVICES, Scene, cluster_of, facts
 
-from mailward.model.fencing import BOOTS_CLOSED, CLOSED, OPEN, NodeFacts
+from mailward.model.fencing import BOOTS_CLOSED, CLOSED, OPEN, FenceOutcome, NodeFacts
 from mailward.model.orders import OrderPorts
 from mailward.model.policy import Rules
 from mailward.model.state import Kind, Phase, RequestKind
@@ -17,7 +17,7 @@ def shut(how: str) -> NodeFacts:
     """What a helper says whose node nobody reaches."""
     ordered = OPEN if how in ("since its boot", "by its lease") else CLOSED
     ports = dict.fromkeys((service.name for service in SERVICES), ordered)
-    told = replace(facts("a"), ports=ports, forced=how == "by hand")
+    told = replace(facts("a"), ports=ports)
     if how == "by its lease":
         return replace(told, lease_s=12.0, lease_left_s=0)
     return replace(told, applied=how != "since its boot", boot=BOOTS_CLOSED)
@@ -58,8 +58,19 @@ def test_it_is_closed_for_certain_and_serves_again_if_well_behind_its_ports(kind
 
 
 def test_whom_root_has_closed_is_left_as_root_wants_it() -> None:
-    scene = struck(Kind.FAILOVER, "by hand")
-    assert [a for a in scene.actions() if isinstance(a, OrderPorts)] == []
+    """Nobody has ordered that: another one is stopped first, and does not answer."""
+    scene = Scene.of_a_cluster(cluster_of(("a", "b", "c"), rules=Rules(takeover_after_s=5.0)))
+    unknown = [replace(r, fence=FenceOutcome.UNKNOWN) if r.node == "c" else r for r in scene.state.ports]
+    scene.state = replace(scene.state, ports=tuple(unknown))
+    scene.facts["c"] = None
+    scene.answers["order-ports:c"] = None
+    scene.down("a", for_s=31)
+    scene.run(3)
+    assert scene.state.operation is not None
+    scene.facts["a"] = shut("by an order")
+    scene.down("b")
+    scene.run(20)
+    assert {a.node for a in scene.actions() if isinstance(a, OrderPorts)} == {"c"}
 
 
 @pytest.mark.parametrize("applied", [True, None])

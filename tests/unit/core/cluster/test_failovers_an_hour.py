@@ -3,13 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import Scene, cluster_of, facts
+from tests.unit.core.scene import LADDER, Scene, cluster_of, facts
 
 from mailward.model.orders import Result
-from mailward.model.policy import Rules, RungKind
+from mailward.model.policy import Rules
 from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
-
-LADDER = (RungKind.HELPER, RungKind.AGENT)
 
 
 def given_back(scene: Scene) -> None:

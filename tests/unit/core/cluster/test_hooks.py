@@ -4,7 +4,7 @@ stopped never waits for one."""
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import Scene, cluster_of
+from tests.unit.core.scene import Scene, cluster_of, last_ended
 
 from mailward.model.fencing import FenceOutcome, Hook, NodeFacts, PortKind, Scope, Terms
 from mailward.model.orders import OrderPorts, Result
@@ -26,10 +26,6 @@ def step(scene: Scene) -> Step | None:
     return scene.state.operation.step if scene.state.operation else None
 
 
-def last(scene: Scene) -> tuple[Kind, Ending]:
-    return scene.state.ended[-1].operation.kind, scene.state.ended[-1].ending
-
-
 def in_phases(scene: Scene) -> tuple[Phase, Phase]:
     return scene.phase("a"), scene.phase("b")
 
@@ -48,7 +44,7 @@ def test_a_failover_goes_on_without_a_demotion_that_fails_and_the_node_stays_sto
     scene.down("a", for_s=31)
     scene.hooks["demote"] = Result.UNKNOWN
     scene.run(20)
-    assert last(scene) == (Kind.FAILOVER, Ending.DONE)
+    assert last_ended(scene) == (Kind.FAILOVER, Ending.DONE)
     assert hooks(scene) == [("a", ""), ("a", "demote"), ("b", "promote")]
     assert "a is not demoted: as told; it is when it comes back" in scene.state.ended[-1].detail
     ports = scene.state.ports_of("a")
@@ -68,7 +64,7 @@ def test_a_failover_waits_a_while_for_a_demotion(demote_s: float, waits: bool) -
     assert ports is not None
     assert ports.closed, "whatever comes of the hook, it stays closed"
     scene.run(60)
-    assert last(scene) == (Kind.FAILOVER, Ending.DONE)
+    assert last_ended(scene) == (Kind.FAILOVER, Ending.DONE)
 
 
 def test_a_failover_does_not_wait_for_who_does_not_answer() -> None:
@@ -79,7 +75,7 @@ def test_a_failover_does_not_wait_for_who_does_not_answer() -> None:
     assert step(scene) is Step.DEMOTE
     scene.gone("a", for_s=33)
     scene.run(10)
-    assert last(scene) == (Kind.FAILOVER, Ending.DONE)
+    assert last_ended(scene) == (Kind.FAILOVER, Ending.DONE)
 
 
 def test_who_was_switched_off_is_not_asked() -> None:
@@ -99,7 +95,7 @@ def test_a_switchover_whose_demotion_fails_goes_back_and_the_source_is_promoted_
     scene.hooks["demote:a"] = Result.UNKNOWN
     scene.ask(RequestKind.SWITCHOVER, "b")
     scene.run(30)
-    assert last(scene) == (Kind.SWITCHOVER, Ending.ROLLED_BACK)
+    assert last_ended(scene) == (Kind.SWITCHOVER, Ending.ROLLED_BACK)
     assert hooks(scene) == [("a", ""), ("a", "demote"), ("a", "promote")]
     assert in_phases(scene) == (Phase.IN_SERVICE, Phase.STANDBY)
     assert scene.state.helper("a").promoted
@@ -117,7 +113,7 @@ def test_a_switchover_waits_for_a_demotion_as_long_as_that_may_take() -> None:
     assert order.expires_s == scene.policy.rules.order_timeout_s + Terms(hook=Hook.DEMOTE).extra_s
     scene.up("a")
     scene.run(120)
-    assert last(scene) == (Kind.SWITCHOVER, Ending.ROLLED_BACK)
+    assert last_ended(scene) == (Kind.SWITCHOVER, Ending.ROLLED_BACK)
     assert in_phases(scene) == (Phase.IN_SERVICE, Phase.STANDBY)
 
 
@@ -131,7 +127,7 @@ def test_a_switchover_whose_source_falls_silent_while_it_is_demoted_goes_on_as_a
     assert step(scene) is Step.DEMOTE
     scene.run(30)
     assert in_phases(scene) == (Phase.OUT, Phase.IN_SERVICE)
-    assert last(scene) == (Kind.FAILOVER, Ending.DONE)
+    assert last_ended(scene) == (Kind.FAILOVER, Ending.DONE)
 
 
 def test_who_is_not_verified_as_promoted_is_closed_again_and_the_source_promoted() -> None:

@@ -268,7 +268,7 @@ def pre_empted(scene: Scene, opened: str, before: Result | None) -> None:
     ]
     assert scene.state.operation is not None
     assert scene.state.operation.reason == "ann: because"
-    assert scene.state.ended[-1].detail == "its failover was ordered by ann: because"
+    assert scene.state.ended[-1].detail == "ann: because has ordered the failover of a, which goes on"
 
 
 def test_a_source_on_its_way_back_is_closed_when_a_person_orders_its_failover() -> None:

@@ -4,14 +4,12 @@ do not answer, and its helper's word is all there is."""
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import SERVICES, Scene, cluster_of, facts, opened, phases
+from tests.unit.core.scene import LADDER, SERVICES, Scene, cluster_of, facts, opened, phases
 
 from mailward.model.fencing import CLOSED, OPEN, NodeFacts, Scope, Space
 from mailward.model.orders import OrderPorts, Result
-from mailward.model.policy import Rules, RungKind
+from mailward.model.policy import Rules
 from mailward.model.state import Phase
-
-LADDER = (RungKind.HELPER, RungKind.AGENT)
 
 
 def test_where_nodes_share_a_store_the_writers_of_a_closed_node_are_stopped_as_well() -> None:
