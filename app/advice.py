@@ -18,10 +18,12 @@ from mailward.controller.core.cluster.takeover import BY_HAND
 from mailward.controller.core.decide import who_may_go_back
 from mailward.controller.core.leadership import with_another_configuration
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
+from mailward.model.fencing import FenceOutcome
+from mailward.model.health import Verdict
 from mailward.model.policy import Automation as Configured
 from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
-from mailward.model.state import Cause, Ending, Pause, Phase
+from mailward.model.state import Cause, Ending, Pause, Phase, Step
 
 SERVES = (Phase.IN_SERVICE,)
 WELL = (Condition.HEALTHY, Condition.DEGRADED)
@@ -139,11 +141,35 @@ def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:
     return None
 
 
-def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, unbelieved: str) -> str:
-    """What is wrong, and who serves, in a sentence or two. Nodes with the same trouble share one."""
+def answer_as_well(snapshot: Snapshot, nodes: tuple[NodeStatus, ...]) -> tuple[str, ...]:
+    """Who answers clients in a cluster beside the one that serves: none may, and mailward closes them where
+    it can. While it only observes, the others are nobody's business."""
+    policy = snapshot.policy
+    if policy.deployment is not Deployment.CLUSTER or policy.automation is not Configured.ACT:
+        return ()
+    if not any(each.phase in SERVES for node in nodes for each in node.endpoints):
+        return ()
+    return tuple(node.node for node in nodes if _answers_and_must_not(node))
+
+
+def _answers_and_must_not(node: NodeStatus) -> bool:
+    """Port 25 stays open to the other nodes, so all of it has to answer."""
+    serves = any(each.phase in SERVES for each in node.endpoints)
+    closed = node.ports is not None and node.ports.fence is FenceOutcome.CONFIRMED
+    return not serves and not closed and all(each.verdict is Verdict.UP for each in node.services)
+
+
+def headline(
+    nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, unbelieved: str,
+    as_well: tuple[str, ...] = (),
+) -> str:  # fmt: skip
+    """What is wrong, and who serves, in a sentence or two. Nodes with the same trouble share one. `as_well`:
+    who answers clients beside who serves."""
     troubles: dict[str, list[str]] = {}
     for node in nodes:
         text = _seen(node) if unbelieved else _trouble(node, operation)
+        if node.node in as_well:
+            text = "answers clients, and must not: another node serves."
         if text:
             troubles.setdefault(text, []).append(node.node)
     standing_by = [node.node for node in nodes if any(e.phase is Phase.STANDBY for e in node.endpoints)]
@@ -159,6 +185,8 @@ def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, u
         f"{listed(names)} {text}" if len(names) == 1 else f"{listed(names)}, each: {text}"
         for text, names in troubles.items()
     ]
+    if operation is not None and operation.step in _TOLD_BY_DNS and operation.waits_for:
+        said.append(f"DNS may still name another node: {printable(operation.waits_for, 160)}.")
     if unbelieved:
         said.insert(0, f"{unbelieved[0].upper()}{unbelieved[1:]}: the probes alone count.")
     serving = [node.node for node in nodes if _serves(node, unbelieved)]
@@ -169,6 +197,9 @@ def headline(nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, u
     else:
         who = "No node is seen to serve." if unbelieved else "No node serves well."
     return " ".join([*said, who])
+
+
+_TOLD_BY_DNS = (Step.PUBLISH, Step.VERIFY)
 
 
 def takes_clients(each: EndpointStatus, unbelieved: str) -> bool:
@@ -228,8 +259,8 @@ def _trouble(node: NodeStatus, operation: OperationStatus | None) -> str:
     if _in_place(each):
         return f"{_AILS[each.condition]}{_because(each.evidence)}."
     phase = "out of service" if each.phase is Phase.OUT else each.phase.value
-    off = ", switched off by mailward" if _is_off(node) else ""
-    return f"is {phase} for {duration(each.for_s or 0)}{off}{_because(each.detail or each.evidence)}."
+    off = " (mailward has switched it off)" if _is_off(node) else ""
+    return f"is {phase} for {duration(each.for_s or 0)}{_because(each.detail or each.evidence)}{off}."
 
 
 _PUBLISHED = " and is still published"
@@ -243,7 +274,8 @@ _AILS = {
 
 
 def _because(why: str) -> str:
-    return f": {printable(why.rstrip('.'), 100)}" if why else ""
+    said = printable(why.rstrip("."), 100)
+    return f": {said.removesuffix('.')}" if said else ""  # of what was cut off the sentence's dot is the last
 
 
 def suggestions(
@@ -279,6 +311,9 @@ def suggestions(
         if by_hand is not None:
             where = f"as root on {by_hand[0].node}, if it is not to serve"
             found.append(Suggestion(by_hand[1].command, where))
+        for name in answer_as_well(view.snapshot, nodes) if view.snapshot is not None else ():
+            where = f"as root on {name}, if mailward cannot reach it: two nodes serve"
+            found.append(Suggestion("mailward-node close", where))
         found += _for_held(view.decision)
         found += _for_handed_over(nodes, ended)
         found += [each for node in nodes for each in _for_node(node)]
@@ -352,7 +387,11 @@ def _for_node(node: NodeStatus) -> list[Suggestion]:
     if found:
         return found
     if each.phase is Phase.OUT:
-        return [Suggestion(f"mailward explain {node.node}", "what keeps it out; it comes back by itself")]
+        return [
+            Suggestion(
+                f"mailward explain {node.node}", "what keeps it out; it comes back by itself once it is well"
+            )
+        ]
     return [Suggestion(f"mailward explain {node.node}", "why it is treated as it is")]
 
 

@@ -366,6 +366,8 @@ def _parts(operation: OperationStatus) -> str:
 
 def _named(operation: OperationStatus) -> str:
     to = f" to {operation.to}" if operation.to else ""
+    if operation.to == operation.node:
+        to = ", on its way back" if operation.ending is None else ""
     return f"{operation.kind} {operation.node or 'DNS'}{to}"
 
 

@@ -52,6 +52,7 @@ def status_of(view: View) -> Status:
         )
     state = snapshot.state
     seen = nodes.nodes(snapshot, view.decision, view.observer)
+    as_well = advice.answer_as_well(snapshot, seen)
     unbelieved = belief.unbelieved(view)
     running = None if belief.superseded(view) else _running_of(snapshot, view.decision)
     ended = operations.newest_first(state.ended, snapshot.now)
@@ -68,9 +69,9 @@ def status_of(view: View) -> Status:
         uptime_s=view.started.age_s(view.now),
         ready=not why,
         not_ready=why,
-        healthy=not why and running is None and advice.healthy(seen, now),
+        healthy=not (why or running or as_well) and advice.healthy(seen, now),
         automation=now,
-        headline=advice.headline(seen, running, unbelieved),
+        headline=advice.headline(seen, running, unbelieved, as_well),
         nodes=seen,
         lags=nodes.lags(snapshot, view.observer),
         targets=tuple(_target(state.target(name), snapshot) for name in snapshot.policy.targets),

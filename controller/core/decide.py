@@ -7,6 +7,7 @@ what comes out breaks an invariant, nothing is recorded or sent and the notice s
 """
 
 from dataclasses import replace
+from math import inf
 
 from mailward.controller.core import doubts, episodes, gates, invariants, operations, outcomes
 from mailward.controller.core.admission import admit
@@ -105,7 +106,9 @@ def who_may_go_back(snapshot: Snapshot) -> tuple[str, str]:
 
 
 def rehearse(snapshot: Snapshot) -> Decision:
-    """What would be decided once all that is claimed first has been."""
+    """What would be decided once all that is claimed first has been; by whoever leads, where others ask."""
+    if snapshot.standing is Standing.FOLLOWING:
+        snapshot = replace(snapshot, standing=Standing.LEADING, may_act_until_s=inf)
     decision = decide(snapshot)
     claims = [order for order in decision.send if isinstance(order.action, ClaimTarget | ClaimHelper)]
     if not claims:

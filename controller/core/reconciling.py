@@ -63,7 +63,7 @@ def _may_reconcile(draft: Draft, node: str) -> bool:
 
 
 def _even_in_a_pause(draft: Draft, name: str) -> bool:
-    """In a cluster who serves is opened, and who does not is closed (I4), whatever a person is about to do."""
+    """In a cluster who serves is opened, and who does not is closed (I4), whatever a person is about."""
     if not name or draft.policy.deployment is not Deployment.CLUSTER:
         return False
     closes = not opens(port_map(draft.policy, draft.state, name))

@@ -16,7 +16,7 @@ from mailward.app.live import View
 from mailward.app.status import Mode, Progress, RequestStatus, Status
 from mailward.model.fencing import FenceOutcome
 from mailward.model.orders import Result
-from mailward.model.policy import Failback, RungKind
+from mailward.model.policy import Automation, Failback, RungKind
 from mailward.model.snapshot import Standing
 from mailward.model.state import Ending, RequestKind
 
@@ -88,7 +88,32 @@ def to_be_moved_back() -> Scene:
     return failed_over(preferring(Failback.MANUAL))
 
 
+def two_serve() -> Scene:
+    """A person has vouched for who was only cut off, and nobody can close it."""
+    scene = Scene.of_a_cluster(cluster_of(rungs=()))
+    scene.gone("a", for_s=31)
+    scene.run(70)
+    assert scene.state.operation is not None
+    scene.vouch("a", scene.state.operation.id)
+    scene.run(30)
+    scene.up("a")
+    scene.run(3)
+    return scene
+
+
+def dns_is_silent() -> Scene:
+    """The new one serves, and a name server does not take it."""
+    scene = healthy()
+    scene.answers["publish"] = Result.UNKNOWN
+    scene.details["publish"] = "no answer in 4 s"
+    scene.ask(RequestKind.SWITCHOVER, "b")
+    scene.run(25)
+    return scene
+
+
 SCENES = {
+    "cluster_two_serve": two_serve,
+    "cluster_dns_is_silent": dns_is_silent,
     "cluster_to_be_moved_back": to_be_moved_back,
     "cluster_to_go_back": to_go_back,
     "cluster_healthy": healthy,
@@ -191,6 +216,14 @@ def test_where_all_serve_a_node_may_boot_as_it_was_ordered() -> None:
     assert known is not None
     scene.facts["a"] = replace(known, boot="as-ordered")
     assert not [each for each in notices(scene) if "boot" in each]
+
+
+def test_two_that_serve_are_not_healthy_and_only_where_one_is_to() -> None:
+    scene = two_serve()
+    assert not seen(scene).healthy
+    assert "a answers clients, and must not" in seen(scene).headline
+    scene.policy = replace(scene.policy, automation=Automation.OBSERVE)
+    assert "must not" not in seen(scene).headline
 
 
 def test_ports_that_root_has_opened_are_told_by_whoever_follows_too() -> None:

@@ -278,6 +278,16 @@ def test_a_rehearsal_takes_for_claimed_what_a_fresh_install_would_claim_first() 
     assert scene.look().state.answers == ()
 
 
+@pytest.mark.parametrize(("node", "accepted"), [("a", True), ("c", False)])
+def test_a_rehearsal_of_who_follows_is_that_of_who_leads(node: str, accepted: bool) -> None:
+    scene = Scene.settled()
+    scene.standing = Standing.FOLLOWING
+    scene.ask(RequestKind.DRAIN, node)
+    (given,) = rehearse(scene.snapshot()).state.answers
+    assert given.accepted is accepted
+    assert scene.look().state.answers == ()
+
+
 def test_a_person_who_insists_is_not_held_by_a_pause() -> None:
     scene = Scene.settled()
     scene.paused()

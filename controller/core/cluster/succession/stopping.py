@@ -171,9 +171,9 @@ def _comes_back(draft: Draft) -> bool:
 
 
 def _hand_over(draft: Draft, held: str) -> None:
-    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it. The source
-    keeps why it was left, also where that is not why it was to be left in the beginning: by that it is taken
-    up again."""
+    """To a person, or to who comes back; who was opened in vain is out, and what follows closes it. The
+    source keeps why it was left at last, which is not always why it was to be left: by that it is taken up
+    again."""
     operation = draft.running()
     if course.is_in(draft, operation.node, Phase.DEMOTING):
         course.put(draft, operation.node, Phase.DEMOTING, operation.cause, operation.reason)

@@ -1,5 +1,5 @@
-"""What a person says while a failover waits: a node was stopped by hand, or mail may be missing. It is told what
-to type, and the word counts once."""
+"""What a person says while a failover waits: a node was stopped by hand, or mail may be missing. It is said
+what to type, and the word counts once."""
 
 from dataclasses import replace
 
