@@ -30,7 +30,7 @@ def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
     """`cases`: one for each of the operation's endpoints."""
     situation, names = cases[0].situation, operation.endpoints
     if situation.snapshot.policy.deployment is Deployment.CLUSTER:
-        return Doubt()  # standbys only: who serves is not touched
+        return Doubt()  # nobody who serves is left here: `succession` and `reconciling` guard that
     lost = ""
     if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
         lost = only_the_withdrawn_serve(situation, names)

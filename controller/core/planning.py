@@ -105,7 +105,7 @@ def preemptible(policy: Policy, operation: Operation) -> bool:
     if succession.runs(policy, operation):
         return course.gives_way(operation)
     if policy.deployment is Deployment.CLUSTER:
-        return True  # of standbys only
+        return True  # of standbys, or what opens again who serves
     if operation.step is Step.VERIFY:
         return True
     if operation.kind is Kind.READMIT:
