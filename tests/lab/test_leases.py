@@ -19,6 +19,7 @@ import pytest
 from tests.lab.harness.both import NOTICED_S, Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
+from tests.lab.harness.engine import freeze
 from tests.lab.harness.held import Held
 from tests.lab.harness.layout import SSH, SUBMISSION
 from tests.lab.harness.sites import BACK_WITHIN_S, LEASE_S, OVER_S, RUNS, WITNESS, Sites, leased
@@ -111,7 +112,7 @@ def without_zookeeper(sites: Sites) -> Iterator[None]:
     """All servers stand still: they take connections, and answer nothing."""
     containers = sites.daemons.zookeeper.containers.values()
     for container in containers:
-        container.pause()
+        freeze(container)
     try:
         yield
     finally:

@@ -28,6 +28,7 @@ LAB_LABEL = "mailward.lab.name"
 OWNER_LABEL = "mailward.lab.owner"
 NOBODY = "nobody"
 NETWORKS = range(64)
+FREEZES = 3
 
 # The tests run on the engine's own host, even where that host looks like a container.
 testcontainers_config.ryuk_disabled = True
@@ -164,3 +165,12 @@ class Engine:
         container.with_kwargs(labels=self.labels, **options)
         container.start()
         return self.client.containers.get(container.get_container_id())
+
+
+def freeze(container: Container) -> None:
+    """`docker pause`, tried again where a busy machine was too slow to freeze all of its processes."""
+    for _ in range(FREEZES - 1):
+        with contextlib.suppress(docker.errors.APIError):
+            container.pause()
+            return
+    container.pause()

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import docker.errors
 from docker.models.containers import Container
+from tests.lab.harness.engine import freeze
 from tests.lab.harness.layout import (
     CLIENT_PORTS,
     DOMAIN,
@@ -142,7 +143,7 @@ class MailNode:
     def pause(self) -> float:
         """docker pause: the kernel answers connects, nothing else moves."""
         at = time.time()
-        self.container.pause()
+        freeze(self.container)
         return at
 
     def unpause(self) -> None:
