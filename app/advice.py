@@ -3,6 +3,9 @@
 Pure. It invents no judgement: it words phases, conditions and findings which the core has given.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from mailward.app import belief, observers
 from mailward.app.live import STALLED_S, View
 from mailward.app.status import (
@@ -14,12 +17,10 @@ from mailward.app.status import (
     Suggestion,
 )
 from mailward.app.wording import WHOLE, duration, listed, printable
-from mailward.controller.core.cluster.takeover import BY_HAND
+from mailward.controller.core.cluster.takeover import BY_HAND, REFUSES
 from mailward.controller.core.decide import who_may_go_back
 from mailward.controller.core.leadership import with_another_configuration
 from mailward.model.decision import Answered, Condition, Decision, Explanation, Finding, Goal
-from mailward.model.fencing import FenceOutcome
-from mailward.model.health import Verdict
 from mailward.model.policy import Automation as Configured
 from mailward.model.policy import Deployment
 from mailward.model.snapshot import Snapshot, Standing
@@ -141,27 +142,19 @@ def first_held(decision: Decision) -> tuple[Explanation, Finding] | None:
     return None
 
 
-def answer_as_well(snapshot: Snapshot, nodes: tuple[NodeStatus, ...]) -> tuple[str, ...]:
-    """Who answers clients in a cluster beside the one that serves: none may, and mailward closes them where
-    it can. While it only observes, the others are nobody's business."""
-    policy = snapshot.policy
-    if policy.deployment is not Deployment.CLUSTER or policy.automation is not Configured.ACT:
-        return ()
-    if not any(each.phase in SERVES for node in nodes for each in node.endpoints):
-        return ()
-    return tuple(node.node for node in nodes if _answers_and_must_not(node))
-
-
-def _answers_and_must_not(node: NodeStatus) -> bool:
-    """Port 25 stays open to the other nodes, so all of it has to answer."""
-    serves = any(each.phase in SERVES for each in node.endpoints)
-    closed = node.ports is not None and node.ports.fence is FenceOutcome.CONFIRMED
-    return not serves and not closed and all(each.verdict is Verdict.UP for each in node.services)
+def answering(decision: Decision | None) -> dict[str, Finding]:
+    """Who answers clients beside the one that serves, by node."""
+    return {
+        each.node: finding
+        for each in (decision.explanations if decision is not None else ())
+        for finding in each.findings
+        if finding.gate == REFUSES and finding.answer is not Answered.YES
+    }
 
 
 def headline(
     nodes: tuple[NodeStatus, ...], operation: OperationStatus | None, unbelieved: str,
-    as_well: tuple[str, ...] = (),
+    as_well: Mapping[str, Finding] = MappingProxyType({}),
 ) -> str:  # fmt: skip
     """What is wrong, and who serves, in a sentence or two. Nodes with the same trouble share one. `as_well`:
     who answers clients beside who serves."""
@@ -169,7 +162,7 @@ def headline(
     for node in nodes:
         text = _seen(node) if unbelieved else _trouble(node, operation)
         if node.node in as_well:
-            text = "answers clients, and must not: another node serves."
+            text = f"{as_well[node.node].reason}."
         if text:
             troubles.setdefault(text, []).append(node.node)
     standing_by = [node.node for node in nodes if any(e.phase is Phase.STANDBY for e in node.endpoints)]
@@ -186,7 +179,7 @@ def headline(
         for text, names in troubles.items()
     ]
     if operation is not None and operation.step in _TOLD_BY_DNS and operation.waits_for:
-        said.append(f"DNS may still name another node: {printable(operation.waits_for, 160)}.")
+        said.append(f"DNS is not yet as it should be: {printable(operation.waits_for, 160)}.")
     if unbelieved:
         said.insert(0, f"{unbelieved[0].upper()}{unbelieved[1:]}: the probes alone count.")
     serving = [node.node for node in nodes if _serves(node, unbelieved)]
@@ -311,9 +304,9 @@ def suggestions(
         if by_hand is not None:
             where = f"as root on {by_hand[0].node}, if it is not to serve"
             found.append(Suggestion(by_hand[1].command, where))
-        for name in answer_as_well(view.snapshot, nodes) if view.snapshot is not None else ():
+        for name, finding in answering(view.decision).items():
             where = f"as root on {name}, if mailward cannot reach it: two nodes serve"
-            found.append(Suggestion("mailward-node close", where))
+            found.append(Suggestion(finding.command, where))
         found += _for_held(view.decision)
         found += _for_handed_over(nodes, ended)
         found += [each for node in nodes for each in _for_node(node)]
@@ -387,11 +380,8 @@ def _for_node(node: NodeStatus) -> list[Suggestion]:
     if found:
         return found
     if each.phase is Phase.OUT:
-        return [
-            Suggestion(
-                f"mailward explain {node.node}", "what keeps it out; it comes back by itself once it is well"
-            )
-        ]
+        why = "what keeps it out; it comes back by itself once it is well"
+        return [Suggestion(f"mailward explain {node.node}", why)]
     return [Suggestion(f"mailward explain {node.node}", "why it is treated as it is")]
 
 

@@ -52,7 +52,7 @@ def status_of(view: View) -> Status:
         )
     state = snapshot.state
     seen = nodes.nodes(snapshot, view.decision, view.observer)
-    as_well = advice.answer_as_well(snapshot, seen)
+    as_well = advice.answering(view.decision)
     unbelieved = belief.unbelieved(view)
     running = None if belief.superseded(view) else _running_of(snapshot, view.decision)
     ended = operations.newest_first(state.ended, snapshot.now)

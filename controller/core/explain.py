@@ -64,7 +64,7 @@ def explain(case: Case) -> Explanation:
     if record is not None and record.phase is Phase.STANDBY:
         checks = takeover.STANDING_BY
     elif back and case.snapshot.policy.deployment is Deployment.CLUSTER:
-        checks = (*checks, takeover.closed_to_clients)
+        checks = (*checks, takeover.closed_to_clients, takeover.refuses_clients)
     goes_back = failback.outlook(case.situation, case.node)
     by_hand = gates.READMIT_BY_HAND if back else takeover.withdraw(case, by_hand=True)
     findings = {gate: gate(case) for gate in checks}

@@ -3,7 +3,7 @@ goes back by itself, what fails over and what is kept shut."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from mailward.model.policy import Automation, Failback, Policy, Window
 from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind, Step
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checker
+from mailward.simulator.checkers.calm import Calm
 from mailward.simulator.checkers.operations import Operations
 from mailward.simulator.checkers.outages import NotKeptShut
 from mailward.simulator.checkers.planned import GoesBack, Planned
@@ -222,17 +223,14 @@ def test_within_an_hour_only_so_many_are_stopped(before: Act, objects: bool) -> 
 # kept shut
 
 
-class Calm:
+@dataclass
+class CalmFor(Calm):
     """As if everything ran and reached each other for so long."""
 
-    def __init__(self, for_s: float) -> None:
-        self._for_s = for_s
-
-    def look(self, world: World) -> None:
-        """Nothing is asked of it."""
+    lasts_s: float = 0.0
 
     def for_s(self, now_s: float) -> float:
-        return self._for_s
+        return self.lasts_s
 
 
 def kept_shut(world: World) -> None:
@@ -251,6 +249,10 @@ def the_other_opens(world: World) -> None:
     helper.ports = dict.fromkeys(helper.ports, OPEN)
 
 
+def an_old_copy(world: World) -> None:
+    commit(world, replace(world.state, superseded="by another"))
+
+
 def observes(world: World) -> None:
     world.policy = replace(world.policy, automation=Automation.OBSERVE)
 
@@ -267,16 +269,17 @@ def observes(world: World) -> None:
         (lambda world: setattr(world.nodes["mail-a"], "disk_full", True), 1e6, False),
         (lambda world: setattr(world.nodes["mail-a"].hooks, "work", HookWork.FAILS), 1e6, False),
         (observes, 1e6, False),
+        (an_old_copy, 1e6, False),
         (lambda world: setattr(world.ensemble, "has_quorum", False), 1e6, False),
     ],
     ids=[
         "nothing", "no calm", "the other opens", "a pause", "it fails", "the other fails", "its disk is full",
-        "its hooks fail", "only observed", "no quorum",
+        "its hooks fail", "only observed", "an old copy", "no quorum",
     ],
 )  # fmt: skip
 def test_who_is_well_and_was_open_last_is_not_kept_shut(meanwhile: Act, calm_s: float, objects: bool) -> None:
     def shut_in_calm(truth: Truth) -> Checker:
-        truth.calm = Calm(calm_s)  # type: ignore[assignment]
+        truth.calm = CalmFor(lasts_s=calm_s)
         return NotKeptShut(truth)
 
     acts = ((1.0, last_open), (1.0, kept_shut), (1.0, meanwhile), (130.0, lambda _world: None))

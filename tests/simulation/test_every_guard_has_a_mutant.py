@@ -69,6 +69,7 @@ NOT_GUARDS: Mapping[str, str] = {
     "takeover.withdraw": "says which gates there are in a deployment",
     "takeover.promotable": "tells of a standby what `candidates.field` says of it",
     "takeover.closed_to_clients": "tells of a node what `open_by_hand` holds",
+    "takeover.refuses_clients": "tells that two serve, and holds nothing",
     "takeover.before_switchover": "asks gates and candidates, each of which is one",
     "ladder.closed_by_itself": "has who was promoted opened once more",
     "ladder.what_is_over": "asks `facts_since` of what counted as stopped",

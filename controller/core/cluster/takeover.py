@@ -10,7 +10,8 @@ from mailward.controller.core.cluster import candidates, ladder, leases
 from mailward.controller.core.gates import Gate
 from mailward.model.decision import Answered, Finding
 from mailward.model.fencing import OPEN, PortKind, opens
-from mailward.model.policy import Deployment
+from mailward.model.health import Vantage, Verdict
+from mailward.model.policy import Automation, Deployment
 from mailward.model.state import Cause, Kind, Phase
 
 
@@ -128,7 +129,21 @@ def closed_to_clients(case: Case) -> Finding:
     return Finding(BY_HAND, Answered.NO, said, _CLOSE)
 
 
-BY_HAND, _CLOSE = "by-hand", "mailward-node close"
+def refuses_clients(case: Case) -> Finding:
+    """The gate `refuses` (I4): of one that does not serve while another does, whether it answers clients all
+    the same. mailward closes it where it can reach it. Port 25 stays open to the other nodes: so every
+    service has to answer. While automation only observes, the others are nobody's business."""
+    acts = case.snapshot.policy.automation is Automation.ACT
+    serve = {record.node for record in case.state.phases if record.phase is Phase.IN_SERVICE}
+    views = case.sight.nodes[case.node].services.values()
+    answers = all(view.verdict is Verdict.UP and view.vantage is Vantage.DIRECT for view in views)
+    if not acts or not serve - {case.node} or not answers:
+        return Finding(REFUSES, Answered.YES, "it does not serve beside another")
+    said = "answers clients, and must not: another node serves"
+    return Finding(REFUSES, Answered.NO, said, _CLOSE)
+
+
+BY_HAND, REFUSES, _CLOSE = "by-hand", "refuses", "mailward-node close"
 _SERVED = (Phase.IN_SERVICE, Phase.DEMOTING)
 
 
@@ -139,7 +154,7 @@ WITHDRAW: tuple[Gate, ...] = (
 WITHDRAW_BY_HAND: tuple[Gate, ...] = (
     gates.not_paused, gates.votes, heir, gates.claimed, gates.one_operation,
 )  # fmt: skip
-STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable, closed_to_clients)
+STANDING_BY: tuple[Gate, ...] = (gates.votes, promotable, closed_to_clients, refuses_clients)
 """What is told of a standby; what makes it serve are the gates of whoever serves."""
 AGAIN: tuple[Gate, ...] = (
     gates.acting, gates.not_paused, gates.votes, gates.self_trust, all_have_obeyed, heir, gates.claimed,

@@ -133,7 +133,7 @@ def test_it_stays_also_where_that_failover_is_handed_over_first(to: str) -> None
     scene.up("c")
     scene.run(120)
     endings = [(each.operation.kind, each.ending) for each in scene.state.ended]
-    assert (Kind.FAILOVER, Ending.HANDED_OVER) in endings, endings
+    assert (Kind.FAILOVER, Ending.HANDED_OVER) in endings
     scene.up(to)
     scene.lag("a", to, 0.0)
     scene.run(60)

@@ -17,10 +17,13 @@ from tests.unit.core.scene import (
     published,
 )
 
-from mailward.model.fencing import FenceOutcome, PortKind
+from mailward.controller.core import decide as core
+from mailward.controller.core.cluster.succession import moving
+from mailward.controller.core.draft import Draft
+from mailward.model.fencing import OPEN, FenceOutcome, PortKind
 from mailward.model.orders import OrderPorts, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules
-from mailward.model.state import Ending, Kind, Phase, RequestKind, Step
+from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, Step
 from mailward.model.token import Token
 
 
@@ -257,3 +260,33 @@ def test_who_was_promoted_and_is_lost_is_left_in_its_turn_with_its_own_mail() ->
     scene.answers["order-ports:b"] = Result.FAILED
     scene.run(200)
     assert scene.phase("c") is not Phase.IN_SERVICE
+
+
+def test_mail_is_not_waited_for_of_a_silent_node_that_was_opened_again_meanwhile() -> None:
+    """What it confirmed last was to open: since then it has been stopped some other way."""
+    scene = Scene.of_a_cluster(cluster_of(rules=Rules(rescue_s=60.0)))
+    scene.lag("a", "b", 5.0)
+    scene.down("a", for_s=31)
+    scene.run(3)
+    assert scene.state.operation is not None
+    assert scene.state.operation.step is Step.RESCUE
+    record = scene.state.ports_of("a")
+    assert record is not None
+    scene.facts["a"] = None
+    draft = Draft(core._situation(scene.snapshot()))
+    assert moving._reachable(draft, "a")
+    open_again = replace(record, ports=dict.fromkeys(record.ports, OPEN))
+    draft.put_ports(open_again)
+    assert not moving._reachable(draft, "a")
+
+
+def test_what_is_taken_up_again_and_again_keeps_one_reason() -> None:
+    scene = Scene.of_a_cluster()
+    scene.run(61)
+    source, standby = (scene.state.phases_of(node)[0] for node in ("a", "b"))
+    left = replace(source, phase=Phase.DEMOTING, cause=Cause.SERVICE, detail="nobody serves: it has crashed")
+    scene.state = replace(scene.state, phases=(left, standby))
+    scene.down("a", for_s=31)
+    scene.run(30)
+    moved = [e.operation for e in scene.state.ended if e.operation.kind is Kind.FAILOVER]
+    assert [each.reason for each in moved] == ["nobody serves: it has crashed"]

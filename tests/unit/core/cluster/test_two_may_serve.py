@@ -1,16 +1,19 @@
 """What is not known to be closed in a cluster: a firewall that cannot be read, and ports that root has opened
 by hand. Nobody else is opened meanwhile; and it is said."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.scene import Scene, cluster_of, facts, until_promoting
+from tests.unit.core.scene import MAIL, Scene, cluster_of, facts, until_promoting
 
 from mailward.controller.core import decide as core
-from mailward.controller.core.cluster import ladder
+from mailward.controller.core.cases import Case
+from mailward.controller.core.cluster import ladder, takeover
 from mailward.model.decision import Answered
-from mailward.model.fencing import PortKind
+from mailward.model.fencing import FenceOutcome, PortKind
 from mailward.model.orders import OrderPorts, Result
+from mailward.model.policy import Automation
 from mailward.model.state import Phase, RequestKind, Step
 
 THREE = ("a", "b", "c")
@@ -282,3 +285,48 @@ def test_in_a_pause_nobody_is_opened_but_who_serves() -> None:
     scene.facts["a"] = replace(facts("a"), forced=True)
     scene.run(10)
     assert ports_of(scene) == []
+
+
+def standby_that_answers(scene: Scene) -> None:
+    """Since its closing is not confirmed, it is looked at as clients would."""
+    record = scene.state.ports_of("b")
+    assert record is not None
+    others = tuple(each for each in scene.state.ports if each.node != "b")
+    ports = (*others, replace(record, fence=FenceOutcome.UNKNOWN))
+    scene.state = replace(scene.state, ports=ports)
+    scene.looked_at_behind = ()
+
+
+def closed_but_for_its_peers(scene: Scene) -> None:
+    standby_that_answers(scene)
+    scene.down("b", "imaps")
+
+
+def only_observed(scene: Scene) -> None:
+    standby_that_answers(scene)
+    scene.policy = replace(scene.policy, automation=Automation.OBSERVE)
+
+
+def beside_nobody(scene: Scene) -> None:
+    standby_that_answers(scene)
+    phases = tuple(replace(each, phase=Phase.STANDBY) for each in scene.state.phases)
+    scene.state = replace(scene.state, phases=phases)
+
+
+@pytest.mark.parametrize(
+    ("change", "answers"),
+    [
+        (lambda _scene: None, False), (standby_that_answers, True), (closed_but_for_its_peers, False),
+        (only_observed, False), (beside_nobody, False),
+    ],
+    ids=["closed", "open", "port 25 for its peers", "only observed", "nobody serves"],
+)  # fmt: skip
+def test_who_answers_clients_beside_who_serves_is_told(
+    change: Callable[[Scene], None], answers: bool
+) -> None:
+    scene = Scene.of_a_cluster()
+    scene.looked_at_behind = ("b",)
+    change(scene)
+    situation = core._situation(scene.snapshot())
+    found = takeover.refuses_clients(Case(situation, "b", scene.policy.endpoint_by_name[MAIL]))
+    assert (found.answer is Answered.NO) is answers
