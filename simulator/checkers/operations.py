@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailward.model.state import Kind, Operation, State
+from mailward.model.state import Kind, Operation, State, Step
 from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.world import World
 
@@ -36,7 +36,7 @@ class Operations:
         found = []
         kinds = (Kind.FAILOVER, Kind.READMIT, Kind.SWITCHOVER)
         planned = started.kind in kinds and started.request is None
-        goes_on = ended is not None and _becomes_a_failover(ended, started)
+        goes_on = ended is not None and (_becomes_a_failover(ended, started) or _goes_back(ended, started))
         paused = world.ensemble.pause is not None and world.pause_in_force_everywhere()
         if paused and planned and not goes_on:
             found.append(f"I9: {started.kind} {started.id} began during a pause")
@@ -92,3 +92,9 @@ def _becomes_a_failover(planned: Operation, failover: Operation) -> bool:
     """What was begun by plan goes on as a failover when its node has failed."""
     by_plan = planned.kind in (Kind.DRAIN, Kind.SWITCHOVER)
     return by_plan and failover.kind is Kind.FAILOVER and failover.node == planned.node
+
+
+def _goes_back(planned: Operation, readmission: Operation) -> bool:
+    """A drain that is rolled back ends where it began: its node is published again, at once."""
+    published = readmission.kind is Kind.READMIT and readmission.step is Step.PUBLISH
+    return planned.kind is Kind.DRAIN and published and readmission.node == planned.node

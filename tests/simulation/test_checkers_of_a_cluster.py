@@ -199,6 +199,25 @@ def test_in_a_pause_a_plan_becomes_a_failover_of_its_own_node(kind: Kind, failed
     assert any("I9" in each for each in found) is objects
 
 
+@pytest.mark.parametrize(
+    ("began", "node", "step", "objects"),
+    [
+        (Kind.DRAIN, "mail-a", Step.PUBLISH, False),
+        (Kind.DRAIN, "mail-a", Step.CHECK, True),
+        (Kind.DRAIN, "mail-b", Step.PUBLISH, True),
+        (Kind.SWITCHOVER, "mail-a", Step.PUBLISH, True),
+    ],
+)
+def test_in_a_pause_a_drain_that_is_rolled_back_publishes_its_own_node_again(
+    began: Kind, node: str, step: Step, objects: bool
+) -> None:
+    def goes_back(world: World) -> None:
+        begin(world, Kind.READMIT, node, "", step=step)
+
+    found = objected(one_is_preferred(), (1.0, planned(began)), (5.0, goes_back), by=(Operations,))
+    assert any("I9" in each for each in found) is objects
+
+
 def past_its_fence(world: World) -> None:
     begin(world, Kind.FAILOVER, "mail-b", "", step=Step.CHECK)
     commit(world, replace(world.state, operation=None))
