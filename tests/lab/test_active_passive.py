@@ -208,6 +208,29 @@ def test_a_switchover_to_one_that_does_not_serve_goes_back(cluster: Cluster) -> 
     assert both.at_once() == []
 
 
+def test_in_a_pause_as_well_a_standby_that_root_has_opened_is_closed(cluster: Cluster) -> None:
+    """Root flushes its firewall: two serve, until it is closed again; the pause holds all else."""
+    active, standby = cluster.mail_a, cluster.mail_b
+    with active_passive(cluster) as controller:
+        paused = controller.cli("pause", "--for", "10m", "--reason", "a new firewall")
+        assert paused.returncode == 0, paused.stdout + paused.stderr
+        with Both(cluster) as both:
+            flushed = time.time()
+            standby.run("nft", "delete table inet mailward")
+            wait_until(lambda: both.has_heard(standby.name), "it serves beside the other", 10)
+            wait_until(lambda: not standby.speaks(SUBMISSION), "it is closed again", 30)
+            settle(controller, active.name)
+            time.sleep(1)
+        last = max(each.had for each in both.greetings if each.node == standby.name)
+        print(f"opened by root in a pause: closed after {last - flushed:.2f} s")
+        status = controller.status()
+        assert status["pause"] is not None
+        assert status["ended"][-1]["kind"] == "reconcile"
+        assert "failover" not in [each["kind"] for each in status["ended"]]
+        resumed = controller.cli("resume")
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+
+
 UNREPLICATED = f"""table inet lab_unreplicated {{
 chain incoming {{
 type filter hook input priority -300; policy accept;

@@ -31,6 +31,10 @@ def daemons(cluster: Cluster) -> Iterator[Daemons]:
 def test_any_of_them_may_be_asked_and_the_leader_does_it(cluster: Cluster, daemons: Daemons) -> None:
     leader = daemons.leader()
     follower = daemons.others(leader)[0]
+    tried = [each.cli("drain", "mail-a", "--dry-run", "--json") for each in daemons.each.values()]
+    said = {(would["progress"], would["detail"]) for would in (json.loads(each.stdout) for each in tried)}
+    assert len(said) == 1, said
+    assert {each.returncode for each in tried} == {0}, said
     with Publication(cluster) as dns:
         done = follower.cli("drain", "mail-a", "--reason", "new disks", "--wait")
         assert done.returncode == 0, done.stdout + done.stderr
