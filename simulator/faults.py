@@ -63,7 +63,8 @@ def restart(world: World, node: str) -> End:
 
 
 def host_crashes(world: World, name: str) -> End:
-    """The machine and whatever runs on it; it boots again with its disk as it was."""
+    """The machine and whatever runs on it; it boots again with its disk as it was, unless somebody has pulled
+    its plug meanwhile."""
     host, node, controller = world.network.hosts[name], world.nodes.get(name), world.controllers.get(name)
     if not host.up:
         return _nothing
@@ -74,6 +75,8 @@ def host_crashes(world: World, name: str) -> End:
     host.up = host.frozen = False
 
     def end() -> None:
+        if name in world.switched_off:
+            return
         if node is not None:
             node.boot()
         elif not host.up:

@@ -12,6 +12,7 @@ from mailward.controller.core.cases import FAILING, WELL, Behind, Case, Situatio
 from mailward.controller.core.cluster import leases
 from mailward.controller.core.conditions import Judgement
 from mailward.controller.core.operations import targets_of
+from mailward.controller.core.phases import port_map
 from mailward.model.decision import Answered
 from mailward.model.fencing import PortKind
 from mailward.model.policy import Automation, Deployment
@@ -31,6 +32,9 @@ def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
     situation, names = cases[0].situation, operation.endpoints
     if situation.snapshot.policy.deployment is Deployment.CLUSTER:
         return Doubt()  # nobody who serves is left here: `succession` and `reconciling` guard that
+    if operation.kind is Kind.RECONCILE and operation.step is Step.FENCE:
+        if closes_nothing(situation, operation.node):
+            return Doubt()
     lost = ""
     if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
         lost = only_the_withdrawn_serve(situation, names)
@@ -79,6 +83,13 @@ def only_the_withdrawn_serve(situation: Situation, endpoints: Iterable[str]) -> 
         if well and all(situation.judgements[node, name].condition in FAILING for node in serving):
             return f"{well[0]} is well, and nobody else serves {name} any more"
     return ""
+
+
+def closes_nothing(situation: Situation, node: str) -> bool:
+    """Whether what is recorded opens a node for all it serves: that takes nothing away, whoever else is well
+    or not. It may fail for its closed ports alone."""
+    wanted = port_map(situation.snapshot.policy, situation.state, node)
+    return bool(wanted) and all(port.kind is not PortKind.CLOSED for port in wanted.values())
 
 
 def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[str]) -> str:

@@ -30,7 +30,8 @@ def reconcile(draft: Draft) -> None:
     if not (node or targets) or not _may_reconcile(draft, node):
         return
     names = [e.name for e in draft.policy.endpoints]
-    if doubts.nobody_to_leave_it_to(situation, Kind.RECONCILE, names):
+    opens_one = bool(node) and doubts.closes_nothing(situation, node)
+    if not opens_one and doubts.nobody_to_leave_it_to(situation, Kind.RECONCILE, names):
         return
     why = "; ".join(
         [*([f"client ports of {node} are not as recorded"] if node else []),
@@ -71,13 +72,14 @@ def _even_in_a_pause(draft: Draft, name: str) -> bool:
 
 
 def _longest_unsettled(draft: Draft) -> str:
-    """The node whose ports were touched longest ago: one that never settles holds up nobody, and neither does
-    one that must stay open for now."""
+    """Who is to be opened comes first (I8); of several the node whose ports were touched longest ago: one that
+    never settles holds up nobody, and neither does one that must stay open for now."""
     unsettled = []
     for node in draft.policy.nodes:
         if _ports_unsettled(draft, node) and not left_open(draft.situation, node.name):
-            record, closes = draft.state.ports_of(node.name), not _opens_in_a_cluster(draft, node)
-            if not closes and _others_may_be_open(draft, node):
+            record = draft.state.ports_of(node.name)
+            closes = not doubts.closes_nothing(draft.situation, node.name)
+            if _opens_in_a_cluster(draft, node) and _others_may_be_open(draft, node):
                 continue
             unsettled.append((closes, -record.at.age_s(draft.now) if record else float("-inf"), node.name))
     return min(unsettled)[2] if unsettled else ""

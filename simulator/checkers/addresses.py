@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mailward.model.fencing import PortKind
 from mailward.model.orders import ClaimTarget
 from mailward.model.policy import Endpoint
 from mailward.model.state import Kind
 from mailward.model.token import Token
-from mailward.simulator.checkers.excuses import FAILED_UNSEEN, TAKEN_LATE, Excuse
+from mailward.simulator.checkers.excuses import FAILED_UNSEEN, NAMED_LATE, TAKEN_LATE, Excuse
 from mailward.simulator.checkers.truth import LATE_S, OLD_S, News, Truth, serves
 from mailward.simulator.world import World
 
@@ -72,7 +73,7 @@ class NeverEmpty:
         claims = [self._claims.get((target, endpoint.name, name)) for name in left]
         if any(c is not None and c[0] >= recorded.at_s and log[-1].token < c[1] for c in claims):
             return True
-        return log[-1].at_s - recorded.at_s > recorded.order.expires_s + LATE_S
+        return _too_late(world, target)
 
     def _lost(
         self, world: World, endpoint: Endpoint, target: str, before: tuple[str, ...], now: tuple[str, ...]
@@ -92,14 +93,15 @@ class NeverEmpty:
 class OnlyServing:
     """I2: whoever is put into a zone has its ports open. While it names somebody else who may serve, whoever
     is let in can be known to serve; who comes to nobody is let in whatever is known, unless it is known to
-    fail. (What is only repeated is as recorded, and may have failed since.)"""
+    fail. (What is only repeated is as recorded, and may have failed since.) Excused, and counted, is an update
+    that the network held up beyond its time, and that names one who has closed by itself since."""
 
     truth: Truth
     rule: str = "I2"
     _answers: Answers = field(default_factory=Answers)
 
-    def look(self, world: World, _news: News) -> Sequence[str]:
-        found = []
+    def look(self, world: World, _news: News) -> Sequence[str | Excuse]:
+        found: list[str | Excuse] = []
         for endpoint, target, before, now in self._answers.of(world):
             for name in now:
                 if name not in before and target not in world.policy.unguarded:
@@ -108,12 +110,14 @@ class OnlyServing:
 
     def _put_in(
         self, world: World, endpoint: Endpoint, name: str, target: str, named: Sequence[str]
-    ) -> list[str]:
+    ) -> Sequence[str | Excuse]:
         node = world.nodes[name]
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
         just_booted = node.helper.held and world.now_s - node.booted_s <= OLD_S  # nobody may have seen it yet
         if closed and self.truth.helper_well_ago_s(name) <= OLD_S and not just_booted:
-            return [f"{name} was put into {target} with {', '.join(closed)} closed"]
+            said = f"{name} was put into {target} with {', '.join(closed)} closed"
+            by_itself = not any(node.helper.ports[s].kind is PortKind.CLOSED for s in closed)
+            return [NAMED_LATE if by_itself and _too_late(world, target) else said]
         operation = world.state.operation
         let_in = operation is not None and operation.kind is Kind.READMIT and operation.node == name
         broken = self.truth.broken_for_s(name, endpoint.name) > OLD_S
@@ -122,6 +126,13 @@ class OnlyServing:
         if let_in and broken and down(world, name, endpoint):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
+
+
+def _too_late(world: World, target: str) -> bool:
+    """Whether what a target took last had expired long before: its network held it up."""
+    log = world.zones[target].log
+    recorded = world.recorded.get(log[-1].token) if log else None
+    return recorded is not None and log[-1].at_s - recorded.at_s > recorded.order.expires_s + LATE_S
 
 
 @dataclass

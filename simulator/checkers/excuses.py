@@ -16,5 +16,8 @@ class Excuse:
 
 CAME_LATE = Excuse("an old order came late to a receiver that cannot refuse it")
 TAKEN_LATE = Excuse("the last serving node left a zone by an update that came after it was given up")
+NAMED_LATE = Excuse(
+    "a node that has closed by itself since was put into a zone by an update that came long after its time"
+)
 FAILED_UNSEEN = Excuse("the last serving node left a zone, and whoever is left in it had just failed unseen")
 BOOTED_OPEN = Excuse("a node whose helper had never obeyed booted with open ports after a person's failover")

@@ -460,6 +460,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "what holds any switchover": _goes_back_without("no_switchover"),
     # what is asked again while an operation runs
     "a full disk still serves": answering(doubts._answers_nobody, True),
+    "to open takes nothing away": answering(doubts.closes_nothing, False),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),

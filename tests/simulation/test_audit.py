@@ -12,12 +12,13 @@ from tests.simulation.clusters import two_sites_and_a_witness
 from tests.simulation.soak import Totals
 from tests.simulation.test_checkers import claimed, hang, move, obeyed, publish, said_down, token
 
+from mailward.model.fencing import CLOSED
 from mailward.model.policy import Policy
 from mailward.model.state import Phase
 from mailward.simulator import virtual
 from mailward.simulator.audit import AFTER_LEAVING, Audit
 from mailward.simulator.checkers import Checkers
-from mailward.simulator.checkers.excuses import CAME_LATE, FAILED_UNSEEN, TAKEN_LATE, Excuse
+from mailward.simulator.checkers.excuses import CAME_LATE, FAILED_UNSEEN, NAMED_LATE, TAKEN_LATE, Excuse
 from mailward.simulator.nodes import Obeyed
 from mailward.simulator.rehearsal import Told, rehearse
 from mailward.simulator.run import play
@@ -62,6 +63,16 @@ def taken_late(world: World) -> None:
     world.on_change("")
 
 
+def named_late(world: World) -> None:
+    """An update that expired long ago names one who has closed by itself since."""
+    publish(world, "192.0.2.10")
+    world.on_change("")
+    world.nodes["mail-b"].helper.held = True
+    world.recorded[token(1)] = replace(world.recorded[token(1)], at_s=world.now_s - 60.0)
+    publish(world, "192.0.2.10", "192.0.2.11")
+    world.on_change("")
+
+
 def given_up_in_vain(world: World) -> None:
     """A claim was to make an update void when mail-b had just failed, and was itself late."""
     hang(world, "mail-b")
@@ -103,12 +114,14 @@ def audited(policy: Policy, what: Callable[[World], None]) -> Audit:
     [
         (comes_late, cannot_refuse(), CAME_LATE, (LEFT,)),
         (taken_late, two_sites_and_a_witness(), TAKEN_LATE, ()),
+        (named_late, two_sites_and_a_witness(), NAMED_LATE, ()),
         (given_up_in_vain, two_sites_and_a_witness(), TAKEN_LATE, ()),
         (failed_unseen, two_sites_and_a_witness(), FAILED_UNSEEN, ()),
     ],
     ids=[
         "an order comes late",
         "an update is taken late",
+        "an update that is taken late names one who is closed",
         "an update is given up in vain",
         "whoever is left has just failed",
     ],
@@ -120,6 +133,18 @@ def test_an_excuse_is_counted_by_its_own_reason(
     assert audit.violations == []
     assert audit.excused_by_reason == {excuse.why: 1}
     assert (audit.excused, audit.outside) == (1, outside)
+
+
+def test_who_was_closed_by_an_order_is_not_to_be_named_however_late() -> None:
+    def named(world: World) -> None:
+        helper = world.nodes["mail-b"].helper
+        helper.ports = dict.fromkeys(helper.ports, CLOSED)
+        named_late(world)
+
+    assert any(
+        "with submission, imaps closed" in each
+        for each in audited(two_sites_and_a_witness(), named).violations
+    )
 
 
 def test_what_is_objected_to_is_a_violation_until_the_model_is_left_and_counts_once() -> None:

@@ -8,7 +8,10 @@ import sys
 import pytest
 from tests.simulation.clusters import two_sites_and_a_witness
 
+from mailward.simulator import virtual
+from mailward.simulator.faults import host_crashes
 from mailward.simulator.run import Outcome, play
+from mailward.simulator.world import World
 
 NEW = 2
 HOURS = 0.25
@@ -52,3 +55,20 @@ def test_the_same_seed_is_the_same_run_in_another_process_with_another_heap() ->
     }  # fmt: skip
     assert len(digests) == 1
     assert digests != {play(two_sites_and_a_witness(), 8, 0.2).digest + "\n"}
+
+
+def test_who_has_no_power_stays_off_when_what_made_it_crash_is_over() -> None:
+    """Booted all the same, and later once more as its plug is put back, it would lose a lease that nothing
+    outside had touched."""
+
+    async def body() -> None:
+        world = World(two_sites_and_a_witness(), 1)
+        crashed, host = host_crashes(world, "mail-a"), world.network.hosts["mail-a"]
+        world.switched_off["mail-a"] = world.now_s
+        crashed()
+        after = [host.up]
+        world.switch_on("mail-a")
+        assert [*after, host.up] == [False, True]
+        assert host.boots == 2
+
+    virtual.run(body())

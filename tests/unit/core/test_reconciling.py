@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
 
-from mailward.model.fencing import CLOSED, FenceOutcome
+from mailward.model.fencing import CLOSED, OPEN, FenceOutcome
 from mailward.model.health import Certificate, ProbeResult, Verdict
-from mailward.model.orders import Result
+from mailward.model.orders import OrderPorts, Result
 from mailward.model.policy import Automation, Endpoint
-from mailward.model.state import Ending, Kind, Phase, RequestKind
+from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind
 
 
 def reconciliations(scene: Scene) -> int:
@@ -275,3 +275,35 @@ def test_a_full_disk_is_not_closed_again_while_nobody_is_known_to_serve_instead(
     scene.back("b")
     scene.run(60)
     assert {"publish", "order-ports"} <= set(kinds(scene.actions()))
+
+
+def away_and_well_beside_one_closed_by_an_order_of_before() -> Scene:
+    """a is out by a person's word and answers; b serves, and its helper still has the order of an earlier
+    leader that closed it, when the store knew otherwise."""
+    scene = Scene.settled()
+    scene.put_phase("a", Phase.OUT, Cause.OPERATOR)
+    ports = dict.fromkeys(("imaps", "submission"), CLOSED)
+    scene.facts["b"] = replace(facts("b"), ports=ports, token=scene.state.helper("b").claimed)
+    scene.down("b", "imaps", "submission")
+    return scene
+
+
+def test_who_serves_is_opened_though_another_that_is_out_is_the_only_one_that_answers() -> None:
+    """Found by simulation: nobody was known to serve instead, so nothing was repeated, and DNS named a closed
+    node for as long as the other was well. To open takes nothing away."""
+    scene = away_and_well_beside_one_closed_by_an_order_of_before()
+    scene.sent.clear()
+    scene.run(10)
+    orders = [action for action in scene.actions() if isinstance(action, OrderPorts)]
+    assert [order.node for order in orders][:1] == ["b"]
+    assert set(orders[0].ports.values()) == {OPEN}
+    assert scene.phase("a") is Phase.OUT
+
+
+def test_who_is_to_be_opened_comes_before_who_is_to_be_closed() -> None:
+    """a fails, and has its turn: closed first, both would be closed for a moment (I8)."""
+    scene = away_and_well_beside_one_closed_by_an_order_of_before()
+    scene.down("a", "imaps", "submission")
+    scene.sent.clear()
+    scene.run(10)
+    assert [action.node for action in scene.actions() if isinstance(action, OrderPorts)][:2] == ["b", "a"]
