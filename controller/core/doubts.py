@@ -32,9 +32,9 @@ def about(operation: Operation, cases: tuple[Case, ...]) -> Doubt:
     situation, names = cases[0].situation, operation.endpoints
     if situation.snapshot.policy.deployment is Deployment.CLUSTER:
         return Doubt()  # nobody who serves is left here: `succession` and `reconciling` guard that
-    if operation.kind is Kind.RECONCILE and operation.step is Step.FENCE:
-        if closes_nothing(situation, operation.node):
-            return Doubt()
+    repeats_ports = operation.kind is Kind.RECONCILE and operation.step is Step.FENCE
+    if repeats_ports and closes_nothing(situation, operation.node):
+        return Doubt()
     lost = ""
     if operation.kind in (Kind.FAILOVER, Kind.RECONCILE):
         lost = only_the_withdrawn_serve(situation, names)

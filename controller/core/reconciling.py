@@ -72,7 +72,7 @@ def _even_in_a_pause(draft: Draft, name: str) -> bool:
 
 
 def _longest_unsettled(draft: Draft) -> str:
-    """Who is to be opened comes first (I8); of several the node whose ports were touched longest ago: one that
+    """Who is to be opened comes first (I8); of several the one whose ports were touched longest ago: one that
     never settles holds up nobody, and neither does one that must stay open for now."""
     unsettled = []
     for node in draft.policy.nodes:

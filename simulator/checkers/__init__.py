@@ -17,7 +17,7 @@ from mailward.simulator.checkers.leases import GoesOn
 from mailward.simulator.checkers.mail import Bounded, NothingLost
 from mailward.simulator.checkers.operations import Explained, NoErrors, Operations
 from mailward.simulator.checkers.orders import Commits, LeftAlone, StaysAsItIs, TokensRise
-from mailward.simulator.checkers.outages import NotKeptShut
+from mailward.simulator.checkers.outages import NamedAreOpen, NotKeptShut
 from mailward.simulator.checkers.planned import GoesBack, Planned
 from mailward.simulator.checkers.promotions import (
     NotTooMuchLost,
@@ -42,8 +42,8 @@ class Checker(Protocol):
 
 _ALL: tuple[Callable[[Truth], Checker], ...] = (
     TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, Withdrawals, SomebodyOpen, ClosedLast,
-    Operations, Explained, StaysAsItIs, Readmissions, WayBack, HoldDown, LeftAlone, NothingLost, Bounded,
-    NoErrors,
+    Operations, Explained, StaysAsItIs, Readmissions, WayBack, HoldDown, LeftAlone, NamedAreOpen, NothingLost,
+    Bounded, NoErrors,
 )  # fmt: skip
 _OF_A_CLUSTER: tuple[Callable[[Truth], Checker], ...] = (
     TokensRise, Commits, NeverEmpty, OnlyServing, OnlyListed, OneOpen, OnlyPromoted, OnlyDemoted,

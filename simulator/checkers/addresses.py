@@ -93,8 +93,8 @@ class NeverEmpty:
 class OnlyServing:
     """I2: whoever is put into a zone has its ports open. While it names somebody else who may serve, whoever
     is let in can be known to serve; who comes to nobody is let in whatever is known, unless it is known to
-    fail. (What is only repeated is as recorded, and may have failed since.) Excused, and counted, is an update
-    that the network held up beyond its time, and that names one who has closed by itself since."""
+    fail. (What is only repeated is as recorded, and may have failed since.) Excused, and counted, is an
+    update held up by the network beyond its time that names one who has closed by itself since."""
 
     truth: Truth
     rule: str = "I2"

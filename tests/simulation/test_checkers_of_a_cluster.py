@@ -3,26 +3,21 @@ goes back by itself, what fails over and what is kept shut."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.simulation.clusters import ENDPOINT, one_is_preferred
 from tests.simulation.test_checkers import commit, now, operation
 
-from mailward.model.fencing import CLOSED, OPEN
-from mailward.model.policy import Automation, Failback, Policy, Window
+from mailward.model.policy import Failback, Policy, Window
 from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind, Step
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checker
-from mailward.simulator.checkers.calm import Calm
 from mailward.simulator.checkers.operations import Operations
-from mailward.simulator.checkers.outages import NotKeptShut
 from mailward.simulator.checkers.planned import GoesBack, Planned
 from mailward.simulator.checkers.promotions import Takeovers
 from mailward.simulator.checkers.truth import News, Truth
-from mailward.simulator.hooks import HookWork
-from mailward.simulator.nodes import Work
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
@@ -237,70 +232,3 @@ def test_within_an_hour_only_so_many_are_stopped(before: Act, objects: bool) -> 
     earlier: list[tuple[float, Act]] = [(1.0, past_its_fence)] * policy.rules.failovers_per_hour
     found = objected(policy, *earlier, (1.0, before), (1.0, failing_over("mail-a")), by=(Takeovers,))
     assert any("one more after" in each for each in found) is objects
-
-
-# kept shut
-
-
-@dataclass
-class CalmFor(Calm):
-    """As if everything ran and reached each other for so long."""
-
-    lasts_s: float = 0.0
-
-    def for_s(self, now_s: float) -> float:
-        return self.lasts_s
-
-
-def kept_shut(world: World) -> None:
-    for node in world.nodes.values():
-        node.helper.ports = dict.fromkeys(node.helper.ports, CLOSED)
-
-
-def last_open(world: World) -> None:
-    kept_shut(world)
-    helper = world.nodes["mail-a"].helper
-    helper.ports = dict.fromkeys(helper.ports, OPEN)
-
-
-def the_other_opens(world: World) -> None:
-    helper = world.nodes["mail-b"].helper
-    helper.ports = dict.fromkeys(helper.ports, OPEN)
-
-
-def an_old_copy(world: World) -> None:
-    commit(world, replace(world.state, superseded="by another"))
-
-
-def observes(world: World) -> None:
-    world.policy = replace(world.policy, automation=Automation.OBSERVE)
-
-
-@pytest.mark.parametrize(
-    ("meanwhile", "calm_s", "objects"),
-    [
-        (lambda _world: None, 1e6, True),
-        (lambda _world: None, 60.0, False),
-        (the_other_opens, 1e6, False),
-        (lambda world: world.pause(600), 1e6, False),
-        (lambda world: world.nodes["mail-a"].fail(["imaps"], Work.CRASHED), 1e6, False),
-        (lambda world: world.nodes["mail-b"].fail(["imaps"], Work.CRASHED), 1e6, True),
-        (lambda world: setattr(world.nodes["mail-a"], "disk_full", True), 1e6, False),
-        (lambda world: setattr(world.nodes["mail-a"].hooks, "work", HookWork.FAILS), 1e6, False),
-        (observes, 1e6, False),
-        (an_old_copy, 1e6, False),
-        (lambda world: setattr(world.ensemble, "has_quorum", False), 1e6, False),
-    ],
-    ids=[
-        "nothing", "no calm", "the other opens", "a pause", "it fails", "the other fails", "its disk is full",
-        "its hooks fail", "only observed", "an old copy", "no quorum",
-    ],
-)  # fmt: skip
-def test_who_is_well_and_was_open_last_is_not_kept_shut(meanwhile: Act, calm_s: float, objects: bool) -> None:
-    def shut_in_calm(truth: Truth) -> Checker:
-        truth.calm = CalmFor(lasts_s=calm_s)
-        return NotKeptShut(truth)
-
-    acts = ((1.0, last_open), (1.0, kept_shut), (1.0, meanwhile), (130.0, lambda _world: None))
-    found = objected(one_is_preferred(), *acts, by=(shut_in_calm,))
-    assert any("mail-a, the last that was, is well and shut" in each for each in found) is objects
