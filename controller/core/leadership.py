@@ -16,7 +16,7 @@ A leader that is silent, frozen or cut off is not gone: it may be at work, and i
 
 from collections import Counter
 
-from mailward.controller.core.reachability import Reach, reached_by
+from mailward.controller.core.reachability import Reach, reached_by, reaches_none
 from mailward.controller.core.sight import trusted, unheard
 from mailward.model.decision import Answered, Finding
 from mailward.model.snapshot import Leader, Snapshot, Standing
@@ -58,7 +58,7 @@ def with_another_configuration(snapshot: Snapshot) -> Finding | None:
 
 def _blind(snapshot: Snapshot, ours: str) -> Finding | None:
     """While we reach no node, and others, who are enough, reach some."""
-    if not _reaches_none(snapshot, ours):
+    if not reaches_none(snapshot, ours):
         return None
     voters, _ = trusted(snapshot)
     leads = {observer.name for observer in snapshot.policy.observers if observer.leads}
@@ -69,11 +69,6 @@ def _blind(snapshot: Snapshot, ours: str) -> Finding | None:
     names = ", ".join(view.name for view in better)
     reason = f"reaches no mail server; {names}, who do, are enough to decide without it"
     return Finding(_LEAD, Answered.NO, reason)
-
-
-def _reaches_none(snapshot: Snapshot, observer: str) -> bool:
-    reached = reached_by(snapshot, observer).values()
-    return bool(reached) and all(reach is Reach.NO for reach in reached)
 
 
 def _reaches_some(snapshot: Snapshot, observer: str) -> bool:

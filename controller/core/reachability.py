@@ -6,11 +6,11 @@ both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from mailward.controller.core.conditions import cut_off
-from mailward.controller.core.sight import NodeView, ServiceView, see, trusted
+from mailward.controller.core.sight import NodeView, ServiceView, seen_by, trusted
 from mailward.model.health import Vantage, Verdict
 from mailward.model.policy import Node
 from mailward.model.snapshot import Snapshot
@@ -52,10 +52,14 @@ def reachability(snapshot: Snapshot) -> Reachability:
 
 def reached_by(snapshot: Snapshot, observer: str) -> Mapping[str, Reach]:
     """What one observer reaches, by node, by its word alone."""
-    policy = snapshot.policy
-    alone = tuple(each for each in policy.observers if each.name == observer)
-    sight = see(replace(snapshot, policy=replace(policy, observers=alone)))
-    return {name: _reach(view) for name, view in sight.nodes.items()}
+    return {view.node: _reach(view) for view in seen_by(snapshot, observer)}
+
+
+def reaches_none(snapshot: Snapshot, observer: str) -> bool:
+    """Whether it reaches no node, by its word alone; nothing more is looked at than it takes."""
+    return bool(snapshot.policy.nodes) and all(
+        _reach(view) is Reach.NO for view in seen_by(snapshot, observer)
+    )
 
 
 def _names(snapshot: Snapshot) -> list[str]:

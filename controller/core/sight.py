@@ -5,7 +5,7 @@ the policy's votes; anything less is UNKNOWN. Facts and lag are measurements, no
 one counts, with its age.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
@@ -78,28 +78,36 @@ def see(snapshot: Snapshot) -> Sight:
     """Add up the reports."""
     policy = snapshot.policy
     voters, blind = trusted(snapshot)
+    return Sight(
+        nodes={view.node: view for view in _seen(snapshot, voters, policy.votes_needed)},
+        voters=tuple(voters),
+        blind=tuple(f"{name}: {why}" for name, why in blind.items()),
+        needed=policy.votes_needed,
+        lag_fresh_s=policy.rules.lag_fresh_s,
+    )
+
+
+def seen_by(snapshot: Snapshot, observer: str) -> Iterator[NodeView]:
+    """Every node by the word of one observer alone; each when it is asked for."""
+    voters, _ = trusted(snapshot)
+    return _seen(snapshot, [view for view in voters if view.name == observer], 1)
+
+
+def _seen(snapshot: Snapshot, voters: Sequence[ObserverView], needed: int) -> Iterator[NodeView]:
+    policy = snapshot.policy
     owners = {node.hostname: node.name for node in policy.nodes if node.hostname}
     by_node: dict[str, list[_Said]] = {node.name: [] for node in policy.nodes}
     for view in voters:
         for report in view.report.nodes if view.report else ():
             if report.node in by_node:
                 by_node[report.node].append((view, report))
-    needed = policy.votes_needed
-    nodes = {}
     for node, said in by_node.items():
         ballots = _ballots(said)
         services = {
             service.name: _agree(service.name, ballots.get(service.name, ()), needed, owners, node)
             for service in policy.services
         }
-        nodes[node] = _node_view(node, services, said, policy.rules.facts_fresh_s)
-    return Sight(
-        nodes=nodes,
-        voters=tuple(voters),
-        blind=tuple(f"{name}: {why}" for name, why in blind.items()),
-        needed=needed,
-        lag_fresh_s=policy.rules.lag_fresh_s,
-    )
+        yield _node_view(node, services, said, policy.rules.facts_fresh_s)
 
 
 def trusted(snapshot: Snapshot) -> tuple[list[ObserverView], dict[str, str]]:
