@@ -47,7 +47,7 @@ def admit(draft: Draft) -> None:
             gone = away[name]
             if name in closed and not nobody and (record is None or record.phase is Phase.IN_SERVICE):
                 draft.set_phase(name, endpoint.name, Phase.OUT, Cause.OPERATOR, _CLOSED_BEFORE)
-            elif name in unheard and name not in stay and record is None:
+            elif name in unheard and name not in stay and record is None and not nobody:
                 draft.set_phase(name, endpoint.name, Phase.OUT, Cause.OPERATOR, _UNHEARD)
             elif record is not None:
                 continue

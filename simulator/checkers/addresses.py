@@ -113,8 +113,7 @@ class OnlyServing:
     ) -> Sequence[str | Excuse]:
         node = world.nodes[name]
         closed = [s for s in endpoint.services if not node.helper.opens(s)]
-        just_booted = node.helper.held and world.now_s - node.booted_s <= OLD_S  # nobody may have seen it yet
-        if closed and self.truth.helper_well_ago_s(name) <= OLD_S and not just_booted:
+        if closed and self.truth.helper_well_ago_s(name) <= OLD_S and not _just_closed_itself(world, name):
             said = f"{name} was put into {target} with {', '.join(closed)} closed"
             by_itself = not any(node.helper.ports[s].kind is PortKind.CLOSED for s in closed)
             return [NAMED_LATE if by_itself and _too_late(world, target) else said]
@@ -126,6 +125,14 @@ class OnlyServing:
         if let_in and broken and down(world, name, endpoint):
             return [f"{name} was put into {target}, though it does not serve {endpoint.name}"]
         return []
+
+
+def _just_closed_itself(world: World, name: str) -> bool:
+    """Whether it has booted, or its lease has run out, so lately that nobody may have seen it yet."""
+    node = world.nodes[name]
+    lapsed_s = node.helper.lease.until_s if node.helper.lease is not None else float("inf")
+    just_booted = node.helper.held and world.now_s - node.booted_s <= OLD_S
+    return just_booted or 0.0 <= world.now_s - lapsed_s <= OLD_S
 
 
 def _too_late(world: World, target: str) -> bool:

@@ -32,7 +32,7 @@ from mailward.model.token import NOTHING_SENT, Token
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checkers
 from mailward.simulator.network import HostClock
-from mailward.simulator.nodes import Obeyed, Work
+from mailward.simulator.nodes import Lease, Obeyed, Work
 from mailward.simulator.store import Ephemeral, Written
 from mailward.simulator.world import STORE_ID, Recorded, World
 
@@ -377,6 +377,28 @@ def test_who_comes_to_nobody_is_known_to_fail_by_reports_that_count(
     the drained one was down as well was said by the leader, and by a daemon that was long dead."""
     found = let_in_beside("mail-a", Work.CRASHED, ago_s, changed)
     assert (PUT_IN in found) is objected
+
+
+@pytest.mark.parametrize(("ago_s", "objects"), [(5.0, False), (30.0, True)])
+def test_who_is_put_in_may_have_closed_a_moment_ago_by_itself(ago_s: float, objects: bool) -> None:
+    """Found by simulation: its lease ran out 0.1 s before it was named."""
+
+    async def body() -> list[str]:
+        world = World(two_sites_and_a_witness(), 1)
+        every = Checkers(world.policy)
+        move(world, Phase.IN_SERVICE)
+        publish(world, "192.0.2.10")
+        await asyncio.sleep(30.0)
+        every.look(world)
+        ended_s = world.now_s - ago_s
+        world.nodes["mail-b"].helper.lease = Lease(15.0, ended_s, ended_s)
+        publish(world, "192.0.2.10", "192.0.2.11")
+        return every.look(world)
+
+    found = virtual.run(body())
+    assert (
+        any("mail-b was put into primary with submission, imaps closed" in each for each in found) is objects
+    )
 
 
 def test_beside_who_may_serve_nobody_is_let_in_who_cannot_be_known_to_serve() -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from tests.unit.core.scene import MAIL, Scene, facts, imap_and_smtp, kinds, policy_of
 
-from mailward.controller.core.admission import left_out
+from mailward.controller.core.admission import NOT_IN_DNS, left_out
 from mailward.controller.vantage import Vantages
 from mailward.model.dns import RRset
 from mailward.model.fencing import CLOSED, OPEN
 from mailward.model.health import Vantage
 from mailward.model.orders import OrderPorts
-from mailward.model.policy import Automation
+from mailward.model.policy import Automation, Endpoint
 from mailward.model.state import Cause, Phase, PhaseRecord, RequestKind, State
 
 
@@ -179,6 +179,25 @@ def test_where_no_helper_answers_everybody_is_in_service_as_configured() -> None
     scene.facts = dict.fromkeys(scene.facts, None)
     scene.run(scene.policy.rules.step_patience_s + 1)
     assert [scene.phase(node) for node in "ab"] == [Phase.IN_SERVICE, Phase.IN_SERVICE]
+
+
+def test_who_has_not_said_and_is_away_elsewhere_serves_what_nobody_else_is_left_to_serve() -> None:
+    """Found by simulation: c serves mail.test alone, as DNS says; of imap.test nobody was left in service, so
+    the decision broke a rule, again and again, and automation stood still."""
+    mail = Endpoint(MAIL, ("imaps", "submission"), ("a", "b", "c"), 30, ("ns1",))
+    imap = Endpoint("imap.test", ("imaps",), ("a", "b"), 30, ("ns2",))
+    scene = Scene(policy_of(("a", "b", "c"), (mail, imap)))
+    left = [("a", MAIL), ("b", MAIL), ("b", "imap.test")]
+    records = tuple(PhaseRecord(n, e, Phase.OUT, scene.now, Cause.OPERATOR, NOT_IN_DNS) for n, e in left)
+    scene.state = replace(scene.state, epoch=7, made_epoch=7, phases=records)
+    scene.epoch = 8
+    scene.gone("a")
+    scene.facts["a"] = None
+    scene.run(scene.policy.rules.step_patience_s + 1)
+    assert scene.look().broken == ()
+    assert (scene.phase("a", "imap.test"), scene.phase("a"), scene.phase("c")) == (
+        Phase.IN_SERVICE, Phase.OUT, Phase.IN_SERVICE,
+    )  # fmt: skip
 
 
 def test_the_first_store_of_a_cluster_need_not_hear_anybody() -> None:
