@@ -379,6 +379,27 @@ def test_who_comes_to_nobody_is_known_to_fail_by_reports_that_count(
     assert (PUT_IN in found) is objected
 
 
+@pytest.mark.parametrize("quorum", [True, False])
+def test_who_is_named_may_be_closed_where_nobody_could_have_it_recorded_to_leave(quorum: bool) -> None:
+    """Found by simulation: the quorum was back, and so was a zone that had been frozen when it was lost."""
+
+    async def body() -> list[str]:
+        world = World(two_sites_and_a_witness(), 1)
+        every = Checkers(world.policy)
+        world.on_change = lambda _what: None
+        move(world, Phase.IN_SERVICE)
+        world.ensemble.leader, world.ensemble.has_quorum = LEADER, quorum
+        for _ in range(30):
+            every.look(world)
+            await asyncio.sleep(1.0)
+        world.ensemble.has_quorum = True
+        closed_while_it_is_named(world)
+        return every.look(world)
+
+    found = virtual.run(body())
+    assert any("mail-a was closed while primary names it" in each for each in found) is quorum
+
+
 @pytest.mark.parametrize(("ago_s", "objects"), [(5.0, False), (30.0, True)])
 def test_who_is_put_in_may_have_closed_a_moment_ago_by_itself(ago_s: float, objects: bool) -> None:
     """Found by simulation: its lease ran out 0.1 s before it was named."""
