@@ -210,8 +210,8 @@ def test_a_switchover_to_one_that_does_not_serve_goes_back(cluster: Cluster) -> 
 
 
 def test_in_a_pause_as_well_a_standby_that_root_has_opened_is_closed(cluster: Cluster) -> None:
-    """Root flushes its firewall: two serve, until it is closed again; the pause holds all else. Who was closed
-    a moment ago, and comes open at once, is closed again at most every `retry_max_s`."""
+    """Root flushes its firewall: two serve, until it is closed again; the pause holds all else. Who was
+    closed a moment ago, and comes open at once, is closed again at most every `retry_max_s`."""
     active, standby = cluster.mail_a, cluster.mail_b
     with active_passive(cluster, retry_max_s=RETRY_MAX_S) as controller:
         paused = controller.cli("pause", "--for", "10m", "--reason", "a new firewall")
