@@ -83,6 +83,17 @@ def _hooks(work: HookWork) -> Callable[[World, str], End]:
     return lambda world, node: faults.hooks_fail(world, node, work)
 
 
+def _loses_power(world: World, name: str) -> End:
+    """It boots when it has power again, also where its power switch was put off meanwhile."""
+    boots = faults.host_crashes(world, name)
+
+    def end() -> None:
+        world.switched_off.pop(name, None)
+        boots()
+
+    return end
+
+
 def _at_places(fault: Callable[[World, str], End]) -> Strike:
     return lambda world, said: together([fault(world, name) for name in hosts_of(world, said["PLACES"])])
 
@@ -163,7 +174,7 @@ VERBS: tuple[Verb, ...] = (
     _verb("SERVICES of NODES crashes|crash", _WORK_AGAIN, _services(Work.CRASHED)),
     _verb("SERVICES of NODES hangs|hang", _WORK_AGAIN, _services(Work.HUNG)),
     _verb("NODES is|are restarted", "NODES has|have restarted", _at_nodes(faults.restart)),
-    _verb("PLACES loses|lose power", "PLACES has|have power again", _at_places(faults.host_crashes)),
+    _verb("PLACES loses|lose power", "PLACES has|have power again", _at_places(_loses_power)),
     _verb("PLACES freezes|freeze", "PLACES wakes|wake up", _at_places(faults.host_freezes)),
     _verb("the disk of NODES is full", "the disk of NODES has room again", _at_nodes(faults.disk_fills)),
     _verb("the disk of HOSTS is slow by up to TIME", "the disk of HOSTS is quick again", _slow),
