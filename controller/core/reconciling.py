@@ -72,8 +72,8 @@ def _even_in_a_pause(draft: Draft, name: str) -> bool:
 
 
 def _longest_unsettled(draft: Draft) -> str:
-    """Who is to be opened comes first (I8); of several the one whose ports were touched longest ago: one that
-    never settles holds up nobody, and neither does one that must stay open for now."""
+    """Who is to be opened: nobody is closed before that (I8). Else the one whose ports were touched longest
+    ago: one that never settles holds up none of its kind, and one that must stay open for now nobody."""
     unsettled = []
     for node in draft.policy.nodes:
         if _ports_unsettled(draft, node) and not left_open(draft.situation, node.name):
