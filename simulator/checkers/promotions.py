@@ -12,6 +12,8 @@ from mailward.simulator.store import Written
 from mailward.simulator.world import World
 
 LOOK_S = 1.5
+_ANYTHING_S = 0.001
+"""More than nothing: one message is."""
 
 
 @dataclass
@@ -77,13 +79,16 @@ class OnlyDemoted:
 @dataclass
 class NotTooMuchLost:
     """I5: who is promoted lacks no more of the mail of who served than the policy allows, or a person has
-    accepted of just this one, as it truly is."""
+    accepted of just this one, as it truly is: from the first message that is missing until nothing more was
+    accepted there."""
 
     truth: Truth
     rule: str = "I5"
     _accepted: tuple[Accepted | None, float] = (None, 0.0)
+    _open_s: dict[str, float] = field(default_factory=dict)
 
     def look(self, world: World, news: News) -> Sequence[str]:
+        self._open_s |= {name: world.now_s for name, node in world.nodes.items() if node.opens}
         found = []
         for commit in news.commits:
             operation = commit.after.operation
@@ -102,7 +107,8 @@ class NotTooMuchLost:
             return []
         source, target = world.nodes[operation.node], world.nodes[name]
         missing = [at_s for message, at_s in source.mailbox.items() if message not in target.mailbox]
-        lost_s = world.now_s - min(missing) if missing else 0.0
+        last_s = max(self._open_s.get(operation.node, world.now_s), *missing, float("-inf"))
+        lost_s = max(last_s - min(missing), _ANYTHING_S) if missing else 0.0
         rules = world.policy.rules
         most_s = {Loss.LOSSLESS: 0.0, Loss.BALANCED: rules.max_lag_s}.get(rules.loss, float("inf"))
         accepts = operation.accepts

@@ -10,13 +10,14 @@ import pytest
 from tests.simulation.clusters import ENDPOINT, one_is_preferred
 from tests.simulation.test_checkers import commit, now, operation
 
-from mailward.model.policy import Failback, Policy, Window
-from mailward.model.state import Answer, Cause, Kind, Phase, PhaseRecord, RequestKind, Step
+from mailward.model.fencing import CLOSED
+from mailward.model.policy import Failback, Loss, Policy, Window
+from mailward.model.state import Accepted, Answer, Cause, Kind, Phase, PhaseRecord, RequestKind, Step
 from mailward.simulator import virtual
 from mailward.simulator.checkers import Checker
 from mailward.simulator.checkers.operations import Operations
 from mailward.simulator.checkers.planned import GoesBack, Planned
-from mailward.simulator.checkers.promotions import Takeovers
+from mailward.simulator.checkers.promotions import NotTooMuchLost, Takeovers
 from mailward.simulator.checkers.truth import News, Truth
 from mailward.simulator.store import Written
 from mailward.simulator.world import World
@@ -232,3 +233,40 @@ def test_within_an_hour_only_so_many_are_stopped(before: Act, objects: bool) -> 
     earlier: list[tuple[float, Act]] = [(1.0, past_its_fence)] * policy.rules.failovers_per_hour
     found = objected(policy, *earlier, (1.0, before), (1.0, failing_over("mail-a")), by=(Takeovers,))
     assert any("one more after" in each for each in found) is objects
+
+
+@pytest.mark.parametrize(
+    ("accepted_s", "shut_s", "objects"),
+    [(1.0, 0.0, True), (1.0, 200.0, True), (100.0, 0.0, False), (100.0, 200.0, False), (100.0, -200.0, True)],
+    ids=["more than accepted", "more, shut since", "as accepted", "as accepted, shut since", "open since"],
+)
+def test_what_is_missing_counts_until_nothing_more_was_accepted(
+    accepted_s: float, shut_s: float, objects: bool
+) -> None:
+    """Found by simulation: it was closed for a while when a person accepted what was missing at that time."""
+
+    def missing(world: World) -> None:
+        world.nodes["mail-a"].mailbox["1"] = world.now_s
+
+    def shut(world: World) -> None:
+        helper = world.nodes["mail-a"].helper
+        helper.ports = dict.fromkeys(helper.ports, CLOSED)
+        begin(world, Kind.FAILOVER, "mail-a", "mail-b")
+
+    def accepts(world: World) -> None:
+        accepted = Accepted("mail-b", accepted_s, now(world))
+        begin(world, Kind.FAILOVER, "mail-a", "mail-b", "r1", step=Step.PROMOTE, accepts=accepted)
+
+    def promotes(world: World) -> None:
+        records = [replace(r, phase=Phase.PROMOTING) if r.node == "mail-b" else r for r in world.state.phases]
+        commit(world, replace(world.state, phases=tuple(records)))
+
+    acts: list[tuple[float, Act]] = [(1.0, lambda world: serves(world, "mail-a")), (1.0, missing)]
+    acts += [(50.0 + max(0.0, -shut_s), shut), (1.0 + max(0.0, shut_s), accepts), (1.0, promotes)]
+    found = objected(replaced_loss(one_is_preferred()), *acts, by=(NotTooMuchLost,))
+    assert any("mail-b promoted without 1 messages of mail-a" in each for each in found) is objects
+
+
+def replaced_loss(policy: Policy) -> Policy:
+    """A policy that allows no loss."""
+    return replace(policy, rules=replace(policy.rules, loss=Loss.LOSSLESS))
