@@ -79,9 +79,7 @@ class Truth:
             if node.helper.works and node.host.answers:
                 self._helper_well_s[name] = self.now_s
         for target, zone in world.zones.items():
-            leader = (
-                world.ensemble.leader if world.ensemble.has_quorum else None
-            )  # else nobody records an order
+            leader = world.ensemble.leader if world.ensemble.has_quorum else None  # or nothing is recorded
             primary = world.network.hosts[zone.primary.name]
             there = leader is not None and world.network.passes(leader.name, primary.name)
             slow = primary.slow_s or (leader is not None and world.network.hosts[leader.name].slow_s)

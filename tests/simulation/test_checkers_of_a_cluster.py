@@ -263,10 +263,26 @@ def test_what_is_missing_counts_until_nothing_more_was_accepted(
 
     acts: list[tuple[float, Act]] = [(1.0, lambda world: serves(world, "mail-a")), (1.0, missing)]
     acts += [(50.0 + max(0.0, -shut_s), shut), (1.0 + max(0.0, shut_s), accepts), (1.0, promotes)]
-    found = objected(replaced_loss(one_is_preferred()), *acts, by=(NotTooMuchLost,))
+    found = objected(lossless(), *acts, by=(NotTooMuchLost,))
     assert any("mail-b promoted without 1 messages of mail-a" in each for each in found) is objects
 
 
-def replaced_loss(policy: Policy) -> Policy:
-    """A policy that allows no loss."""
+def test_one_message_that_was_still_in_the_queue_is_something() -> None:
+    """It reached the mailbox of the old one when that was shut, and nothing is to be lost."""
+
+    def delivered_and_promoted(world: World) -> None:
+        begin(world, Kind.FAILOVER, "mail-a", "mail-b", step=Step.PROMOTE)
+        world.nodes["mail-a"].mailbox["1"] = world.now_s
+        records = [replace(r, phase=Phase.PROMOTING) if r.node == "mail-b" else r for r in world.state.phases]
+        commit(world, replace(world.state, phases=tuple(records)))
+
+    acts: tuple[tuple[float, Act], ...] = (
+        (1.0, lambda world: serves(world, "mail-a")), (1.0, delivered_and_promoted),
+    )  # fmt: skip
+    found = objected(lossless(), *acts, by=(NotTooMuchLost,))
+    assert any("promoted without 1 messages" in each for each in found)
+
+
+def lossless() -> Policy:
+    policy = one_is_preferred()
     return replace(policy, rules=replace(policy.rules, loss=Loss.LOSSLESS))
