@@ -190,7 +190,7 @@ def _advance(draft: Draft) -> None:
             if operation.step_since.age_s(draft.now) >= draft.policy.rules.step_patience_s:
                 _give_up(draft, doubt.why)
             return
-        wanted = operations.wanted(draft.policy, draft.state, operation)
+        wanted = operations.wanted(draft.situation, operation)
         actions = in_scope(cases[0].situation, operation, wanted)
         progress = operations.progress(operation, cases, actions)
         if progress.turn is Turn.WAIT:
@@ -276,7 +276,7 @@ def _order_what_the_step_needs(draft: Draft) -> None:
                 draft.order(action)
         return
     situation = draft.situation
-    wanted = operations.wanted(draft.policy, state, operation)
+    wanted = operations.wanted(situation, operation)
     due = [a for a in in_scope(situation, operation, wanted) if _due(draft, state, a)]
     if not due:
         return

@@ -7,7 +7,7 @@ answered, the ports follow if `closing` lets them, and what is not published yet
 rest is verified. Repeating, the ports are first as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -22,6 +22,7 @@ from mailward.model.fencing import Hook
 from mailward.model.health import Vantage, Verdict
 from mailward.model.orders import Action, KickReplication, Publish, Result, Verify, key_of
 from mailward.model.policy import Deployment, Policy
+from mailward.model.replication import Confidence, Lag
 from mailward.model.state import Attempt, Cause, Kind, Operation, State, Step
 
 STEPS: Mapping[Kind, tuple[Step, ...]] = {
@@ -102,9 +103,9 @@ class Progress:
     reason: str = ""
 
 
-def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, ...]:
-    """The actions the operation's step consists of, from the recorded phases alone."""
-    step = operation.step
+def wanted(situation: Situation, operation: Operation) -> tuple[Action, ...]:
+    """The actions the operation's step consists of, from the recorded phases; of a catch-up, from the lag."""
+    policy, state, step = situation.snapshot.policy, situation.state, operation.step
     if step is Step.PUBLISH:
         return tuple(Publish(t, desired_rrsets(policy, state, t)) for t in targets_of(policy, operation))
     if step is Step.VERIFY:
@@ -115,10 +116,25 @@ def wanted(policy: Policy, state: State, operation: Operation) -> tuple[Action, 
             return ()
         return (order_of_ports(policy, state, node.name),)
     if step is Step.CATCH_UP:
-        return tuple(KickReplication(node.name) for node in policy.nodes if node.replicates)
+        return kicks(situation, [node.name for node in policy.nodes if node.replicates])
     if step is Step.DEMOTE:
         return demotion(policy, state, operation.node)
     return ()
+
+
+def kicks(situation: Situation, names: Iterable[str]) -> tuple[Action, ...]:
+    """Who of `names` is to take up all its mailboxes anew. That makes each of them wait, and many take longer
+    than a catch-up may: who is at work on what it has is left to it."""
+    lags: dict[str, list[Lag]] = {}
+    for (source, _), lag in situation.sight.lags.items():
+        lags.setdefault(source, []).append(lag)
+    return tuple(KickReplication(n) for n in names if n not in lags or any(map(_needs_a_kick, lags[n])))
+
+
+def _needs_a_kick(lag: Lag) -> bool:
+    """After a restart it is known again when each mailbox was taken up; one that failed is tried again only
+    then, or minutes later."""
+    return lag.confidence is not Confidence.KNOWN or (lag.failed_mailboxes or 0) > 0
 
 
 def demotion(policy: Policy, state: State, name: str) -> tuple[Action, ...]:

@@ -132,7 +132,8 @@ def test_killed_node_vanishes_and_comes_back_with_its_mail(cluster: Cluster) -> 
     assert connect_result(cluster.mail_a, IMAP) == "timeout"
     cluster.mail_a.heal()
     cluster.mail_a.wait_open()
-    wait_until(lambda: messages_of(cluster.mail_a, "kept")[0] == 1, "the message is still on mail-a", 5)
+    cluster.mail_a.flush_queue()
+    wait_until(lambda: messages_of(cluster.mail_a, "kept")[0] == 1, "the message is still on mail-a", 60)
 
 
 def test_paused_node_accepts_and_stays_silent(cluster: Cluster) -> None:

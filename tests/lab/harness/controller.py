@@ -148,10 +148,7 @@ class Controller:
         try:
             return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
         except subprocess.TimeoutExpired as late:
-            explain = [str(PROGRAM), "explain", "--config", str(self.config_file)]
-            told = subprocess.run(explain, capture_output=True, text=True, timeout=20)
-            story = f"{late}\n{told.stdout}{told.stderr}\n{self.log_tail()}"
-            raise AssertionError(story) from None
+            raise AssertionError(f"{late}\n{self.story()}") from None
 
     def init(self, *options: str) -> None:
         """`mailward state init`"""
@@ -268,6 +265,12 @@ class Controller:
                     return True
             time.sleep(0.0003)
         return False
+
+    def story(self) -> str:
+        """What it says of itself now, and said last: for a test that fails."""
+        explain = [str(PROGRAM), "explain", "--config", str(self.config_file)]
+        told = subprocess.run(explain, capture_output=True, text=True, timeout=20)
+        return f"{told.stdout}{told.stderr}\n{self.log_tail()}"
 
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])

@@ -28,7 +28,7 @@ RUNS = int(os.environ.get("MAILWARD_LAB_RUNS", "1"))
 """How often is tried what must hold every time."""
 POLICY = {"takeover_after_s": 3, "rescue_s": 4, "hold_down_s": 1, "hold_down_max_s": 4, "catch_up_wait_s": 60}
 WITNESS = "witness"
-SERVES_WITHIN_S, BACK_WITHIN_S = 90, 180
+SERVES_WITHIN_S, BACK_WITHIN_S = 90, 330
 LEASE_S, SESSION_OF_LEASES_S = 10, 6
 OVER_S = lease_over_s(LEASE_S)
 
@@ -158,7 +158,11 @@ class Sites:
 
     def settle(self, active: str, within_s: float = BACK_WITHIN_S) -> None:
         """Until one serves and the other stands by, and all daemons say so."""
-        wait_clear(lambda: self._unsettled(active), f"{active} serves, the other stands by", within_s)
+        what = f"{active} serves, the other stands by"
+        wait_clear(lambda: self._unsettled(active), what, within_s, story=self._story)
+
+    def _story(self) -> str:
+        return "\n".join(f"{name}:\n{daemon.story()}" for name, daemon in self.daemons.each.items())
 
     def _unsettled(self, active: str) -> str:
         for name, daemon in self.daemons.each.items():

@@ -10,7 +10,8 @@ from tests.lab.harness.layout import DOMAIN, ENDPOINTS, NODE_NAMES, SUBMISSION
 from tests.lab.harness.nameserver import ask
 from tests.lab.harness.waiting import wait_clear
 
-BACK_WITHIN_S = 90
+BACK_WITHIN_S = 330
+"""Longer than one catch-up may take (`catch_up_wait_s`): of a slow machine much is to be replicated."""
 
 
 def roles(status: dict[str, Any]) -> dict[str, str]:
@@ -24,7 +25,7 @@ def standing(active: str) -> dict[str, str]:
 def settle(controller: Controller, active: str, within_s: float = BACK_WITHIN_S) -> None:
     """Until one serves, the other stands by behind closed ports, and DNS names the one."""
     what = f"{active} serves and the other stands by"
-    wait_clear(lambda: unsettled(controller, active), what, within_s)
+    wait_clear(lambda: unsettled(controller, active), what, within_s, story=controller.story)
 
 
 def unsettled(controller: Controller, active: str) -> str:

@@ -48,6 +48,7 @@ def test_every_action_comes_back_as_what_it_was(kind: type) -> None:
     scene.down("a", "imaps", for_s=5)
     scene.run(3)
     if kind is KickReplication:
+        scene.lag("b", "a", None)
         scene.up("a", for_s=60)
         scene.settle()
     (order, *_) = STATE.load(STATE.dump(scene.state), "x").orders

@@ -75,14 +75,18 @@ def out(size: int) -> Snapshot:
 
 
 def catching_up(size: int) -> Snapshot:
-    """One comes back, and every node has been told to replicate what waits."""
+    """One comes back, and every node has been told to replicate anew, and has done so."""
     scene = settled(size)
+    known = dict(scene.lags)
+    for source, target in known:
+        scene.lag(source, target, 0, failed=1)
     for kind in (RequestKind.FAILOVER, RequestKind.READMIT):
         scene.ask(kind, scene.policy.nodes[0].name)
         scene.answers["kick-replication"] = None
         scene.settle()
     out = tuple(Outcome(o.token, Result.DONE, scene.now) for o in scene.state.orders)
     assert len(out) == size
+    scene.lags.update(known)
     return replace(scene.snapshot(), outcomes=out)
 
 

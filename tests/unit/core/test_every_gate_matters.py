@@ -272,7 +272,7 @@ def test_a_second_readmission_waits_for_the_first() -> None:
     assert [scene.phase(n) for n in "abc"] == [Phase.OUT, Phase.OUT, Phase.IN_SERVICE]
     scene.up("a", for_s=60)
     scene.up("b", for_s=60)
-    scene.answers["kick-replication"] = None
+    scene.lag("c", "a", 100)
     scene.settle()
     assert [scene.phase(n) for n in "abc"] == [Phase.REJOINING, Phase.OUT, Phase.IN_SERVICE]
     assert scene.holding("b") == ["one-operation"]

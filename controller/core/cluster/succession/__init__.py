@@ -28,7 +28,7 @@ from mailward.controller.core.cluster.succession import course, moving, stopping
 from mailward.controller.core.draft import Draft
 from mailward.controller.core.phases import order_of_ports
 from mailward.model.fencing import Hook
-from mailward.model.orders import Action, KickReplication, Publish
+from mailward.model.orders import Action, Publish
 from mailward.model.policy import Deployment, Policy
 from mailward.model.state import Cause, Ending, Kind, Operation, Phase, Request, State, Step, Vouched
 
@@ -66,7 +66,7 @@ def wanted(draft: Draft) -> tuple[Action, ...]:
     if operation.step in (Step.RESCUE, Step.CATCH_UP):
         views = draft.sight.nodes
         nodes = [n.name for n in policy.nodes if n.replicates and views[n.name].facts is not None]
-        return tuple(KickReplication(name) for name in nodes)
+        return operations.kicks(draft.situation, nodes)
     if operation.step is Step.DEMOTE:
         return operations.demotion(policy, state, operation.node)
     if operation.step is Step.PROMOTE and not ladder.to_be_stopped(draft.situation, operation, operation.to):
@@ -74,7 +74,7 @@ def wanted(draft: Draft) -> tuple[Action, ...]:
     if operation.step in (Step.PUBLISH, Step.VERIFY):
         closed = ladder.closed_by_itself(draft.situation, operation.to)
         serves = course.known_to_serve(draft, operation.to) and not closed
-        found = operations.wanted(policy, state, operation)
+        found = operations.wanted(draft.situation, operation)
         return tuple(action for action in found if serves or not isinstance(action, Publish))
     return ()
 

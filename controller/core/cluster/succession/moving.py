@@ -280,7 +280,7 @@ def verify(draft: Draft) -> str:
     operation = draft.running()
     if _closed_since(draft):
         return ""
-    actions = operations.wanted(draft.policy, draft.state, operation)
+    actions = operations.wanted(draft.situation, operation)
     progress = operations.progress(operation, _cases(draft, operation.to), actions)
     if progress.turn is Turn.WAIT:
         return progress.reason
