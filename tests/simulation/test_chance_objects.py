@@ -60,7 +60,7 @@ class Hunt:
 HUNTS = (
     # receivers, the store, and what is done with an order
     Hunt(
-        ("helpers keep a window",), ("late-orders", "crash", "daemon-kill"), "after its hello", first=22
+        ("helpers keep a window",), ("late-orders", "crash", "daemon-kill"), "after its hello", first=35
     ),
     Hunt(
         ("helpers compare tokens", "helpers keep a window"),
