@@ -4,8 +4,9 @@ From then on what an earlier controller left in the network is void there. Where
 they are waited for: each was recorded with its expiry. Helpers that do not answer hold nobody up; in a
 cluster they hold what needs them (`cluster.candidates`, the gate `obeyed`).
 
-While automation only observes and nobody has asked for anything, one thing is claimed: the helper of who
-serves and has closed by itself, so that it can be opened again.
+While automation only observes and nobody has asked for anything, two things are claimed: the helper of who
+serves and has closed by itself, so that it can be opened again; and a target that was written to as somebody
+had asked, where that was given up before it was answered.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from mailward.controller.core.operations import claim_is_due_again, may_retry, t
 from mailward.controller.core.outcomes import believed_stale
 from mailward.model.orders import Action, ClaimHelper, ClaimTarget, OrderPorts
 from mailward.model.policy import Node
-from mailward.model.state import Attempt, Operation
+from mailward.model.state import Attempt, Operation, TargetRecord
 
 
 def claim(draft: Draft) -> None:
@@ -56,7 +57,13 @@ def _to_be_claimed(draft: Draft) -> tuple[Sequence[str], Sequence[Node]]:
     if not draft.situation.only_watches:
         return policy.targets, policy.nodes
     closed = ladder.serves_and_is_closed(draft.situation)
-    return (), [node for node in policy.nodes if node.name == closed]
+    targets = [target for target in policy.targets if may_come_late(draft.state.target(target))]
+    return targets, [node for node in policy.nodes if node.name == closed]
+
+
+def may_come_late(record: TargetRecord) -> bool:
+    """Whether an update that was given up may still arrive there: a claim that overtakes it makes it void."""
+    return record.published is None and record.token is not None and bool(record.sent.unheard)
 
 
 def _may_be_tried(draft: Draft, operation: Operation | None, action: Action, attempt: Attempt | None) -> bool:

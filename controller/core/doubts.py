@@ -109,6 +109,20 @@ def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[
     return ""
 
 
+def nobody_else_serves(situation: Situation, node: str) -> bool:
+    """Where all serve: whether some endpoint of a node has nobody in service who is known to serve. That a node
+    is not named by the DNS which a store made anew has found is no ground to close it, then: who is named may
+    be shut by an order of the earlier store."""
+    policy = situation.snapshot.policy
+    if policy.deployment is Deployment.CLUSTER:
+        return False
+    names = [endpoint.name for endpoint in policy.endpoints_of(node)]
+    return not all(
+        any(known_to_serve(situation, other, name) for other in behind.serving)
+        for name, behind in _configured(situation, names)
+    )
+
+
 def _answers_nobody(judgement: Judgement) -> bool:
     """Whether users lose nothing with it. One with a full disk still has their mail."""
     return judgement.condition in FAILING and judgement.cause is not Cause.DISK

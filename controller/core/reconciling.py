@@ -108,6 +108,8 @@ def _ports_unsettled(draft: Draft, node: Node) -> bool:
         differ = any(facts.ports.get(service, OPEN) != port for service, port in wanted.items())
         stays = (Phase.IN_SERVICE, Phase.STANDBY)  # a standby is closed when automation acts, and not before
         away = any(r.phase not in stays for r in draft.state.phases_of(node.name))
+        if away and doubts.nobody_else_serves(draft.situation, node.name):
+            return False
         lapsed = leases.lapsed(facts) and not leases.unattended(draft.situation, node.name)
         held = (facts.applied is False or lapsed) and facts.token is not None  # since it booted, or by itself
         closes = draft.policy.deployment is Deployment.CLUSTER and not _opens_in_a_cluster(draft, node)

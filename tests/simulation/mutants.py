@@ -232,7 +232,7 @@ def _nothing_is_claimed_unasked(patch: Patch) -> None:
 
     def nothing_unasked(sketch: draft.Draft) -> object:
         targets, nodes = claimed(sketch)
-        return targets, nodes if targets else ()
+        return targets, () if sketch.situation.only_watches else nodes
 
     patch.setattr(claims, "_to_be_claimed", nothing_unasked)
 
@@ -462,8 +462,10 @@ MUTANTS: Mapping[str, Mutant] = {
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "to open takes nothing away": answering(doubts.closes_nothing, False),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
+    "not named, and nobody else serves": answering(doubts.nobody_else_serves, False),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),
+    "what is given up while it only observes": answering(claims.may_come_late, False),
     "what is given up is void": lambda patch: patch.setattr(
         draft.Draft, "void_what_is_unheard", lambda _self: None
     ),

@@ -137,6 +137,23 @@ def test_while_only_observing_nothing_is_claimed_until_a_human_asks() -> None:
     assert kinds(scene.actions())[0] == "claim-target"
 
 
+def test_while_only_observing_what_a_human_asked_for_is_made_void_where_it_was_given_up() -> None:
+    """Found by simulation: the update came late, and the name of the one that served was gone."""
+    scene = Scene(policy_of(automation=Automation.OBSERVE))
+    scene.run(5)
+    scene.answers["publish"] = None
+    scene.ask(RequestKind.FAILOVER, "a")
+    scene.run(2)
+    assert kinds(scene.actions())[-1] == "publish"
+    scene.down("b", "imaps", for_s=5)
+    scene.run(2)
+    assert scene.state.operation is None
+    assert kinds(scene.actions())[-1] == "claim-target"
+    scene.sent.clear()
+    scene.run(300)
+    assert not scene.sent
+
+
 def test_outcomes_of_an_old_epoch_mean_nothing() -> None:
     scene = Scene.settled()
     scene.down("a", "imaps", for_s=5)

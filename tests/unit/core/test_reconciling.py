@@ -306,4 +306,7 @@ def test_who_is_to_be_opened_comes_before_who_is_to_be_closed() -> None:
     scene.down("a", "imaps", "submission")
     scene.sent.clear()
     scene.run(10)
-    assert [action.node for action in scene.actions() if isinstance(action, OrderPorts)][:2] == ["b", "a"]
+    assert [action.node for action in scene.actions() if isinstance(action, OrderPorts)] == ["b"]
+    scene.back("b")
+    scene.run(10)
+    assert [action.node for action in scene.actions() if isinstance(action, OrderPorts)] == ["b", "a"]
