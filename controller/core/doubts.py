@@ -110,9 +110,9 @@ def nobody_to_leave_it_to(situation: Situation, kind: Kind, endpoints: Iterable[
 
 
 def nobody_else_serves(situation: Situation, node: str) -> bool:
-    """Where all serve: whether some endpoint of a node has nobody in service who is known to serve. That a node
-    is not named by the DNS which a store made anew has found is no ground to close it, then: who is named may
-    be shut by an order of the earlier store."""
+    """Where all serve: whether some endpoint of a node has nobody in service who is known to serve. That the
+    DNS which a store made anew has found does not name it is no ground to close it, then: who is named may be
+    shut by an order of the earlier store."""
     policy = situation.snapshot.policy
     if policy.deployment is Deployment.CLUSTER:
         return False
