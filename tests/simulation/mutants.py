@@ -462,7 +462,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a full disk still serves": answering(doubts._answers_nobody, True),
     "to open takes nothing away": answering(doubts.closes_nothing, False),
     "nobody to leave it to": answering(doubts.nobody_to_leave_it_to, ""),
-    "not named, and nobody else serves": answering(doubts.nobody_else_serves, False),
+    "closed for its DNS alone": answering(doubts.nobody_else_serves, False),
     "only the withdrawn serve": answering(doubts.only_the_withdrawn_serve, ""),
     "left open": answering(closing.left_open, ""),
     "what is given up while it only observes": answering(claims.may_come_late, False),

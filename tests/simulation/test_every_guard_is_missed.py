@@ -34,6 +34,7 @@ class Unit(NamedTuple):
 
 _ANEW = "tests/unit/core/test_a_store_made_anew.py"
 _ANOTHER = "tests/unit/core/test_another_controller.py"
+_CLOSING = "tests/unit/core/test_closing.py"
 _EPOCH = "tests/unit/core/test_a_new_epoch.py"
 _EXECUTOR = "tests/unit/controller/test_executor.py"
 _GATES = "tests/unit/core/test_every_gate_matters.py"
@@ -511,6 +512,16 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
         _ANOTHER,
         "test_who_has_been_superseded_claims_no_more_and_does_nothing_not_even_when_started_anew",
         "two stores of one id never lead at the same time there",
+    ),
+    "closed for its DNS alone": Unit(
+        _RECONCILING,
+        "test_who_is_to_be_opened_comes_before_who_is_to_be_closed",
+        _SELDOM_ANEW,
+    ),
+    "put in late": Unit(
+        _CLOSING,
+        "test_a_node_just_let_in_is_not_closed_while_a_name_server_may_yet_take_what_puts_it_in",
+        "it takes an update held up just while whom it lets in fails",
     ),
     "a full disk still serves": Unit(
         _RECONCILING,
