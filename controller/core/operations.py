@@ -122,19 +122,21 @@ def wanted(situation: Situation, operation: Operation) -> tuple[Action, ...]:
     return ()
 
 
-def kicks(situation: Situation, names: Iterable[str]) -> tuple[Action, ...]:
+def kicks(situation: Situation, names: Iterable[str], *, at_last: bool = False) -> tuple[Action, ...]:
     """Who of `names` is to take up all its mailboxes anew. That makes each of them wait, and many take longer
-    than a catch-up may: who is at work on what it has is left to it."""
+    than a catch-up may: who is at work on what it has is left to it. `at_last`: not where anything waits."""
     lags: dict[str, list[Lag]] = {}
     for (source, _), lag in situation.sight.lags.items():
         lags.setdefault(source, []).append(lag)
-    return tuple(KickReplication(n) for n in names if n not in lags or any(map(_needs_a_kick, lags[n])))
+    needy = [n for n in names if n not in lags or any(_needs_a_kick(lag, at_last) for lag in lags[n])]
+    return tuple(KickReplication(name) for name in needy)
 
 
-def _needs_a_kick(lag: Lag) -> bool:
+def _needs_a_kick(lag: Lag, at_last: bool) -> bool:
     """After a restart it is known again when each mailbox was taken up; one that failed is tried again only
-    then, or minutes later."""
-    return lag.confidence is not Confidence.KNOWN or (lag.failed_mailboxes or 0) > 0
+    then, or minutes later. At last whatever hangs is to be in the queue again when its way is free."""
+    stuck = lag.confidence is not Confidence.KNOWN or (lag.failed_mailboxes or 0) > 0
+    return stuck or (at_last and lag.seconds != 0.0)
 
 
 def demotion(policy: Policy, state: State, name: str) -> tuple[Action, ...]:

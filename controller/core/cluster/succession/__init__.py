@@ -66,7 +66,7 @@ def wanted(draft: Draft) -> tuple[Action, ...]:
     if operation.step in (Step.RESCUE, Step.CATCH_UP):
         views = draft.sight.nodes
         nodes = [n.name for n in policy.nodes if n.replicates and views[n.name].facts is not None]
-        return operations.kicks(draft.situation, nodes)
+        return operations.kicks(draft.situation, nodes, at_last=operation.step is Step.RESCUE)
     if operation.step is Step.DEMOTE:
         return operations.demotion(policy, state, operation.node)
     if operation.step is Step.PROMOTE and not ladder.to_be_stopped(draft.situation, operation, operation.to):

@@ -21,7 +21,7 @@ from mailward.controller.core import decide as core
 from mailward.controller.core.cluster.succession import moving
 from mailward.controller.core.draft import Draft
 from mailward.model.fencing import OPEN, FenceOutcome, PortKind
-from mailward.model.orders import OrderPorts, Publish, Result
+from mailward.model.orders import KickReplication, OrderPorts, Publish, Result
 from mailward.model.policy import Automation, Loss, Rules
 from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind, Step
 from mailward.model.token import Token
@@ -278,6 +278,16 @@ def test_mail_is_not_waited_for_of_a_silent_node_that_was_opened_again_meanwhile
     open_again = replace(record, ports=dict.fromkeys(record.ports, OPEN))
     draft.put_ports(open_again)
     assert not moving._reachable(draft, "a")
+
+
+@pytest.mark.parametrize(("waits_s", "kicked"), [(0.0, set()), (5.0, {"a"})])
+def test_at_last_whoever_has_mail_that_waits_is_kicked(waits_s: float, kicked: set[str]) -> None:
+    """What hangs there is in the queue when the way is free again; who has nothing more to give is let be."""
+    scene = Scene.of_a_cluster(cluster_of(rules=Rules(rescue_s=60.0)))
+    scene.lag("a", "b", waits_s)
+    scene.down("a", for_s=31)
+    scene.run(3)
+    assert {action.node for action in scene.actions() if isinstance(action, KickReplication)} == kicked
 
 
 def test_what_is_taken_up_again_and_again_keeps_one_reason() -> None:
