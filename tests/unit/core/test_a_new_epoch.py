@@ -151,6 +151,8 @@ def test_while_only_observing_what_a_human_asked_for_is_made_void_where_it_was_g
     assert kinds(scene.actions())[-1] == "claim-target"
     scene.sent.clear()
     scene.run(300)
+    scene.restarted()
+    scene.run(300)
     assert not scene.sent
 
 
