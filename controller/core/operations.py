@@ -1,7 +1,7 @@
 """Operations: their steps, what each step orders, and when it is over.
 
 An operation records the phases it decides and then makes the world agree with them, step by step;
-every step's orders are derived anew from the phases, so a controller that takes over simply goes on.
+every step's orders are derived anew from the phases (kicks: from the lag), so who takes over simply goes on.
 Going out, DNS is first and the client ports follow; coming in, the ports are first. Once each target has
 answered, the ports follow if `closing` lets them, and what is not published yet is tried again where the
 rest is verified. Repeating, the ports are first as well.

@@ -515,7 +515,7 @@ BY_UNIT_TESTS: Mapping[str, Unit] = {
     ),
     "closed for its DNS alone": Unit(
         _RECONCILING,
-        "test_who_is_to_be_opened_comes_before_who_is_to_be_closed",
+        "test_who_is_not_named_by_the_dns_of_a_store_made_anew_is_closed_when_another_is_known_to_serve",
         _SELDOM_ANEW,
     ),
     "put in late": Unit(

@@ -24,6 +24,14 @@ def out(scene: Scene | None = None) -> Scene:
     return scene
 
 
+def tell(scene: Scene, lag: Lag | None) -> None:
+    """Of what b has for a; None: nobody says anything of it."""
+    if lag is None:
+        del scene.lags["b", "a"]
+    else:
+        scene.lags["b", "a"] = lag
+
+
 def step_of(scene: Scene) -> Step | None:
     return scene.state.operation.step if scene.state.operation else None
 
@@ -67,10 +75,7 @@ def test_it_waits_until_mail_has_arrived_both_ways(direction: tuple[str, str]) -
 )
 def test_what_is_not_known_to_have_arrived_has_not_arrived(lag: Lag | None) -> None:
     scene = out()
-    if lag is None:
-        del scene.lags["b", "a"]
-    else:
-        scene.lags["b", "a"] = lag
+    tell(scene, lag)
     scene.up("a", for_s=20)
     scene.run(20)
     assert step_of(scene) is Step.CATCH_UP
@@ -364,10 +369,7 @@ def test_a_replicator_that_is_at_work_is_left_to_it(lag: Lag | None, kicked: set
     """A kick makes every mailbox wait, of many for longer than a catch-up may take: kicked in each, a large
     node would never be let in again."""
     scene = out()
-    if lag is None:
-        del scene.lags["b", "a"]
-    else:
-        scene.lags["b", "a"] = lag
+    tell(scene, lag)
     scene.up("a", for_s=20)
     scene.run(20)
     assert step_of(scene) is Step.CATCH_UP

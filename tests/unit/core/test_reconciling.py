@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from tests.unit.core.scene import MAIL, Scene, facts, kinds, policy_of
+from tests.unit.core.scene import MAIL, STORE, Scene, facts, kinds, policy_of
 
-from mailward.model.fencing import CLOSED, OPEN, FenceOutcome
+from mailward.model.fencing import CLOSED, OPEN, FenceOutcome, Scope
 from mailward.model.health import Certificate, ProbeResult, Verdict
 from mailward.model.orders import OrderPorts, Result
 from mailward.model.policy import Automation, Endpoint
-from mailward.model.state import Cause, Ending, Kind, Phase, RequestKind
+from mailward.model.state import Cause, Ending, Kind, Phase, PortsRecord, RequestKind
+from mailward.model.token import Token
 
 
 def reconciliations(scene: Scene) -> int:
@@ -302,6 +303,26 @@ def test_who_serves_is_opened_though_another_that_is_out_is_the_only_one_that_an
 
 def test_who_is_to_be_opened_comes_before_who_is_to_be_closed() -> None:
     """a fails, and has its turn: closed first, both would be closed for a moment (I8)."""
+    scene = away_and_well_beside_one_closed_by_an_order_of_before()
+    earlier = replace(scene.now, boot_s=scene.now.boot_s - 100)
+    scene.state = replace(
+        scene.state,
+        ports=tuple(
+            PortsRecord(
+                node, Token(STORE, 1, 1), dict.fromkeys(("imaps", "submission"), port), FenceOutcome.UNKNOWN,
+                Scope.NONE, at,
+            )
+            for node, port, at in (("a", CLOSED, earlier), ("b", OPEN, scene.now))
+        ),
+    )  # fmt: skip
+    scene.down("a", "imaps", "submission")
+    scene.sent.clear()
+    scene.run(10)
+    assert [action.node for action in scene.actions() if isinstance(action, OrderPorts)][:2] == ["b", "a"]
+
+
+def test_who_is_not_named_by_the_dns_of_a_store_made_anew_is_closed_when_another_is_known_to_serve() -> None:
+    """Found by simulation: a has no order of this store, and b was still shut by one of the earlier store."""
     scene = away_and_well_beside_one_closed_by_an_order_of_before()
     scene.down("a", "imaps", "submission")
     scene.sent.clear()
