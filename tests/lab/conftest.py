@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.controller import Controller
 from tests.lab.harness.daemons import Daemons
 from tests.lab.harness.engine import LabError
 from tests.lab.harness.load import LOADS, Outcome
@@ -74,4 +75,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        report.sections.append(("Daemons that run", Controller.stories()))
     return report

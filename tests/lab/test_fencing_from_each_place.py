@@ -18,9 +18,9 @@ def test_closed_ports_are_confirmed_and_opened_again(daemons: Daemons, place: st
     daemons.settle()
     leader, cluster = daemons.each[place], daemons.cluster
     with Publication(cluster) as dns:
-        assert leader.cli("drain", NODE, "--wait").returncode == 0
+        leader.do("drain", NODE, "--wait")
         wait_until(lambda: fence(daemons, place) == ("CONFIRMED", {"closed"}), "it is seen to be closed", 10)
-        assert leader.cli("readmit", NODE, "--wait").returncode == 0
+        leader.do("readmit", NODE, "--wait")
         dns.wait_with(cluster.mail_a.address, ENDPOINTS, 10)
         assert fence(daemons, place) == ("CONFIRMED", {"open"})
         assert dns.gaps_of(cluster.mail_b.address) == []

@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import yaml
 from tests.lab.harness.cluster import Cluster
@@ -32,6 +33,7 @@ from tests.lab.harness.node import MailNode
 from tests.lab.harness.waiting import wait_until
 
 PROGRAM = Path(sys.executable).with_name("mailward")
+LOG_LINES = 20
 POLICY: dict[str, Any] = {
     "stable_s": 3,
     "hold_down_s": 3,
@@ -105,6 +107,8 @@ class Controller:
     """`mailward run` with a store of its own; a context manager, or `init`, `start`, `stop`. It runs in the
     network of `beside`, or in the test host's; `program` is what runs."""
 
+    _every: ClassVar[weakref.WeakSet[Controller]] = weakref.WeakSet()
+
     def __init__(
         self, cluster: Cluster, changes: Values | None = None, *,
         name: str = "controller", stays: bool = False,
@@ -127,12 +131,15 @@ class Controller:
         self.configure(merged(base, changes or {}))
         self.log_file = self.folder / "mailward.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._every.add(self)
 
     def __enter__(self) -> Self:
         self.init()
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object = None, *_: object) -> None:
+        if failed:
+            print(self.story())
         self.stop()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
 
@@ -145,15 +152,18 @@ class Controller:
         """Run `mailward WORDS --config FILE`; nothing is checked. Longer than the daemon waits for a step:
         what it gives up says why."""
         command = [str(PROGRAM), *words, "--config", str(self.config_file)]
-        try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-        except subprocess.TimeoutExpired as late:
-            raise AssertionError(f"{late}\n{self.story()}") from None
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+
+    def do(self, *words: str, timeout_s: float = 150) -> str:
+        """Run `mailward WORDS`, which must do what it is told; its output."""
+        done = self.cli(*words, timeout_s=timeout_s)
+        told = done.stdout + done.stderr
+        assert done.returncode == 0, f"mailward {shlex.join(words)} ended with {done.returncode}:\n{told}"
+        return told
 
     def init(self, *options: str) -> None:
         """`mailward state init`"""
-        done = self.cli("state", "init", *options)
-        assert done.returncode == 0, done.stdout + done.stderr
+        self.do("state", "init", *options)
 
     def start(self, ready_within_s: float = 30) -> Self:
         """Start the daemon and wait until it says that it is ready."""
@@ -268,11 +278,19 @@ class Controller:
 
     def story(self) -> str:
         """What it says of itself now, and said last: for a test that fails."""
-        explain = [str(PROGRAM), "explain", "--config", str(self.config_file)]
-        told = subprocess.run(explain, capture_output=True, text=True, timeout=20)
-        return f"{told.stdout}{told.stderr}\n{self.log_tail()}"
+        try:
+            told = self.cli("explain", timeout_s=10)
+            explained = told.stdout + told.stderr
+        except subprocess.TimeoutExpired as late:
+            explained = f"{late}\n"
+        return f"--- {self.folder.name}:\n{explained}{self.log_tail()}\n"
 
-    def log_tail(self, lines: int = 30) -> str:
+    @classmethod
+    def stories(cls) -> str:
+        """Of all that run."""
+        return "".join(each.story() for each in cls._every if each.is_running)
+
+    def log_tail(self, lines: int = LOG_LINES) -> str:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
     def _is_ready_or_gone(self) -> bool:

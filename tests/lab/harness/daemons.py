@@ -7,10 +7,11 @@ network of the host that it stands for: so it can be cut off from whatever a tes
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +47,7 @@ class Daemons:
             beside=list(self.hosts.values()) if beside else (),
         )  # fmt: skip
         self._active = active
+        self._turn = contextlib.ExitStack()
         self.each: dict[str, Controller] = {}
         observers = [
             {
@@ -70,15 +72,22 @@ class Daemons:
                 self.each[name].env.update(helper.beside(self.hosts[name], self.each[name].folder))
 
     def __enter__(self) -> Self:
-        self.zookeeper.start()
-        self.each["witness"].init(*(["--active", self._active] if self._active else []))
-        for daemon in self.each.values():
-            daemon.start()
+        with contextlib.ExitStack() as undone:
+            undone.push(self)
+            self._turn.enter_context(turn(self.cluster.folder.parent))
+            self.zookeeper.start()
+            self.each["witness"].init(*(["--active", self._active] if self._active else []))
+            for daemon in self.each.values():
+                daemon.start()
+            undone.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object = None, *_: object) -> None:
         """All of it is removed, whatever a test has left standing still."""
+        if failed:
+            print(Controller.stories())
         with contextlib.ExitStack() as all_of_it:
+            all_of_it.callback(self._turn.close)
             all_of_it.callback(self.hosts["witness"].container.remove, force=True)
             all_of_it.callback(self.zookeeper.stop)
             for daemon in self.each.values():
@@ -138,6 +147,15 @@ class Daemons:
 
     def others(self, *names: str) -> list[Controller]:
         return [daemon for name, daemon in self.each.items() if name not in names]
+
+
+@contextlib.contextmanager
+def turn(labs: Path) -> Iterator[None]:
+    """Three daemons and their servers are as much as two cores carry: one lab at a time has them. Who ends,
+    however it does, lets go."""
+    with (labs / "daemons.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _witness(cluster: Cluster) -> MailNode:

@@ -8,6 +8,7 @@ anybody: who is cut off and serves on is seen to do so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -114,16 +115,21 @@ class Sites:
         self.at: dict[str, Site] = {}
 
     def __enter__(self) -> Self:
-        helper.boot(self.cluster, "closed")
-        self.daemons.__enter__()
-        for number, name in enumerate(self.daemons.hosts, 1):
-            self.at[name] = Site(self.daemons, name, number)
-        self.settle("mail-a")
+        with contextlib.ExitStack() as undone:
+            undone.push(self)
+            helper.boot(self.cluster, "closed")
+            self.daemons.__enter__()
+            for number, name in enumerate(self.daemons.hosts, 1):
+                self.at[name] = Site(self.daemons, name, number)
+            self.settle("mail-a")
+            undone.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for site in self.at.values():
-            site.daemon.kill()  # one that stands still ends by nothing else
+    def __exit__(self, failed: object = None, *_: object) -> None:
+        if failed:
+            print(Controller.stories())
+        for daemon in self.daemons.each.values():
+            daemon.kill()  # one that stands still ends by nothing else
         self.daemons.__exit__()
         helper.boot(self.cluster, "as-ordered")
 
@@ -159,10 +165,7 @@ class Sites:
     def settle(self, active: str, within_s: float = BACK_WITHIN_S) -> None:
         """Until one serves and the other stands by, and all daemons say so."""
         what = f"{active} serves, the other stands by"
-        wait_clear(lambda: self._unsettled(active), what, within_s, story=self._story)
-
-    def _story(self) -> str:
-        return "\n".join(f"{name}:\n{daemon.story()}" for name, daemon in self.daemons.each.items())
+        wait_clear(lambda: self._unsettled(active), what, within_s)
 
     def _unsettled(self, active: str) -> str:
         for name, daemon in self.daemons.each.items():

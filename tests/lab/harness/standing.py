@@ -25,7 +25,7 @@ def standing(active: str) -> dict[str, str]:
 def settle(controller: Controller, active: str, within_s: float = BACK_WITHIN_S) -> None:
     """Until one serves, the other stands by behind closed ports, and DNS names the one."""
     what = f"{active} serves and the other stands by"
-    wait_clear(lambda: unsettled(controller, active), what, within_s, story=controller.story)
+    wait_clear(lambda: unsettled(controller, active), what, within_s)
 
 
 def unsettled(controller: Controller, active: str) -> str:

@@ -17,18 +17,12 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float, ev
         time.sleep(every_s)
 
 
-def wait_clear(
-    hindrance: Callable[[], str],
-    what: str,
-    deadline_s: float,
-    every_s: float = 0.2,
-    story: Callable[[], str] = str,
-) -> float:
-    """Poll until `hindrance()` is ''; returns the seconds it took. TimeoutError names `what`, what was in its
-    way last, and the `story` of then."""
+def wait_clear(hindrance: Callable[[], str], what: str, deadline_s: float, every_s: float = 0.2) -> float:
+    """Poll until `hindrance()` is ''; returns the seconds it took. TimeoutError names `what`, and what was in
+    its way last."""
     started = time.monotonic()
     while found := hindrance():
         if time.monotonic() - started > deadline_s:
-            raise TimeoutError(f"not within {deadline_s:g} s: {what} ({found})\n{story()}")
+            raise TimeoutError(f"not within {deadline_s:g} s: {what} ({found})")
         time.sleep(every_s)
     return time.monotonic() - started
