@@ -68,6 +68,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", rich_markup_mode=None, no_args_is_help=True)
 state_app = typer.Typer(help="The recorded state.", rich_markup_mode=None, no_args_is_help=True)
 zookeeper_app = typer.Typer(help="The ensemble's servers.", rich_markup_mode=None, no_args_is_help=True)
+replication_app = typer.Typer(help="The mail itself.", rich_markup_mode=None, no_args_is_help=True)
 
 Config = Annotated[
     Path, typer.Option("--config", envvar="MAILWARD_CONFIG", help="The configuration file.", metavar="FILE")
@@ -392,6 +393,25 @@ def state_show(config: Config = CONFIG) -> None:
     raise typer.Exit(setting_up.show(config))
 
 
+@replication_app.command("audit")
+def replication_audit(
+    mailboxes: Annotated[
+        list[str] | None, typer.Argument(metavar="[MAILBOX]...", help="Only these; else all.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, metavar="N", help="Only N of them, by chance.")
+    ] = None,
+    as_json: Json = False, config: Config = CONFIG,
+) -> None:  # fmt: skip
+    """Do both nodes hold the same mail? Every message's GUID, UID and flags are compared.
+
+    Nothing is changed, and no daemon is asked. A mailbox that differs is read again: what is on its way is no
+    difference. 0 if all agree, else 1."""
+    from mailward.app.commands import auditing
+
+    raise typer.Exit(auditing.audit(config, mailboxes or [], sample=sample, as_json=as_json))
+
+
 @zookeeper_app.command("setup")
 def zookeeper_setup(
     number: Annotated[int, typer.Option("--server", min=1, help="Which server: 1 is the first in the file.")],
@@ -420,6 +440,7 @@ app.command()(probe)
 app.command()(demo)
 app.add_typer(config_app, name="config")
 app.add_typer(state_app, name="state")
+app.add_typer(replication_app, name="replication")
 app.add_typer(zookeeper_app, name="zookeeper")
 
 

@@ -47,6 +47,7 @@ from mailward.model.errors import ConfigError
 from mailward.model.health import FailureKind
 from mailward.model.policy import Policy
 from mailward.model.ports import Clock, Letters, Renewer
+from mailward.replication.sources.doveadm import Doveadm
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
 from mailward.replication.sources.runner import SshAccount, SshRunner
@@ -125,7 +126,7 @@ def build(
     none; `devices` the power switches, where they have been made already; `letters` what the store carries
     between daemons, if it does."""
     helpers = {name: helper for name in config.nodes if (helper := _helper(config, name)) is not None}
-    runners = {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
+    runners = runners_of(config)
     beside = _beside(config, letters) if letters is not None else None
     near = helpers if beside is None else {**helpers, beside.node: beside.helper}
     return Parts(
@@ -284,6 +285,11 @@ def _tls(config: Config, service: str, node: str) -> TlsClient | None:
 # replication
 
 
+def runners_of(config: Config) -> dict[str, SshRunner]:
+    """Of nodes whose doveadm is asked by SSH; the caller closes them."""
+    return {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
+
+
 def _runner(config: Config, node: str) -> SshRunner | None:
     replication = effective.replication_of(config, node)
     if replication is None or (ssh := replication.ssh) is None or ssh.address is None:
@@ -303,9 +309,13 @@ def _lag_sources(
                 (f"nodes.{name}.replication: Dovecot 2.3 replicates between two nodes, here are "
                  f"{len(replicating)}; write `replication: none` for the others",)
             )  # fmt: skip
-        doveadm = Ssh(runners[name]) if name in runners else _http_api(config, name)
-        found[name] = Dovecot23Source(name, peers[0], doveadm, clock)
+        found[name] = Dovecot23Source(name, peers[0], doveadm_of(config, name, runners), clock)
     return found
+
+
+def doveadm_of(config: Config, node: str, runners: Mapping[str, SshRunner]) -> Doveadm:
+    """How the doveadm of a node that replicates is asked."""
+    return Ssh(runners[node]) if node in runners else _http_api(config, node)
 
 
 def _http_api(config: Config, node: str) -> HttpApi:

@@ -1,7 +1,7 @@
 """How far mailbox replication is behind: sources of lag, one a node.
 
 A figure nobody can vouch for is UNKNOWN, and unknown is the worst lag (I5). Sources measure and, when
-told to, kick; they decide nothing. Left out so far: the canary, the ledger, the audit, the scheduler
+told to, kick; they decide nothing. Left out so far: the canary, the ledger, repairs, the scheduler
 for Dovecot 2.4.
 
 DoveadmError            a doveadm command had no usable answer; stays inside this package

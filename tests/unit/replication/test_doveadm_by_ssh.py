@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from mailward.replication.audit.contents import questions
 from mailward.replication.sources import ssh
-from mailward.replication.sources.doveadm import OVERVIEW, QUESTIONS, USERS, DoveadmError, Problem, Row
+from mailward.replication.sources.doveadm import (
+    OVERVIEW,
+    QUESTIONS,
+    USERS,
+    DoveadmError,
+    Problem,
+    Question,
+    Row,
+)
 from mailward.replication.sources.ssh import Run, Ssh
 
 FORCED_COMMAND = Path(ssh.__file__).with_name("mailward-doveadm")
@@ -95,6 +104,12 @@ def test_the_forced_command_runs_each_question_quoted_or_not(
         assert done.stdout.split("\n")[:-1] == ["-f", "json", *words]
 
 
+@pytest.mark.parametrize("question", questions("anna.b+x@example.test"), ids=lambda question: question.name)
+def test_the_forced_command_reads_a_mailbox_for_an_audit(question: Question, doveadm: dict[str, str]) -> None:
+    done = force(shlex.join(question.words), doveadm)
+    assert (done.returncode, done.stdout.split("\n")[:-1]) == (0, ["-f", "json", *question.words])
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -109,6 +124,16 @@ def test_the_forced_command_runs_each_question_quoted_or_not(
         "replicator  status",
         "service stop replicator",
         "stop",
+        "fetch -u * 'mailbox guid uid flags' ALL",
+        "fetch -u -A 'mailbox guid uid flags' ALL",
+        "fetch -u  'mailbox guid uid flags' ALL",
+        "fetch -u anna 'text' ALL",
+        "fetch -u anna bert 'mailbox guid uid flags' ALL",
+        "fetch -u $(id) 'mailbox guid uid flags' ALL",
+        "fetch -u anna\nid 'mailbox guid uid flags' ALL",
+        "fetch -u 'an;id' 'mailbox guid uid flags' ALL",
+        "mailbox status -u ? 'guid uidvalidity' '*'",
+        "mailbox delete -u anna INBOX",
     ],
 )
 def test_the_forced_command_runs_nothing_else(sent: str, doveadm: dict[str, str]) -> None:

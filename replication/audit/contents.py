@@ -1,0 +1,127 @@
+"""What a node holds of one mailbox, folded from doveadm's rows as they arrive. Pure.
+
+Of a folder a digest is kept, so that a mailbox of any size costs little; its messages only for folders that
+are named. `\\Recent` says which session has seen a message, on each node for itself: it is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from mailward.replication.sources.doveadm import Malformed, Question, Row
+
+FOLDERS, MESSAGES = "folders", "messages"
+MOST_FOLDERS = 20_000
+_RECENT = "\\recent"
+_DIGITS = 10
+"""Of a UID or UIDVALIDITY, which have 32 bits."""
+
+
+def questions(mailbox: str) -> tuple[Question, Question]:
+    """What is asked of a node. The mailbox's name is a value of its own in both, never part of a command."""
+    return (
+        Question(
+            FOLDERS,
+            "mailboxStatus",
+            {"user": mailbox, "field": ["guid", "uidvalidity"], "mailboxMask": ["*"]},
+            ("mailbox", "status", "-u", mailbox, "guid uidvalidity", "*"),
+        ),
+        Question(
+            MESSAGES,
+            "fetch",
+            {"user": mailbox, "field": ["mailbox", "guid", "uid", "flags"], "query": ["ALL"]},
+            ("fetch", "-u", mailbox, "mailbox guid uid flags", "ALL"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`flags` are sorted, keywords among them."""
+
+    guid: str
+    uid: int
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """`doubled` counts messages whose GUID another one of the folder has; `messages` is empty where they were
+    not asked for."""
+
+    guid: str
+    uid_validity: int
+    count: int
+    doubled: int
+    digest: bytes
+    messages: tuple[Message, ...] = ()
+
+
+Contents = Mapping[str, Folder]
+"""By the folder's name."""
+
+
+@dataclass
+class _Open:
+    guid: str = ""
+    uid_validity: int = 0
+    count: int = 0
+    seen: set[str] = field(default_factory=set)
+    digest: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    messages: list[Message] = field(default_factory=list)
+
+
+class Reading:
+    """Takes the rows of `questions`; `keep` names the folders whose messages are wanted."""
+
+    def __init__(self, keep: Collection[str] = ()) -> None:
+        self._keep = keep
+        self._folders: dict[str, _Open] = {}
+
+    def take(self, question: Question, row: Row) -> None:
+        """Malformed where a row is not what doveadm says."""
+        folder = self._folder(_text(row, "mailbox"))
+        if question.name == FOLDERS:
+            folder.guid, folder.uid_validity = _text(row, "guid"), _number(row, "uidvalidity")
+            return
+        flags = sorted(flag for flag in _text(row, "flags").split(" ") if flag and flag.lower() != _RECENT)
+        message = Message(_text(row, "guid"), _number(row, "uid"), tuple(flags))
+        folder.count += 1
+        folder.seen.add(message.guid)
+        folder.digest.update("\0".join((str(message.uid), message.guid, *flags, "\n")).encode())
+        if row["mailbox"] in self._keep:
+            folder.messages.append(message)
+
+    def contents(self) -> Contents:
+        """All of it; a folder that came to be between the two answers has no GUID yet."""
+        return {
+            name: Folder(
+                each.guid, each.uid_validity, each.count, each.count - len(each.seen),
+                each.digest.digest(), tuple(each.messages),
+            )
+            for name, each in self._folders.items()
+        }  # fmt: skip
+
+    def _folder(self, name: str) -> _Open:
+        found = self._folders.get(name)
+        if found is None:
+            if len(self._folders) == MOST_FOLDERS:
+                raise Malformed(f"a mailbox of more than {MOST_FOLDERS} folders")
+            found = self._folders[name] = _Open()
+        return found
+
+
+def _text(row: Row, name: str) -> str:
+    try:
+        return row[name]
+    except KeyError:
+        raise Malformed(f"a row without {name!r}") from None
+
+
+def _number(row: Row, name: str) -> int:
+    text = _text(row, name)
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise Malformed(f"{name} is no number")
+    return int(text)

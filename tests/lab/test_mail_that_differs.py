@@ -1,0 +1,144 @@
+"""`mailward replication audit` against mailboxes that were made to differ: every difference is reported, and
+those that replication mends are gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.lab.harness.cluster import Cluster
+from tests.lab.harness.controller import Controller
+from tests.lab.harness.layout import DOMAIN, DSYNC
+from tests.lab.harness.node import STORE, MailNode
+from tests.lab.harness.waiting import wait_until
+
+A, B = "mail-a", "mail-b"
+UNREPLICATED = f"""table inet lab_unreplicated {{
+chain incoming {{
+type filter hook input priority -300; policy accept;
+tcp dport {DSYNC} drop
+}}
+}}
+"""
+
+Differences = set[tuple[str, str, str, str]]
+"""Mailbox, folder, kind, node."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    cluster: Cluster
+    controller: Controller
+
+    def audit(self, *words: str) -> tuple[int, dict[str, Any]]:
+        told = self.controller.cli("replication", "audit", *words, "--json")
+        assert told.stdout, told.stderr
+        return told.returncode, json.loads(told.stdout)
+
+    def differences(self) -> Differences:
+        _, document = self.audit()
+        assert not document["stopped"]
+        assert not [each for each in document["mailboxes"] if each["unread"]]
+        return {
+            (each["mailbox"].split("@")[0], found["folder"], found["kind"], found["node"])
+            for each in document["mailboxes"]
+            for found in each["findings"]
+        }
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """A cluster of its own: some of what is done to it cannot be undone."""
+    with Cluster(f"differs-{os.getpid()}") as cluster:
+        controller = Controller(cluster)
+        yield Scene(cluster, controller)
+        controller.__exit__()
+
+
+def save(node: MailNode, user: str, name: str, folder: str = "INBOX") -> None:
+    text = f"Message-ID: <{name}@{DOMAIN}>\\nSubject: {name}\\n\\n{name}\\n"
+    node.shell(f"printf '{text}' | doveadm save -u {user}@{DOMAIN} -m {folder}")
+
+
+def doveadm(node: MailNode, *words: str, user: str) -> None:
+    """The verb's own words are the first one or two."""
+    verbs, rest = (words[:2], words[2:]) if words[0] in ("mailbox", "flags") else (words[:1], words[1:])
+    node.run("doveadm", *verbs, "-u", f"{user}@{DOMAIN}", *rest)
+
+
+USERS = ("left", "flags", "uid", "gone", "names", "folder", "twice", "inbox")
+
+
+def test_every_difference_is_reported_and_what_replication_mends_is_gone_afterwards(scene: Scene) -> None:
+    cluster = scene.cluster
+    a, b = cluster.mail_a, cluster.mail_b
+    u = {what: f"u{number + 10}" for number, what in enumerate(USERS)}
+    for user in u.values():
+        save(a, user, "common")
+    for what in ("names", "folder"):
+        doveadm(a, "mailbox", "create", "Plans", user=u[what])
+        save(a, u[what], "plan", "Plans")
+    cluster.drain_replication()
+    code, document = scene.audit()
+    assert (code, document["agrees"], document["mailboxes"]) == (0, True, []), document
+
+    for node in (a, b):
+        node.run("nft", UNREPLICATED)
+    save(a, u["left"], "only-here")
+    doveadm(a, "flags", "add", "\\Seen", "ALL", user=u["flags"])
+    doveadm(b, "flags", "add", "\\Answered", "ALL", user=u["flags"])
+    save(a, u["uid"], "here")
+    save(b, u["uid"], "there")
+    doveadm(a, "expunge", "mailbox", "INBOX", "ALL", user=u["gone"])
+    doveadm(b, "flags", "add", "\\Flagged", "ALL", user=u["gone"])
+    doveadm(a, "mailbox", "rename", "Plans", "PlansA", user=u["names"])
+    doveadm(b, "mailbox", "rename", "Plans", "PlansB", user=u["names"])
+    doveadm(a, "mailbox", "delete", "Plans", user=u["folder"])
+    save(b, u["folder"], "late", "Plans")
+    save(a, u["twice"], "delivered-twice")
+    save(b, u["twice"], "delivered-twice")
+    for node in (a, b):
+        node.run("rm", "-rf", f"{STORE}/{u['inbox']}")
+        save(node, u["inbox"], f"first-at-{node.name}")
+
+    either = [(node, u[what], "INBOX", "missing") for what in ("uid", "twice") for node in (A, B)]
+    assert scene.differences() == {
+        (u["left"], "INBOX", "missing", B),
+        (u["flags"], "INBOX", "flags", ""),
+        *((user, folder, kind, node) for node, user, folder, kind in either),
+        (u["gone"], "INBOX", "missing", A),
+        (u["names"], "PlansA", "no-folder", B),
+        (u["names"], "PlansB", "no-folder", A),
+        (u["folder"], "Plans", "no-folder", A),
+        (u["inbox"], "INBOX", "folder-guid", ""),
+        (u["inbox"], "INBOX", "missing", A),
+        (u["inbox"], "INBOX", "missing", B),
+    }
+    one = scene.controller.cli("replication", "audit", f"{u['left']}@{DOMAIN}")
+    assert one.returncode == 1
+    assert f"INBOX: message missing at {B}: UID 2 at {A} (GUID " in one.stdout
+
+    for node in (a, b):
+        node.run("nft", "delete table inet lab_unreplicated")
+    for node in (a, b):
+        node.replicate_all()
+    what = "all but the INBOX made on both nodes agrees again"
+    wait_until(lambda: {user for user, *_ in scene.differences()} == {u["inbox"]}, what, 90)
+
+
+def test_a_node_whose_doveadm_is_down_is_named(scene: Scene) -> None:
+    scene.cluster.mail_b.stop_unit("dovecot")
+    told = scene.controller.cli("replication", "audit")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "mail-b does not list its mailboxes: refused: connection refused" in told.stderr
+
+
+def test_a_mailbox_nobody_has_is_a_wrong_word(scene: Scene) -> None:
+    scene.cluster.mail_b.start_unit("dovecot")
+    told = scene.controller.cli("replication", "audit", f"nobody@{DOMAIN}")
+    assert told.returncode == 2
+    assert f"no node replicates nobody@{DOMAIN}" in told.stderr
