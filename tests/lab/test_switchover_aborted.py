@@ -132,7 +132,9 @@ def test_it_ends_with_one_that_serves_and_has_all_the_mail(
             wait_until(lambda: scene.trap.is_sprung, f"the leader is at step {step}", AT_STEP_WITHIN_S)
             trouble.strike(sites, old, new)
             if step is Step.FENCE:
-                assert load.send(10_000, cluster.nodes[old].address)
+                taken = load.send(10_000, cluster.nodes[old].address)
+                followed = trouble.number is signal.SIGKILL  # by one who may have closed it by now
+                assert taken or followed
             if trouble.number is signal.SIGSTOP:
                 os.kill(sites.daemons.each[struck].pid, signal.SIGCONT)
             wanted = {"old": old, "new": new, "either": ""}[trouble.ends(step)]
