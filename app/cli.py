@@ -406,7 +406,7 @@ def replication_audit(
     """Do both nodes hold the same mail? Every message's GUID, UID and flags are compared.
 
     Nothing is changed, and no daemon is asked. A mailbox that differs is read again: what is on its way is no
-    difference. 0 if all agree, else 1."""
+    difference. 0 if all agree, 1 if one differs, 5 if one could not be read."""
     from mailward.app.commands import auditing
 
     raise typer.Exit(auditing.audit(config, mailboxes or [], sample=sample, as_json=as_json))

@@ -50,7 +50,7 @@ from mailward.model.ports import Clock, Letters, Renewer
 from mailward.replication.sources.doveadm import Doveadm
 from mailward.replication.sources.dovecot23 import Dovecot23Source
 from mailward.replication.sources.http_api import HttpApi
-from mailward.replication.sources.runner import SshAccount, SshRunner
+from mailward.replication.sources.runner import MAX_ANSWER_BYTES, SshAccount, SshRunner
 from mailward.replication.sources.ssh import Ssh
 
 
@@ -285,16 +285,18 @@ def _tls(config: Config, service: str, node: str) -> TlsClient | None:
 # replication
 
 
-def runners_of(config: Config) -> dict[str, SshRunner]:
+def runners_of(config: Config, max_answer_bytes: int = MAX_ANSWER_BYTES) -> dict[str, SshRunner]:
     """Of nodes whose doveadm is asked by SSH; the caller closes them."""
-    return {name: runner for name in config.nodes if (runner := _runner(config, name)) is not None}
+    made = ((name, _runner(config, name, max_answer_bytes)) for name in config.nodes)
+    return {name: runner for name, runner in made if runner is not None}
 
 
-def _runner(config: Config, node: str) -> SshRunner | None:
+def _runner(config: Config, node: str, max_answer_bytes: int) -> SshRunner | None:
     replication = effective.replication_of(config, node)
     if replication is None or (ssh := replication.ssh) is None or ssh.address is None:
         return None
-    return SshRunner(SshAccount(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port))
+    account = SshAccount(ssh.address, ssh.user, ssh.key_file, ssh.known_hosts_file, ssh.port)
+    return SshRunner(account, max_answer_bytes=max_answer_bytes)
 
 
 def _lag_sources(

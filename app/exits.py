@@ -12,7 +12,7 @@ class Exit(IntEnum):
     USAGE = 2  # the command line cannot be understood
     UNREACHABLE = 3  # the daemon does not answer
     HELD = 4  # `status --check`, `--dry-run`: automation is held
-    UNFINISHED = 5  # not taken up, or with --wait not finished, in time
+    UNFINISHED = 5  # not taken up, or with --wait not finished, in time; `audit` could not read all
     FOREIGN = 78  # `run`, `state init`: store or target belong to another cluster; no use in trying again
     INTERRUPTED = 130
 

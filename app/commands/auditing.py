@@ -5,7 +5,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,22 +18,24 @@ from mailward.configs import effective
 from mailward.configs.loading import load
 from mailward.configs.schema import Config
 from mailward.model.errors import ConfigError
-from mailward.replication.audit.auditor import Audited, Auditor, Report
+from mailward.replication.audit.auditor import AT_ONCE, Audited, Auditor, Report
 from mailward.replication.audit.compare import Finding, Kind
 
-MOST_SHOWN = 20
-"""Differences of one mailbox, on the screen; --json has all."""
-LONGEST = 200
+MOST_SHOWN, MOST_MAILBOXES = 20, 50
+"""Findings of one mailbox, and mailboxes, on the screen; --json has more."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of one mailbox, by SSH; some 600 000 messages."""
+
+LONGEST = 400
 
 _SAID = {
-    Kind.UNKNOWN_MAILBOX: "is not known to {node}",
     Kind.NO_FOLDER: "folder not at {node}",
     Kind.FOLDER_GUID: "made on both nodes: two GUIDs",
     Kind.UID_VALIDITY: "two UIDVALIDITY values",
-    Kind.MISSING: "message missing at {node}",
-    Kind.DUPLICATED: "message twice at {node}",
-    Kind.RENUMBERED: "message with two UIDs",
-    Kind.FLAGS: "message with different flags",
+    Kind.MISSING: "message not at {node}",
+    Kind.DUPLICATED: "message more often at {node}",
+    Kind.RENUMBERED: "message with other UIDs",
+    Kind.FLAGS: "message with other flags",
 }
 
 
@@ -44,7 +46,11 @@ def audit(file: Path, named: Sequence[str], *, sample: int | None, as_json: bool
         typer.echo(json.dumps(_object(report)))
     else:
         terminal.show("\n".join(_lines(report)) + "\n")
-    return Exit.DONE if report.agrees else Exit.FAILED
+    if report.interrupted:
+        return Exit.INTERRUPTED
+    if report.differing:
+        return Exit.FAILED
+    return Exit.DONE if report.agrees else Exit.UNFINISHED
 
 
 async def _audit(config: Config, named: Sequence[str], sample: int | None) -> Report:
@@ -53,42 +59,37 @@ async def _audit(config: Config, named: Sequence[str], sample: int | None) -> Re
         raise ConfigError(
             (f"replication: an audit compares two nodes that replicate, here are {len(nodes)}",)
         )
-    runners, progress = compose.runners_of(config), _Progress()
+    runners = compose.runners_of(config, MOST_BYTES)
+    progress = _Progress()
     try:
         doveadms = {name: compose.doveadm_of(config, name, runners) for name in nodes}
-        auditor = Auditor(doveadms, told=progress)
-        return await auditor.audit(_chosen(await auditor.mailboxes(), named, sample))
+        at_once = 1 if runners else AT_ONCE  # one that breaks off takes the connection with it
+        auditor = Auditor(doveadms, told=progress, at_once=at_once)
+        names = list(dict.fromkeys(named)) or await auditor.mailboxes()
+        if sample is not None and sample < len(names):
+            names = sorted(random.sample(names, sample))
+        progress.of = len(names)
+        return await auditor.audit(names)
     finally:
         progress.end()
         for runner in runners.values():
             await runner.close()
 
 
-def _chosen(
-    known: Mapping[str, frozenset[str]], named: Sequence[str], sample: int | None
-) -> dict[str, frozenset[str]]:
-    strangers = [name for name in named if name not in known]
-    if strangers:
-        raise typer.BadParameter(
-            f"no node replicates {printable(', '.join(strangers), LONGEST)}", param_hint="MAILBOX"
-        )
-    names = list(named) or list(known)
-    if sample is not None and sample < len(names):
-        names = sorted(random.sample(names, sample))
-    return {name: known[name] for name in names}
-
-
 class _Progress:
     """One line that is written over, for a person who looks on."""
 
     def __init__(self) -> None:
-        self._audited = 0
+        self.of = 0
+        self._audited = self._differ = 0
         self._shown = sys.stderr.isatty()
 
-    def __call__(self, _audited: Audited) -> None:
+    def __call__(self, audited: Audited) -> None:
         self._audited += 1
+        self._differ += audited.differs
         if self._shown:
-            typer.echo(f"\r{self._audited} audited", nl=False, err=True)
+            told = f"\r{self._audited:,} of {self.of:,} audited, {self._differ:,} differ"
+            typer.echo(told, nl=False, err=True)
 
     def end(self) -> None:
         if self._shown:
@@ -97,43 +98,58 @@ class _Progress:
 
 def _lines(report: Report) -> Iterator[str]:
     """The screen."""
-    where = " and ".join(report.nodes)
-    differ = [each for each in report.audited if each.findings]
-    unread = [each for each in report.audited if each.unread]
-    mailboxes = _counted(len(report.audited), "mailbox", "mailboxes")
-    if report.agrees:
-        messages = max((sum(counts) for counts in zip(*_messages(report), strict=True)), default=0)
-        yield f"{where} hold the same mail: {mailboxes}, {_counted(messages, 'message', 'messages')}."
-        return
-    agree = len(report.audited) - len(differ) - len(unread)
-    told = f"{agree} agree, {len(differ)} differ, {len(unread)} could not be read"
-    yield f"{where}: {mailboxes} audited, {told}."
-    for each in differ:
-        yield ""
-        yield f"{printable(each.mailbox)}: {_counted(len(each.findings), 'difference', 'differences')}"
-        yield from (f"  {_said(finding)}" for finding in each.findings[:MOST_SHOWN])
-        if len(each.findings) > MOST_SHOWN:
-            yield f"  and {len(each.findings) - MOST_SHOWN} more; --json has all"
-    if unread:
-        yield ""
-        yield from (
-            f"{printable(each.mailbox)} could not be read: {printable(each.unread)}" for each in unread
-        )
+    yield _verdict(report)
     if report.stopped:
-        yield f"Stopped: {printable(report.stopped)}"
-    if any(finding.kind is Kind.MISSING for each in differ for finding in each.findings):
+        yield f"Stopped: {printable(report.stopped, LONGEST)}"
+    found = [each for each in report.audited if each.findings]
+    for each in found[:MOST_MAILBOXES]:
         yield ""
-        yield "What is missing may be on its way while `mailward status` shows a lag: then audit again."
+        yield from _of_mailbox(each)
+    yield from _rest(len(found))
+    if report.unread:
+        yield ""
+    for each in report.unread[:MOST_MAILBOXES]:
+        yield f"{printable(each.mailbox)} could not be read: {printable(each.unread, LONGEST)}"
+    yield from _rest(len(report.unread))
+    if report.differing:
+        yield ""
+        yield "What is on one node only is lost on the other, on its way to it, or was deleted there."
+        yield "`mailward status` shows whether replication is behind; audit again when it is not."
 
 
-def _messages(report: Report) -> Iterator[tuple[int, ...]]:
-    return (each.messages for each in report.audited)
+def _verdict(report: Report) -> str:
+    where, asked = " and ".join(report.nodes), _counted(report.asked, "mailbox", "mailboxes")
+    if report.agrees:
+        messages = sum(max(each.messages) for each in report.audited)
+        return f"{where} hold the same mail: {asked}, {_counted(messages, 'message', 'messages')}."
+    agree = sum(not (each.differs or each.unread) for each in report.audited)
+    left = report.asked - len(report.audited)
+    parts = [
+        f"{agree:,} agree", f"{len(report.differing):,} differ", f"{len(report.unread):,} could not be read",
+        *([f"{left:,} were not looked at"] if left else []),
+    ]  # fmt: skip
+    return f"{where}: of {asked} {', '.join(parts)}."
+
+
+def _rest(number: int) -> Iterator[str]:
+    if number > MOST_MAILBOXES:
+        yield f"... and {number - MOST_MAILBOXES:,} more; --json has them"
+
+
+def _of_mailbox(audited: Audited) -> Iterator[str]:
+    total = sum(audited.counts.values())
+    waits = f"; its replication waits at {' and '.join(audited.waits_at)}" if audited.waits_at else ""
+    yield f"{printable(audited.mailbox)}: {_counted(total, 'finding', 'findings')}{waits}"
+    yield from (f"  {_said(finding)}" for finding in audited.findings[:MOST_SHOWN])
+    if total > MOST_SHOWN:
+        yield f"  and {total - MOST_SHOWN:,} more"
 
 
 def _said(finding: Finding) -> str:
     what = _SAID[finding.kind].format(node=finding.node)
-    parts = [printable(finding.folder), what, printable(finding.detail)]
-    said = ": ".join(part for part in parts if part)
+    if not finding.is_difference:
+        what = "message several times, on both nodes"
+    said = ": ".join(part for part in (printable(finding.folder), what, printable(finding.detail)) if part)
     return f"{said} (GUID {printable(finding.what)})" if finding.what else said
 
 
@@ -142,28 +158,36 @@ def _counted(number: int, one: str, many: str) -> str:
 
 
 def _object(report: Report) -> dict[str, object]:
-    kinds = Counter(finding.kind for each in report.audited for finding in each.findings)
+    """Mailboxes of which nothing is to be said are left out."""
+    kinds: Counter[str] = Counter()
+    for each in report.audited:
+        kinds.update(each.counts)
     return {
         "nodes": list(report.nodes),
         "agrees": report.agrees,
-        "stopped": report.stopped,
+        "asked": report.asked,
         "audited": len(report.audited),
-        "found": {str(kind): count for kind, count in sorted(kinds.items())},
+        "differ": len(report.differing),
+        "unread": len(report.unread),
+        "stopped": report.stopped,
+        "found": dict(sorted(kinds.items())),
         "mailboxes": [
             {
                 "mailbox": each.mailbox,
                 "messages": dict(zip(report.nodes, each.messages, strict=False)),
+                "differs": each.differs,
                 "unread": each.unread,
+                "replication_waits_at": list(each.waits_at),
+                "found": dict(each.counts),
                 "findings": [_row(finding) for finding in each.findings],
             }
             for each in report.audited
-            if not each.agrees
+            if each.findings or each.unread
         ],
     }
 
 
 def _row(finding: Finding) -> dict[str, str]:
     row = asdict(finding)
-    del row["mailbox"]
     row["guid"] = row.pop("what")
     return row

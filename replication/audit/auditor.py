@@ -1,28 +1,37 @@
 """Reads both nodes' copies of each mailbox, and again where they differ: what differs in every reading does
 not come to rest by itself.
 
-A few mailboxes at once, so that a node which serves is not slowed. What cannot be read is said of the
-mailbox; after several in a row it is the node that does not answer, and the audit ends with what it has.
+Few mailboxes are read at once, so that a node which serves is not slowed. What cannot be read is tried again,
+then said of the mailbox; a node that several times in a row does not answer ends the audit, which tells what
+it has.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mailward.model.errors import MailwardError
 from mailward.replication.audit import contents
-from mailward.replication.audit.compare import Copy, Finding, Kind, agree, compare, suspects
+from mailward.replication.audit.compare import Copy, Finding, agree, compare, suspects
 from mailward.replication.audit.contents import Reading
-from mailward.replication.sources.doveadm import USERS, Doveadm, DoveadmError, Question, Row
+from mailward.replication.sources.doveadm import USERS, Doveadm, DoveadmError, Problem, Question, Row
 from mailward.replication.sources.replicator import read_user
 
 READINGS, BETWEEN_S = 3, 5.0
-AT_ONCE = 4
-UNREAD_IN_A_ROW = 3
+CONFIRMED = 2
+"""In so many readings a difference must have been found."""
+AT_ONCE, UNDER_WAY = 4, 64
+"""Mailboxes that are read, and those among which are waiting to be read again."""
+UNANSWERED_IN_A_ROW = 3
+MOST_KEPT = 100
+"""Findings of a mailbox; all are counted."""
 MAILBOX_S, LIST_S = 60.0, 30.0
 """How long a node may take to answer for one mailbox; for their list."""
+
+_OF_THE_NODE = frozenset({Problem.REFUSED, Problem.UNREACHABLE, Problem.TIMEOUT, Problem.TLS, Problem.CLOSED})
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -37,39 +46,51 @@ class _Unread(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One mailbox. `messages` are those of each node, in their order; `unread` says why it could not be
-    read, '' if it was."""
+    """One mailbox. `messages` are those of each node, in their order; of `findings` at most MOST_KEPT are
+    kept, `counts` has them all by kind. `unread` says why it could not be compared to the end, '' if it was;
+    `waits_at` names the nodes on which its replication waits."""
 
     mailbox: str
     messages: tuple[int, ...] = ()
     findings: tuple[Finding, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    differs: bool = False
     unread: str = ""
-
-    @property
-    def agrees(self) -> bool:
-        return not self.findings and not self.unread
+    waits_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was audited, in the order asked for; `stopped` says why it ended early, '' if it did not."""
+    """What was audited of the `asked` mailboxes, in their order; `stopped` says why not all of them, '' if
+    they were."""
 
     nodes: tuple[str, ...]
+    asked: int
     audited: tuple[Audited, ...]
     stopped: str = ""
+    interrupted: bool = False
+
+    @property
+    def differing(self) -> tuple[Audited, ...]:
+        return tuple(each for each in self.audited if each.differs)
+
+    @property
+    def unread(self) -> tuple[Audited, ...]:
+        return tuple(each for each in self.audited if each.unread)
 
     @property
     def agrees(self) -> bool:
-        return not self.stopped and all(each.agrees for each in self.audited)
+        return len(self.audited) == self.asked and not (self.differing or self.unread)
 
 
 class Auditor:
-    """Of two nodes, by name. `told` is called after each mailbox; `pause` waits between two readings."""
+    """Of two nodes, by name. `told` is called after each mailbox; `pause` waits between two readings;
+    `at_once` mailboxes are read side by side."""
 
     def __init__(
         self, nodes: Mapping[str, Doveadm], *,
         told: Callable[[Audited], None] = lambda audited: None,
-        pause: Pause = asyncio.sleep, between_s: float = BETWEEN_S,
+        pause: Pause = asyncio.sleep, between_s: float = BETWEEN_S, at_once: int = AT_ONCE,
     ) -> None:  # fmt: skip
         if len(nodes) != 2:
             raise ValueError("an audit compares two nodes")
@@ -77,65 +98,79 @@ class Auditor:
         self._told = told
         self._pause = pause
         self._between_s = between_s
-        self._unread = 0
+        self._reads = asyncio.Semaphore(at_once)
+        self._silent: Counter[str] = Counter()
         self._stopped = ""
 
-    async def mailboxes(self) -> dict[str, frozenset[str]]:
-        """By name, the nodes that replicate it; AuditError where a node does not list them."""
-        lists = await asyncio.gather(*(self._list(node) for node in self._nodes))
-        known = {node: frozenset(names) for node, names in zip(self._nodes, lists, strict=True)}
-        everybody = sorted(frozenset().union(*known.values()))
-        return {name: frozenset(node for node in known if name in known[node]) for name in everybody}
+    async def mailboxes(self) -> list[str]:
+        """All that either node's replicator lists; AuditError where one lists none, as just after its
+        start."""
+        lists = await asyncio.gather(*map(self._list, self._nodes))
+        for node, names in zip(self._nodes, lists, strict=True):
+            if not names:
+                raise AuditError(f"the replicator of {node} lists no mailbox: has it just started?")
+        return sorted(frozenset().union(*lists))
 
-    async def audit(self, mailboxes: Mapping[str, frozenset[str]]) -> Report:
-        """Audit these; as `mailboxes` has them."""
-        slots = asyncio.Semaphore(AT_ONCE)
+    async def audit(self, mailboxes: Iterable[str]) -> Report:
+        """Audit these. Cancelled, it reports what it has."""
+        names = list(mailboxes)
+        found: dict[str, Audited] = {}
+        interrupted = False
+        under_way = asyncio.Semaphore(UNDER_WAY)
 
-        async def one(name: str) -> Audited | None:
-            async with slots:
-                if self._stopped:
-                    return None
-                audited = await self._mailbox(name, mailboxes[name])
-                self._count(audited)
-                self._told(audited)
-                return audited
+        async def one(name: str) -> None:
+            async with under_way:
+                if not self._stopped:
+                    audited = await self._mailbox(name)
+                    if audited is not None:
+                        found[name] = audited
+                        self._told(audited)
 
-        found = await asyncio.gather(*map(one, mailboxes))
-        audited = tuple(each for each in found if each is not None)
-        return Report(tuple(self._nodes), audited, self._stopped)
-
-    def _count(self, audited: Audited) -> None:
-        self._unread = self._unread + 1 if audited.unread else 0
-        if self._unread >= UNREAD_IN_A_ROW and not self._stopped:
-            self._stopped = f"{self._unread} mailboxes in a row could not be read; the last: {audited.unread}"
-
-    async def _mailbox(self, name: str, known: frozenset[str]) -> Audited:
-        lacking = [node for node in self._nodes if node not in known]
-        if lacking:
-            return Audited(
-                name, findings=tuple(Finding(name, "", Kind.UNKNOWN_MAILBOX, at) for at in lacking)
-            )
         try:
-            return await self._compared(name)
-        except _Unread as error:
-            return Audited(name, unread=str(error))
+            async with asyncio.TaskGroup() as group:
+                for name in names:
+                    group.create_task(one(name))
+        except asyncio.CancelledError:
+            interrupted = True
+        audited = [found[name] for name in names if name in found]
+        if not interrupted:
+            audited = await self._with_waits(audited)
+        stopped = "interrupted" if interrupted else self._stopped
+        return Report(tuple(self._nodes), len(names), tuple(audited), stopped, interrupted)
 
-    async def _compared(self, name: str) -> Audited:
-        """Only what is found in each reading, as it was in the last."""
-        lasting: dict[Finding, Finding] = {}
-        for reading in range(READINGS):
-            if reading:
+    async def _mailbox(self, name: str) -> Audited | None:
+        """None where the audit was stopped before enough was read."""
+        audited, lasting, readings = Audited(name), dict[Finding, Finding](), 0
+        for again in range(READINGS):
+            if again:
                 await self._pause(self._between_s)
+            if self._stopped:
+                return audited if audited.unread else None
+            try:
+                messages, found = await self._differences(name)
+            except _Unread as error:
+                audited = replace(audited, unread=str(error))
+                continue
+            lasting = {each: found[each] for each in found if not readings or each in lasting}
+            audited, readings = Audited(name, messages), readings + 1
+            if not lasting:
+                return audited
+        if readings < CONFIRMED:
+            return replace(audited, unread=audited.unread or "it could be read only once")
+        counts = Counter(str(each.kind) for each in lasting)
+        differs = any(each.is_difference for each in lasting)
+        kept = tuple(lasting.values())[:MOST_KEPT]
+        return replace(audited, findings=kept, counts=dict(sorted(counts.items())), differs=differs)
+
+    async def _differences(self, name: str) -> tuple[tuple[int, ...], dict[Finding, Finding]]:
+        """How many messages each node has, and what differs now."""
+        async with self._reads:
             one, other = await self._read(name)
             messages = tuple(sum(each.count for each in copy.contents.values()) for copy in (one, other))
             if agree(one.contents, other.contents):
-                return Audited(name, messages)
+                return messages, {}
             one, other = await self._read(name, suspects(one.contents, other.contents))
-            found = {finding: finding for finding in compare(name, one, other)}
-            lasting = {each: found[each] for each in found if not reading or each in lasting}
-            if not lasting:
-                break
-        return Audited(name, messages, tuple(lasting.values()))
+        return messages, {finding: finding for finding in compare(one, other)}
 
     async def _read(self, name: str, keep: frozenset[str] = frozenset()) -> tuple[Copy, Copy]:
         asked = (self._copy(node, name, keep) for node in self._nodes)
@@ -155,17 +190,43 @@ class Auditor:
             for question in contents.questions(name):
                 await self._nodes[node].ask([question], reading.take, MAILBOX_S)
         except DoveadmError as error:
+            self._note(node, error)
             raise _Unread(f"{node}: {error}") from error
+        self._silent[node] = 0
         return Copy(node, reading.contents())
 
-    async def _list(self, node: str) -> list[str]:
-        names: list[str] = []
+    def _note(self, node: str, error: DoveadmError) -> None:
+        self._silent[node] = self._silent[node] + 1 if error.problem in _OF_THE_NODE else 0
+        if self._silent[node] >= UNANSWERED_IN_A_ROW and not self._stopped:
+            self._stopped = f"{node} did not answer {UNANSWERED_IN_A_ROW} times in a row: {error}"
+
+    async def _with_waits(self, audited: Sequence[Audited]) -> list[Audited]:
+        """What replication itself says of those that differ, if it says anything."""
+        if not any(each.differs for each in audited):
+            return list(audited)
+        lists = await asyncio.gather(*map(self._list, self._nodes), return_exceptions=True)
+        waiting = {
+            node: frozenset(name for name, waits in listed.items() if waits)
+            for node, listed in zip(self._nodes, lists, strict=True)
+            if isinstance(listed, dict)
+        }
+        return [
+            replace(each, waits_at=tuple(node for node in waiting if each.mailbox in waiting[node]))
+            if each.differs
+            else each
+            for each in audited
+        ]
+
+    async def _list(self, node: str) -> dict[str, bool]:
+        """Its mailboxes, and whether their replication waits."""
+        found: dict[str, bool] = {}
 
         def take(_question: Question, row: Row) -> None:
-            names.append(read_user(row)[0])
+            name, user = read_user(row)
+            found[name] = user.waiting
 
         try:
             await self._nodes[node].ask([USERS], take, LIST_S)
         except DoveadmError as error:
             raise AuditError(f"{node} does not list its mailboxes: {error}") from error
-        return names
+        return found

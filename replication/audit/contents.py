@@ -1,7 +1,11 @@
 """What a node holds of one mailbox, folded from doveadm's rows as they arrive. Pure.
 
-Of a folder a digest is kept, so that a mailbox of any size costs little; its messages only for folders that
-are named. `\\Recent` says which session has seen a message, on each node for itself: it is left out.
+Of a folder a digest is kept, and its messages' GUIDs while it is read; messages only for folders that are
+named. `\\Recent` says which session has seen a message, on each node for itself: it is left out, and Dovecot
+looks up keywords whatever their case.
+
+A message's row names the folder in which the message lies, and the GUID of the folder in which it was found:
+in a virtual folder these are two, and the message is read where it lies.
 """
 
 from __future__ import annotations
@@ -31,15 +35,15 @@ def questions(mailbox: str) -> tuple[Question, Question]:
         Question(
             MESSAGES,
             "fetch",
-            {"user": mailbox, "field": ["mailbox", "guid", "uid", "flags"], "query": ["ALL"]},
-            ("fetch", "-u", mailbox, "mailbox guid uid flags", "ALL"),
+            {"user": mailbox, "field": ["mailbox", "mailbox-guid", "guid", "uid", "flags"], "query": ["ALL"]},
+            ("fetch", "-u", mailbox, "mailbox mailbox-guid guid uid flags", "ALL"),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`flags` are sorted, keywords among them."""
+    """`flags` are in lower case and sorted, keywords among them."""
 
     guid: str
     uid: int
@@ -49,7 +53,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Folder:
     """`doubled` counts messages whose GUID another one of the folder has; `messages` is empty where they were
-    not asked for."""
+    not asked for. `uid_validity` is 0 in a namespace whose folders doveadm does not list by `*`."""
 
     guid: str
     uid_validity: int
@@ -65,7 +69,7 @@ Contents = Mapping[str, Folder]
 
 @dataclass
 class _Open:
-    guid: str = ""
+    guid: str
     uid_validity: int = 0
     count: int = 0
     seen: set[str] = field(default_factory=set)
@@ -74,7 +78,7 @@ class _Open:
 
 
 class Reading:
-    """Takes the rows of `questions`; `keep` names the folders whose messages are wanted."""
+    """Takes the rows of `questions`, in their order; `keep` names the folders whose messages are wanted."""
 
     def __init__(self, keep: Collection[str] = ()) -> None:
         self._keep = keep
@@ -82,20 +86,12 @@ class Reading:
 
     def take(self, question: Question, row: Row) -> None:
         """Malformed where a row is not what doveadm says."""
-        folder = self._folder(_text(row, "mailbox"))
         if question.name == FOLDERS:
-            folder.guid, folder.uid_validity = _text(row, "guid"), _number(row, "uidvalidity")
-            return
-        flags = sorted(flag for flag in _text(row, "flags").split(" ") if flag and flag.lower() != _RECENT)
-        message = Message(_text(row, "guid"), _number(row, "uid"), tuple(flags))
-        folder.count += 1
-        folder.seen.add(message.guid)
-        folder.digest.update("\0".join((str(message.uid), message.guid, *flags, "\n")).encode())
-        if row["mailbox"] in self._keep:
-            folder.messages.append(message)
+            self._folder(row, "guid").uid_validity = _number(row, "uidvalidity")
+        else:
+            self._message(row)
 
     def contents(self) -> Contents:
-        """All of it; a folder that came to be between the two answers has no GUID yet."""
         return {
             name: Folder(
                 each.guid, each.uid_validity, each.count, each.count - len(each.seen),
@@ -104,13 +100,27 @@ class Reading:
             for name, each in self._folders.items()
         }  # fmt: skip
 
-    def _folder(self, name: str) -> _Open:
-        found = self._folders.get(name)
-        if found is None:
+    def _message(self, row: Row) -> None:
+        folder = self._folder(row, "mailbox-guid")
+        flags = sorted(flag for flag in _text(row, "flags").lower().split(" ") if flag and flag != _RECENT)
+        message = Message(_text(row, "guid"), _number(row, "uid"), tuple(flags))
+        if folder.guid != row["mailbox-guid"]:
+            return
+        folder.count += 1
+        folder.seen.add(message.guid)
+        digested = "\0".join((str(message.uid), message.guid, *flags, "\n"))
+        folder.digest.update(digested.encode("utf-8", "surrogatepass"))
+        if row["mailbox"] in self._keep:
+            folder.messages.append(message)
+
+    def _folder(self, row: Row, guid: str) -> _Open:
+        name, found_in = _text(row, "mailbox"), _text(row, guid)
+        folder = self._folders.get(name)
+        if folder is None:
             if len(self._folders) == MOST_FOLDERS:
                 raise Malformed(f"a mailbox of more than {MOST_FOLDERS} folders")
-            found = self._folders[name] = _Open()
-        return found
+            folder = self._folders[name] = _Open(found_in)
+        return folder
 
 
 def _text(row: Row, name: str) -> str:

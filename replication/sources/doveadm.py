@@ -1,7 +1,8 @@
 """The few things asked of doveadm, and the one way of asking, whatever carries it.
 
-A closed list: nothing a caller passes in ever becomes part of a command. `*` is the only user mask,
-because Dovecot's masks know only `*` and `?` and match nobody, silently, on anything else.
+A closed list, and the two of `audit.contents` about a mailbox: nothing a caller passes in ever becomes part
+of a command, the mailbox's name is a value of its own. `*` is the only user mask, because Dovecot's masks
+know only `*` and `?` and match nobody, silently, on anything else.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,15 @@ SERVICES = Question(
 )
 KICK = Question("kick", "replicatorReplicate", {"userMask": "*"}, ("replicator", "replicate", "*"))
 QUESTIONS = (OVERVIEW, USERS, SLOTS, PROCESS, SERVICES, KICK)
+
+
+STATUSES = {67: "it has no such user", 68: "no such folder", 75: "a failure for now", 124: "it took too long"}
+"""What exit statuses mean of a question about one mailbox."""
+
+
+def status_text(question: Question, status: int) -> str:
+    meaning = STATUSES.get(status, "") if "user" in question.parameters else ""
+    return f"exit status {status}{f' ({meaning})' if meaning else ''}"
 
 
 class Problem(StrEnum):

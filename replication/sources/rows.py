@@ -10,7 +10,14 @@ import json
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from mailward.replication.sources.doveadm import DoveadmError, Malformed, Problem, Question, Row
+from mailward.replication.sources.doveadm import (
+    DoveadmError,
+    Malformed,
+    Problem,
+    Question,
+    Row,
+    status_text,
+)
 
 MAX_VALUE_CHARS = 8192
 """The longest row. What has not ended by then is no row of ours; small, because it is read anew with
@@ -117,7 +124,9 @@ class HttpRows:
             elif self._depth == 2 and isinstance(item, str):
                 self._kind = self._kind or item
             elif self._depth == 2 and isinstance(item, dict) and self._kind == "error":
-                raise DoveadmError(Problem.COMMAND, f"{self._question.method}: {_error(item)}")
+                raise DoveadmError(
+                    Problem.COMMAND, f"{self._question.method}: {_error(item, self._question)}"
+                )
             elif self._depth == 3 and isinstance(item, dict) and self._kind == "doveadmResponse":
                 yield self._question, _row(item)
             else:
@@ -149,12 +158,14 @@ class HttpRows:
             raise Malformed(f"{self._answered} answers to {len(self._questions)} questions")
 
 
-def _error(item: dict[str, object]) -> str:
+def _error(item: dict[str, object], question: Question) -> str:
     kind, status = item.get("type"), item.get("exitCode")
     if kind == "unknownMethod":
         return "this Dovecot does not know the command"
     if kind == "invalidRequest":
         return "this Dovecot does not know the parameters"
     if kind == "exitCode" and isinstance(status, int):
-        return f"exit status {status}"
+        return status_text(question, status)
+    if kind == "unAuthorized":
+        return "its doveadm_allowed_commands does not have it"
     return "an error of a kind Dovecot 2.3 does not have"

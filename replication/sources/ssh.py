@@ -1,7 +1,7 @@
 """doveadm through a second SSH forced command, for who does not open the HTTP API.
 
 mailward's own SSH key runs `mailward-node` and nothing else, so this takes another key whose forced
-command is `mailward-doveadm`, beside this file: a shell script that knows the six questions and
+command is `mailward-doveadm`, beside this file: a shell script that knows these questions and
 refuses every other word. It says how to install it. Each question is a command of its own. How SSH is
 spoken is injected: this module never imports a fencing rung.
 """
@@ -9,7 +9,7 @@ spoken is injected: this module never imports a fencing rung.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from mailward.replication.sources.doveadm import DoveadmError, Problem, Question, Take
+from mailward.replication.sources.doveadm import DoveadmError, Problem, Question, Take, status_text
 from mailward.replication.sources.rows import CliRows
 
 Run = Callable[[Sequence[str]], Awaitable[tuple[int | None, bytes]]]
@@ -43,12 +43,14 @@ class Ssh:
         command = " ".join(question.words)
         if status is None:
             raise DoveadmError(Problem.UNREACHABLE, f"`{command}` could not be run by SSH")
+        of_mailbox = "user" in question.parameters
         if status == NOT_ALLOWED:
-            raise DoveadmError(Problem.DENIED, f"the forced command does not allow `{command}`")
-        if status == TEMPORARY_FAILURE:
+            hint = ": an older mailward-doveadm, or a name it does not take?" if of_mailbox else ""
+            raise DoveadmError(Problem.DENIED, f"the forced command does not allow `{command}`{hint}")
+        if status == TEMPORARY_FAILURE and not of_mailbox:
             raise DoveadmError(Problem.CLOSED, f"`{command}`: the replicator does not answer (status 75)")
         if status != 0:
-            raise DoveadmError(Problem.COMMAND, f"`{command}`: exit status {status}")
+            raise DoveadmError(Problem.COMMAND, f"`{command}`: {status_text(question, status)}")
         rows = CliRows()
         for row in rows.feed(output):
             take(question, row)
