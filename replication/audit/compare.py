@@ -49,7 +49,7 @@ class Copy:
 
 def suspects(one: Contents, other: Contents) -> frozenset[str]:
     """Folders whose messages have to be looked at."""
-    return (one.keys() ^ other.keys()) | frozenset(
+    return frozenset(one.keys() ^ other.keys()) | frozenset(
         name
         for name in one.keys() & other.keys()
         if one[name].digest != other[name].digest or one[name].doubled or other[name].doubled

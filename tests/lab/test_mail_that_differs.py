@@ -3,18 +3,26 @@ those that replication mends are gone afterwards."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
-from tests.lab.harness.layout import DOMAIN, DSYNC
+from tests.lab.harness.layout import DOMAIN, DOVEADM_API_KEY, DOVEADM_HTTP, DSYNC
 from tests.lab.harness.node import STORE, MailNode
 from tests.lab.harness.waiting import wait_clear
+
+from mailward.replication.audit.auditor import Auditor
+from mailward.replication.sources import ssh
+from mailward.replication.sources.http_api import HttpApi
+from mailward.replication.sources.ssh import Ssh
 
 A, B = "mail-a", "mail-b"
 UNREPLICATED = f"""table inet lab_unreplicated {{
@@ -133,6 +141,23 @@ def left_over(scene: Scene, user: str) -> str:
     for node in scene.cluster.nodes.values():
         node.replicate_all()
     return str(sorted(each for each in scene.differences() if each[0] != user) or "")
+
+
+async def test_both_ways_to_doveadm_read_the_same(scene: Scene) -> None:
+    """One node by the HTTP API against itself by the forced command."""
+    node = scene.cluster.mail_a
+    script = Path(ssh.__file__).with_name("mailward-doveadm").read_text()
+
+    async def run(words: Sequence[str]) -> tuple[int | None, bytes]:
+        command = ["sh", "-c", script, "mailward-doveadm", shlex.join(words)]
+        code, (output, _) = await asyncio.to_thread(node.container.exec_run, command, demux=True)
+        assert not isinstance(output, int)
+        return code, output or b""
+
+    api = HttpApi(f"http://{node.address}:{DOVEADM_HTTP}", DOVEADM_API_KEY)
+    report = await Auditor({"by HTTP": api, "by SSH": Ssh(run)}).audit([f"u10@{DOMAIN}", f"u14@{DOMAIN}"])
+    assert report.agrees, report
+    assert all(count > 0 for each in report.audited for count in each.messages)
 
 
 def test_a_node_whose_doveadm_is_down_is_named(scene: Scene) -> None:
