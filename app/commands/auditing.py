@@ -41,7 +41,11 @@ _SAID = {
 
 def audit(file: Path, named: Sequence[str], *, sample: int | None, as_json: bool) -> Exit:
     """Compare the mailboxes `named`, or `sample` of them by chance, or all."""
-    report = asyncio.run(_audit(load(file), named, sample))
+    return tell(asyncio.run(_audit(load(file), named, sample)), as_json=as_json)
+
+
+def tell(report: Report, *, as_json: bool) -> Exit:
+    """Print it; the exit code says what it comes to."""
     if as_json:
         typer.echo(json.dumps(_object(report)))
     else:

@@ -120,11 +120,10 @@ class Auditor:
 
         async def one(name: str) -> None:
             async with under_way:
-                if not self._stopped:
-                    audited = await self._mailbox(name)
-                    if audited is not None:
-                        found[name] = audited
-                        self._told(audited)
+                audited = await self._mailbox(name)
+            if audited is not None:
+                found[name] = audited
+                self._told(audited)
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -139,6 +139,7 @@ async def test_a_message_twice_on_both_nodes_is_told_and_is_no_difference() -> N
     twice = Held((SEEN, replace(SEEN, uid=5)))
     (finding,) = await found({"INBOX": twice}, {"INBOX": twice})
     assert (finding, finding.detail) == (Finding("INBOX", Kind.DUPLICATED, "", "g1"), "UID 1, 5")
+    assert (await audit(*both({"INBOX": twice}, {"INBOX": twice}))).agrees
 
 
 async def test_flags_are_those_of_each_copy() -> None:
@@ -271,6 +272,12 @@ async def test_a_node_that_answers_no_more_ends_the_audit() -> None:
     assert report.stopped == "mail-b did not answer 3 times in a row: refused: nobody listens"
     assert (report.asked, report.agrees) == (200, False)
     assert 20 <= len(report.audited) < 100
+
+
+async def test_a_node_that_fails_now_and_then_does_not_end_it() -> None:
+    mailboxes = {f"u{number:03}": {"INBOX": Held()} for number in range(40)}
+    lapses = Node(mailboxes, {name: [REFUSED] for name in list(mailboxes)[::4]})
+    assert (await audit(Node(mailboxes), lapses)).agrees
 
 
 async def test_mailboxes_that_are_broken_do_not_end_it() -> None:

@@ -62,6 +62,21 @@ async def test_failures_are_classed(run: Run, problem: Problem) -> None:
     assert caught.value.problem is problem
 
 
+@pytest.mark.parametrize(
+    ("status", "problem", "said"),
+    [
+        (75, Problem.COMMAND, r"exit status 75 \(a failure for now\)"),
+        (64, Problem.DENIED, "an older mailward-doveadm, or a name it does not take"),
+    ],
+)
+async def test_what_fails_for_a_mailbox_is_not_said_of_the_replicator(
+    status: int, problem: Problem, said: str
+) -> None:
+    with pytest.raises(DoveadmError, match=said) as caught:
+        await Ssh(answering(status)).ask(questions("anna"), lambda question, row: None, 1.0)
+    assert caught.value.problem is problem
+
+
 async def test_a_hanging_command_ends_at_the_deadline() -> None:
     async def hang(words: Sequence[str]) -> tuple[int | None, bytes]:
         await asyncio.Event().wait()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailward.replication.audit.contents import questions
 from mailward.replication.sources.doveadm import (
     OVERVIEW,
     PROCESS,
@@ -107,6 +108,19 @@ def test_an_error_is_found_although_dovecot_forgets_the_comma_before_it() -> Non
 def test_an_exit_status_is_passed_on() -> None:
     with pytest.raises(DoveadmError, match="command: replicatorStatus: exit status 64"):
         read(b'[["error",{"type":"exitCode", "exitCode":64},"i"]]')
+
+
+def test_what_an_exit_status_means_of_a_mailbox_is_said_of_a_mailbox_only() -> None:
+    data = b'[["error",{"type":"exitCode", "exitCode":67},"i"]]'
+    with pytest.raises(DoveadmError, match=r"fetch: exit status 67 \(it has no such user\)$"):
+        read(data, asked=questions("anna")[1:])
+    with pytest.raises(DoveadmError, match=r"replicatorStatus: exit status 67$"):
+        read(data)
+
+
+def test_a_command_that_dovecot_does_not_allow_is_said_to_be_one() -> None:
+    with pytest.raises(DoveadmError, match="its doveadm_allowed_commands does not have it"):
+        read(b'[["error",{"type":"unAuthorized", "exitCode":0},"i"]]')
 
 
 def test_a_mask_that_matches_nobody_is_an_empty_answer() -> None:
