@@ -22,14 +22,14 @@ from mailward.replication.sources.replicator import read_user
 
 READINGS, BETWEEN_S = 3, 5.0
 CONFIRMED = 2
-"""In so many readings a difference must have been found."""
+"""So many readings must have succeeded, and a difference have been found in each of them."""
 AT_ONCE, UNDER_WAY = 4, 64
 """Mailboxes that are read, and those among which are waiting to be read again."""
 UNANSWERED_IN_A_ROW = 3
 MOST_KEPT = 100
 """Findings of a mailbox; all are counted."""
 MAILBOX_S, LIST_S = 60.0, 30.0
-"""How long a node may take to answer for one mailbox; for their list."""
+"""How long a node may take for an answer about one mailbox; for their list."""
 
 _OF_THE_NODE = frozenset({Problem.REFUSED, Problem.UNREACHABLE, Problem.TIMEOUT, Problem.TLS, Problem.CLOSED})
 
@@ -159,7 +159,8 @@ class Auditor:
         counts = Counter(str(each.kind) for each in lasting)
         differs = any(each.is_difference for each in lasting)
         kept = tuple(lasting.values())[:MOST_KEPT]
-        return replace(audited, findings=kept, counts=dict(sorted(counts.items())), differs=differs)
+        found_in_all = dict(sorted(counts.items()))
+        return replace(audited, findings=kept, counts=found_in_all, differs=differs, unread="")
 
     async def _differences(self, name: str) -> tuple[tuple[int, ...], dict[Finding, Finding]]:
         """How many messages each node has, and what differs now."""

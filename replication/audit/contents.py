@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mailward.replication.sources.doveadm import Malformed, Question, Row
+from mailward.replication.sources.doveadm import Malformed, Question, Row, text_of
 
 FOLDERS, MESSAGES = "folders", "messages"
 MOST_FOLDERS = 20_000
@@ -102,8 +102,8 @@ class Reading:
 
     def _message(self, row: Row) -> None:
         folder = self._folder(row, "mailbox-guid")
-        flags = sorted(flag for flag in _text(row, "flags").lower().split(" ") if flag and flag != _RECENT)
-        message = Message(_text(row, "guid"), _number(row, "uid"), tuple(flags))
+        flags = sorted(flag for flag in text_of(row, "flags").lower().split(" ") if flag and flag != _RECENT)
+        message = Message(text_of(row, "guid"), _number(row, "uid"), tuple(flags))
         if folder.guid != row["mailbox-guid"]:
             return
         folder.count += 1
@@ -114,7 +114,7 @@ class Reading:
             folder.messages.append(message)
 
     def _folder(self, row: Row, guid: str) -> _Open:
-        name, found_in = _text(row, "mailbox"), _text(row, guid)
+        name, found_in = text_of(row, "mailbox"), text_of(row, guid)
         folder = self._folders.get(name)
         if folder is None:
             if len(self._folders) == MOST_FOLDERS:
@@ -123,15 +123,8 @@ class Reading:
         return folder
 
 
-def _text(row: Row, name: str) -> str:
-    try:
-        return row[name]
-    except KeyError:
-        raise Malformed(f"a row without {name!r}") from None
-
-
 def _number(row: Row, name: str) -> int:
-    text = _text(row, name)
+    text = text_of(row, name)
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise Malformed(f"{name} is no number")
     return int(text)

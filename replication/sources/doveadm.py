@@ -22,6 +22,11 @@ class Question:
     parameters: Mapping[str, object]
     words: tuple[str, ...]
 
+    @property
+    def of_mailbox(self) -> bool:
+        """Whether it is about one mailbox: what fails then is no fault of the replicator's."""
+        return "user" in self.parameters
+
 
 OVERVIEW = Question("overview", "replicatorStatus", {}, ("replicator", "status"))
 USERS = Question("users", "replicatorStatus", {"userMask": "*"}, ("replicator", "status", "*"))
@@ -44,7 +49,7 @@ STATUSES = {67: "it has no such user", 68: "no such folder", 75: "a failure for 
 
 
 def status_text(question: Question, status: int) -> str:
-    meaning = STATUSES.get(status, "") if "user" in question.parameters else ""
+    meaning = STATUSES.get(status, "") if question.of_mailbox else ""
     return f"exit status {status}{f' ({meaning})' if meaning else ''}"
 
 
@@ -74,6 +79,14 @@ class Malformed(DoveadmError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Problem.PROTOCOL, detail)
+
+
+def text_of(row: Row, field: str) -> str:
+    """Malformed where the row lacks it."""
+    try:
+        return row[field]
+    except KeyError:
+        raise Malformed(f"a row without {field!r}") from None
 
 
 Take = Callable[[Question, Row], None]

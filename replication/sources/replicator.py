@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mailward.replication.sources.doveadm import DoveadmError, Malformed, Problem, Row
+from mailward.replication.sources.doveadm import DoveadmError, Malformed, Problem, Row, text_of
 
 _COUNT = re.compile(r"[0-9]{1,18}")
 _AGE = re.compile(r"([0-9]{2,9}):([0-5][0-9]):([0-5][0-9])")
@@ -73,13 +73,6 @@ class Process:
         return same and self.requests >= before.requests
 
 
-def _text(row: Row, field: str) -> str:
-    try:
-        return row[field]
-    except KeyError:
-        raise Malformed(f"a row without {field!r}") from None
-
-
 def _count(text: str, field: str) -> int:
     if _COUNT.fullmatch(text) is None:
         raise Malformed(f"{field!r} is not a number")
@@ -90,10 +83,10 @@ def read_overview(rows: list[Row]) -> Overview:
     """Of one answer, or of several together: then the most that any of them counted."""
     counts: dict[str, int] = {}
     for row in rows:
-        field = _text(row, "field")
+        field = text_of(row, "field")
         if field in _FIELDS:
             name = _FIELDS[field]
-            counts[name] = max(counts.get(name, 0), _count(_text(row, "value"), field))
+            counts[name] = max(counts.get(name, 0), _count(text_of(row, "value"), field))
     missing = [field for field, name in _FIELDS.items() if name not in counts]
     if missing:
         raise Malformed(f"the replicator's status lacks {missing[0]!r}")
@@ -102,8 +95,8 @@ def read_overview(rows: list[Row]) -> Overview:
 
 def read_user(row: Row) -> tuple[str, User]:
     """Name and row; a priority nobody has heard of counts as waiting, and so does a failed attempt."""
-    waiting = _text(row, "failed") != "-" or _text(row, "priority") != "none"
-    return _text(row, "username"), User(waiting, _age_s(_text(row, "success sync")))
+    waiting = text_of(row, "failed") != "-" or text_of(row, "priority") != "none"
+    return text_of(row, "username"), User(waiting, _age_s(text_of(row, "success sync")))
 
 
 def _age_s(text: str) -> int | None:
@@ -118,15 +111,15 @@ def _age_s(text: str) -> int | None:
 
 def read_slot(row: Row) -> str:
     """The user this dsync connection works on, '' for none."""
-    return _text(row, "username")
+    return text_of(row, "username")
 
 
 def read_process(processes: list[Row], services: list[Row]) -> Process:
-    by_name = {_text(row, "name"): row for row in services}
+    by_name = {text_of(row, "name"): row for row in services}
     if len(processes) != 1 or not {"replicator", "doveadm"} <= by_name.keys():
         raise DoveadmError(Problem.COMMAND, "no replicator process runs")
     return Process(
-        pid=_count(_text(processes[0], "pid"), "pid"),
+        pid=_count(text_of(processes[0], "pid"), "pid"),
         started=_number(by_name, "replicator", "process_total"),
         requests=_number(by_name, "doveadm", "process_total"),
         crashed=_number(by_name, "replicator", "exit_failure_last") > 0,
@@ -134,4 +127,4 @@ def read_process(processes: list[Row], services: list[Row]) -> Process:
 
 
 def _number(services: Mapping[str, Row], service: str, field: str) -> int:
-    return _count(_text(services[service], field), field)
+    return _count(text_of(services[service], field), field)

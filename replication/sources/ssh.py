@@ -43,11 +43,10 @@ class Ssh:
         command = " ".join(question.words)
         if status is None:
             raise DoveadmError(Problem.UNREACHABLE, f"`{command}` could not be run by SSH")
-        of_mailbox = "user" in question.parameters
         if status == NOT_ALLOWED:
-            hint = ": an older mailward-doveadm, or a name it does not take?" if of_mailbox else ""
+            hint = ": an older mailward-doveadm, or a name it does not take?" if question.of_mailbox else ""
             raise DoveadmError(Problem.DENIED, f"the forced command does not allow `{command}`{hint}")
-        if status == TEMPORARY_FAILURE and not of_mailbox:
+        if status == TEMPORARY_FAILURE and not question.of_mailbox:
             raise DoveadmError(Problem.CLOSED, f"`{command}`: the replicator does not answer (status 75)")
         if status != 0:
             raise DoveadmError(Problem.COMMAND, f"`{command}`: {status_text(question, status)}")

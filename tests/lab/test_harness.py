@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import smtplib
 import socket
+import threading
 import time
+from pathlib import Path
 
 import asyncssh
 import pytest
@@ -12,6 +14,7 @@ from tests.lab.harness.audit import audit, messages_of
 from tests.lab.harness.both import PERIOD_S, Both
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import Controller
+from tests.lab.harness.daemons import turn
 from tests.lab.harness.dns_watch import DnsWatch
 from tests.lab.harness.layout import CANARY, DOMAIN, IMAP, IMAPS, SMTP, SSH, SUBMISSION, USERS
 from tests.lab.harness.load import Load, Outcome, read_inbox, submit
@@ -62,6 +65,21 @@ def test_two_nodes_that_serve_at_once_are_noticed_and_one_alone_is_not(cluster: 
         time.sleep(2)
     assert {greeting.node for greeting in one.greetings} == {"mail-b"}
     assert one.at_once() == []
+
+
+def test_one_lab_at_a_time_has_three_daemons(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def second() -> None:
+        with turn(tmp_path):
+            begun.set()
+
+    waiting = threading.Thread(target=second)
+    with turn(tmp_path):
+        waiting.start()
+        assert not begun.wait(0.3)
+    assert begun.wait(10)
+    waiting.join()
 
 
 def test_greeting_and_banner_name_the_node_that_answered(cluster: Cluster) -> None:

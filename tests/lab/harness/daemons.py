@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.lab.harness import helper
 from tests.lab.harness.cluster import Cluster
 from tests.lab.harness.controller import PROGRAM, Controller, Values, merged
 from tests.lab.harness.layout import ENDPOINTS
@@ -57,7 +56,7 @@ class Daemons:
             }
             for name, site in SITES.items()
         ]
-        for name, site in SITES.items():
+        for name in SITES:
             section = self.zookeeper.configuration(name, session_s)
             ours = {
                 "coordination": {"local": None, "zookeeper": section},
@@ -68,8 +67,6 @@ class Daemons:
                 cluster, merged(ours, changes or {}), name=f"daemon-{name}",
                 beside=self.hosts[name], program=program, env=env, stays=stays,
             )  # fmt: skip
-            if site is not None:
-                self.each[name].env.update(helper.beside(self.hosts[name], self.each[name].folder))
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undone:

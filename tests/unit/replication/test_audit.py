@@ -251,6 +251,19 @@ async def test_what_could_not_be_read_once_is_read_again() -> None:
     assert (audited.unread, audited.findings) == ("", (Finding("INBOX", Kind.MISSING, B, "g2"),))
 
 
+async def test_what_could_not_be_read_at_last_was_read_often_enough() -> None:
+    one, other = both({"INBOX": Held()}, {"INBOX": Held((SEEN,))})
+    pauses: list[float] = []
+
+    def fails_at_last(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == READINGS - 1:
+            other.troubles[USER] = failing(1)
+
+    (audited,) = (await audit(one, other, fails_at_last)).audited
+    assert (audited.unread, audited.differs) == ("", True)
+
+
 async def test_one_reading_is_not_enough_to_say_that_mail_differs() -> None:
     one, other = both({"INBOX": Held()}, {"INBOX": Held((SEEN,))})
     other.troubles[USER] = failing(READINGS - 1)
